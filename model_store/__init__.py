@@ -1,0 +1,1 @@
+"""Learns: events → episodes → meta-training → evaluation → export → a bundle."""

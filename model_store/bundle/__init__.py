@@ -1,0 +1,21 @@
+"""The contract between learning and answering: a versioned folder that *is* the model.
+
+This package is all that ``service`` knows of ``model_store``. It imports no torch.
+"""
+
+from model_store.bundle.catalogue import Catalogue
+from model_store.bundle.graphs import Graphs
+from model_store.bundle.manifest import SCHEMA_VERSION, FeedbackSpec, Manifest
+from model_store.bundle.reader import Bundle, open_bundle
+from model_store.bundle.registry import Registry
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Bundle",
+    "Catalogue",
+    "FeedbackSpec",
+    "Graphs",
+    "Manifest",
+    "Registry",
+    "open_bundle",
+]

@@ -1,0 +1,117 @@
+"""The four graphs of a bundle as typed calls: the one place that knows their inputs and outputs.
+
+    adapt.onnx         vectors (S, state_dim), values (S,), ages (S,), mask (S,)      → user_state (state_dim,)
+    vote.onnx          neighbour_rows int32 (S, M), neighbour_weights (S, M),
+                       values (S,), ages (S,), mask (S,)       → addend_rows int64 (A,), addends (A,)
+    score.onnx         user_state, addend_rows int64 (A,), addends (A,), count int64 (1,)
+                                                               → rows int64 (count,), scores (count,)
+    encode_item.onnx   feature_ids int64 (F,), feature_weights (F,)                   → item_vector (state_dim,)
+
+float32 where nothing else stands. S ≥ 1 events, most recent last; ``values`` on the data's own scale; ``ages``
+in days before the user's most recent event (0 where there is no time); ``mask`` is 1 for an event and 0 for
+padding: S = 1 with mask 0 is the user without events. Addends of one row add up; −inf excludes it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from model_store.errors import BundleDamaged
+
+GRAPH_FILES = ("adapt.onnx", "vote.onnx", "score.onnx", "encode_item.onnx")
+
+Float = NDArray[np.float32]
+Int = NDArray[np.int64]
+
+
+def open_session(path: Path, *, threads: int = 1) -> ort.InferenceSession:
+    """Open one graph on the CPU with ``threads`` intra-op threads.
+
+    Raises:
+        BundleDamaged: onnxruntime does not take the file.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # One small graph a call: threads that spin between calls would only take the core from the event loop.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        # onnxruntime computes wrong numbers for Transpose(X) @ v fused into FusedMatMul (seen in 1.32).
+        return ort.InferenceSession(
+            str(path),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["MatmulTransposeFusion"],
+        )
+    except Exception as exc:  # onnxruntime raises a family of its own classes without a common public base
+        raise BundleDamaged(f"{path}: onnxruntime does not load it ({exc})") from exc
+
+
+class Graphs:
+    """The sessions of one bundle; every call is thread-safe and pure."""
+
+    def __init__(self, folder: Path, *, threads: int = 1) -> None:
+        """Open all four graphs of ``folder``."""
+        self._sessions = {name: open_session(folder / name, threads=threads) for name in GRAPH_FILES}
+        self._adapt, self._vote, self._score, self._encode = (self._sessions[name].run for name in GRAPH_FILES)
+
+    def adapt(self, vectors: Float, values: Float, ages: Float, mask: Float) -> Float:
+        """The inner loop: support → ``user_state`` float32 (state_dim,)."""
+        feed = {"vectors": vectors, "values": values, "ages": ages, "mask": mask}
+        state: Float = self._adapt(["user_state"], feed)[0]
+        return state
+
+    def vote(
+        self,
+        neighbour_rows: NDArray[np.int32],
+        neighbour_weights: Float,
+        values: Float,
+        ages: Float,
+        mask: Float,
+    ) -> tuple[Int, Float]:
+        """The memory: the neighbours of the support → rows int64 (A,) and addends float32 (A,)."""
+        feed = {
+            "neighbour_rows": neighbour_rows,
+            "neighbour_weights": neighbour_weights,
+            "values": values,
+            "ages": ages,
+            "mask": mask,
+        }
+        rows, addends = self._vote(["addend_rows", "addends"], feed)
+        return rows, addends
+
+    def score(self, user_state: Float, addend_rows: Int, addends: Float, count: int) -> tuple[Int, Float]:
+        """The best ``count`` rows of the catalogue and their scores, best first; excluded rows score −inf."""
+        feed = {
+            "user_state": user_state,
+            "addend_rows": addend_rows,
+            "addends": addends,
+            "count": np.array([count], dtype=np.int64),
+        }
+        rows, scores = self._score(["rows", "scores"], feed)
+        return rows, scores
+
+    def encode_item(self, feature_ids: Int, feature_weights: Float) -> Float:
+        """Features of an item → its vector, float32 (state_dim,)."""
+        feed = {"feature_ids": feature_ids, "feature_weights": feature_weights}
+        vector: Float = self._encode(["item_vector"], feed)[0]
+        return vector
+
+    def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run one graph by file name with named arrays; for golden cases and parity."""
+        session = self._sessions[graph]
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, inputs), strict=True))
+
+    def signatures(self) -> dict[str, dict[str, str]]:
+        """Graph → input or output → "type shape", as the sessions report them."""
+        return {
+            name: {arg.name: f"{arg.type} {arg.shape}" for arg in (*session.get_inputs(), *session.get_outputs())}
+            for name, session in self._sessions.items()
+        }

@@ -1,0 +1,166 @@
+"""The manifest: what a bundle holds, and how to know that it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from model_store.errors import BundleDamaged, SchemaMismatch
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+
+# The files that every bundle of this schema has; the reports may be absent.
+REQUIRED_FILES = (
+    "adapt.onnx",
+    "vote.onnx",
+    "score.onnx",
+    "encode_item.onnx",
+    "items.jsonl",
+    "items.offsets.npy",
+    "items.vectors.npy",
+    "neighbours.rows.npy",
+    "neighbours.weights.npy",
+    "features.json",
+    "golden.npz",
+)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FeedbackSpec(_Part):
+    """What a user's feedback may say, on the data's own scale.
+
+    ``types`` maps an event type ("like", "click") to the value it stands for. A value of at least
+    ``liked_at_least`` is *positive*: it counts as a hit when its item stood in the last list served.
+    """
+
+    value_min: float
+    value_max: float
+    liked_at_least: float
+    types: dict[str, float]
+
+
+class Shapes(_Part):
+    """Sizes that every array and graph of the bundle agrees on.
+
+    Attributes:
+        items: rows of the catalogue.
+        state_dim: length of ``user_state`` and of an item vector, float32.
+        neighbours: neighbours kept for each item (all memories together).
+        features: item features that ``encode_item.onnx`` knows.
+    """
+
+    items: int = Field(ge=1)
+    state_dim: int = Field(ge=1)
+    neighbours: int = Field(ge=1)
+    features: int = Field(ge=0)
+
+
+class Limits(_Part):
+    """What the graphs were exported and checked for."""
+
+    max_support: int = Field(ge=1, description="events the inner loop reads; older ones are only excluded")
+    max_count: int = Field(ge=1, description="longest list that score.onnx returns")
+
+
+class DataFingerprint(_Part):
+    """Which data the bundle was trained on."""
+
+    source: str
+    sha256: str
+    users: int
+    items: int
+    events: int
+
+
+class FileEntry(_Part):
+    """One file of the bundle: its SHA-256 (hex) and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class Manifest(_Part):
+    """The typed content of ``manifest.json``.
+
+    ``version`` is derived from the content of all other files (see :func:`content_version`), so two
+    bundles with one version are one bundle.
+    """
+
+    schema_version: int
+    version: str
+    created_at: datetime
+    shapes: Shapes
+    limits: Limits
+    feedback: FeedbackSpec
+    data: DataFingerprint
+    training: dict[str, Any]
+    results: dict[str, Any]
+    signatures: dict[str, dict[str, str]] = Field(
+        description="graph file → input or output name → dtype and shape, as text for people"
+    )
+    files: dict[str, FileEntry]
+
+
+def file_entry(path: Path) -> FileEntry:
+    """Hash one file, reading it once."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return FileEntry(sha256=digest, size=path.stat().st_size)
+
+
+def content_version(files: dict[str, FileEntry]) -> str:
+    """Version of a bundle: 12 hex digits of the SHA-256 over its files' names and hashes."""
+    listing = "".join(f"{name}\0{files[name].sha256}\n" for name in sorted(files))
+    return hashlib.sha256(listing.encode()).hexdigest()[:12]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check ``manifest.json``; the schema version is looked at before anything else.
+
+    Raises:
+        BundleDamaged: there is no manifest, or it is not one.
+        SchemaMismatch: it follows another schema version.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        text = path.read_bytes()
+    except OSError as exc:
+        raise BundleDamaged(f"{path}: cannot be read ({exc.strerror}); expected the manifest of a bundle") from exc
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as exc:
+        found = _schema_version(text)
+        if found is not None and found != SCHEMA_VERSION:
+            raise _other_schema(path, found) from exc
+        first = exc.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise BundleDamaged(f"{path}: {where}: {first['msg']}; expected a manifest of schema {SCHEMA_VERSION}") from exc
+
+
+def check_schema(manifest: Manifest, folder: Path) -> None:
+    """Refuse a manifest of another schema version, naming both."""
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise _other_schema(folder / MANIFEST_FILE, manifest.schema_version)
+
+
+def _other_schema(path: Path, found: int) -> SchemaMismatch:
+    return SchemaMismatch(f"{path}: schema version {found}, expected {SCHEMA_VERSION}; train and export it again")
+
+
+class _OnlySchema(BaseModel):
+    schema_version: int
+
+
+def _schema_version(text: bytes) -> int | None:
+    try:
+        return _OnlySchema.model_validate_json(text).schema_version
+    except ValidationError:
+        return None

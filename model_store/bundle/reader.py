@@ -1,0 +1,83 @@
+"""Opening a bundle: hashes first, then the graphs, then the golden cases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_store.bundle.catalogue import Catalogue
+from model_store.bundle.golden import check_golden
+from model_store.bundle.graphs import Graphs
+from model_store.bundle.manifest import REQUIRED_FILES, Manifest, check_schema, file_entry, read_manifest
+from model_store.errors import BundleDamaged
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle, ready to answer."""
+
+    folder: Path
+    manifest: Manifest
+    catalogue: Catalogue
+    graphs: Graphs
+
+    @property
+    def version(self) -> str:
+        """Content-derived version, as in the manifest."""
+        return self.manifest.version
+
+
+def verify_files(folder: Path) -> Manifest:
+    """Check every file of the bundle against its manifest, before any of them is parsed.
+
+    Raises:
+        BundleDamaged: a file is missing, links elsewhere, or has another content than the manifest names.
+        SchemaMismatch: the manifest follows another schema version.
+    """
+    manifest = read_manifest(folder)
+    check_schema(manifest, folder)
+    missing = [name for name in REQUIRED_FILES if name not in manifest.files]
+    if missing:
+        raise BundleDamaged(
+            f"{folder}: the manifest names no {missing[0]}, expected all of {', '.join(REQUIRED_FILES)}"
+        )
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if Path(name).name != name or path.is_symlink() or not path.is_file():
+            raise BundleDamaged(f"{path}: expected a plain file of the bundle, found none")
+        found = file_entry(path)
+        if found != expected:
+            raise BundleDamaged(
+                f"{path}: sha256 {found.sha256} ({found.size} bytes), "
+                f"expected {expected.sha256} ({expected.size} bytes)"
+            )
+    return manifest
+
+
+def open_bundle(folder: Path, *, threads: int = 1) -> Bundle:
+    """Verify, load and prove the bundle in ``folder``.
+
+    Args:
+        folder: the bundle's folder.
+        threads: intra-op threads of each graph.
+
+    Raises:
+        BundleError: with the file, the value found and the value expected.
+    """
+    manifest = verify_files(folder)
+    catalogue = Catalogue(folder)
+    shapes = manifest.shapes
+    found = (
+        len(catalogue),
+        catalogue.vectors.shape[1],
+        catalogue.neighbour_rows.shape[1],
+        len(catalogue.features),
+    )
+    expected = (shapes.items, shapes.state_dim, shapes.neighbours, shapes.features)
+    if found != expected:
+        raise BundleDamaged(
+            f"{folder}: arrays are (items, state_dim, neighbours, features) = {found}, the manifest says {expected}"
+        )
+    graphs = Graphs(folder, threads=threads)
+    check_golden(folder, graphs)
+    return Bundle(folder, manifest, catalogue, graphs)
