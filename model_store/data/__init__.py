@@ -1,0 +1,1 @@
+"""Events enter here: sources → cleaned, ordered, coded → users split → episodes."""

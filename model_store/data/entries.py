@@ -1,0 +1,122 @@
+"""One column of ``items.*`` as entries (row of the item, feature, weight), by what the column holds.
+
+| kind     | column                                           | features                                    |
+|----------|--------------------------------------------------|---------------------------------------------|
+| tags     | strings, "|"-separated or in lists; booleans     | ``genre=Comedy``                            |
+| prose    | strings of more than six words between the "|"   | ``plot~toy``, one a word, of weight 1       |
+| number   | numbers; dates, as their year                    | ``year=1990..1994``, up to ten quantile bins|
+| vector   | lists of floats: an embedding of any modality    | ``image[3]``, weighted by the coordinate    |
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from model_store.data.bins import Bins, figure, quantile_bins
+
+Kind = Literal["tags", "prose", "number", "vector"]
+
+PROSE_WORDS = 6
+MAX_BINS = 10
+NO_ENTRIES = pl.DataFrame(schema={"row": pl.Int64, "feature": pl.String, "weight": pl.Float64})
+
+
+def column_kind(column: pl.Series) -> Kind | None:
+    """What the column holds; None for what no feature is made of, such as structs."""
+    dtype = column.dtype
+    if isinstance(dtype, pl.List | pl.Array):
+        inner = dtype.inner
+        if inner in (pl.Float32, pl.Float64):
+            return "vector"
+        return "tags" if isinstance(inner, pl.DataType) and (_is_name(inner) or inner.is_integer()) else None
+    if dtype.is_numeric() or isinstance(dtype, pl.Date | pl.Datetime):
+        return "number"
+    if _is_name(dtype):
+        return "prose" if _is_prose(column) else "tags"
+    return None
+
+
+def entries_of(column: pl.Series, kind: Kind, names: list[str]) -> pl.DataFrame:
+    """Columns ``row``, ``feature``, ``weight`` of a column; each feature once an item.
+
+    Args:
+        column: one cell an item.
+        kind: what it holds.
+        names: feature names, of which a number needs its bins; the other kinds make their own.
+    """
+    if kind == "number":
+        return _binned(column, names)
+    if kind == "vector":
+        return _coordinates(column)
+    cells, mark = (_words(column), "~") if kind == "prose" else (_tags(column), "=")
+    return (
+        pl.DataFrame({"row": np.arange(len(cells)), "name": cells})
+        .explode("name")
+        .with_columns(pl.col("name").str.strip_chars())
+        .filter(pl.col("name") != "")
+        .unique()
+        .select("row", feature=pl.lit(f"{column.name}{mark}") + pl.col("name"), weight=pl.lit(1.0))
+    )
+
+
+def bin_names(column: pl.Series) -> list[str]:
+    """Names of the bins over the numbers of a column, by quantiles."""
+    known = _numbers(column).drop_nulls().to_numpy()
+    if not len(known):
+        return []
+    bins = quantile_bins(known, MAX_BINS)
+    return [f"{column.name}={figure(low)}..{figure(high)}" for low, high in zip(*bins, strict=True)]
+
+
+def _is_name(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean)
+
+
+def _is_prose(column: pl.Series) -> bool:
+    words = _tags(column).explode().str.count_matches(r"\S+").mean()
+    return isinstance(words, float) and words > PROSE_WORDS
+
+
+def _tags(column: pl.Series) -> pl.Series:
+    if isinstance(column.dtype, pl.Array):
+        return column.arr.to_list().cast(pl.List(pl.String))
+    if isinstance(column.dtype, pl.List):
+        return column.cast(pl.List(pl.String))
+    return column.cast(pl.String).str.split("|")
+
+
+def _words(column: pl.Series) -> pl.Series:
+    return column.cast(pl.String).str.to_lowercase().str.extract_all(r"[\p{L}\p{N}]{2,}")
+
+
+def _numbers(column: pl.Series) -> pl.Series:
+    """Finite numbers as float64, years of dates; all else is null."""
+    numbers = (column.dt.year() if column.dtype.is_temporal() else column).cast(pl.Float64)
+    return numbers.to_frame().select(pl.when(pl.nth(0).is_finite()).then(pl.nth(0))).to_series()
+
+
+def _binned(column: pl.Series, names: list[str]) -> pl.DataFrame:
+    shape = re.compile(re.escape(column.name) + r"=(-?[0-9.e+-]+)\.\.(-?[0-9.e+-]+)")
+    found = sorted((float(match[1]), float(match[2]), match[0]) for match in map(shape.fullmatch, names) if match)
+    if not found:
+        return NO_ENTRIES
+    lows, highs, labels = zip(*found, strict=True)
+    rows = pl.DataFrame({"row": np.arange(len(column)), "number": _numbers(column)}).drop_nulls()
+    places = Bins(np.array(lows), np.array(highs)).place(rows["number"].to_numpy())
+    return rows.select("row", feature=pl.Series(labels)[places], weight=pl.lit(1.0))
+
+
+def _coordinates(column: pl.Series) -> pl.DataFrame:
+    vectors = column.arr.to_list() if isinstance(column.dtype, pl.Array) else column
+    return (
+        pl.DataFrame({"row": np.arange(len(column)), "weight": vectors.cast(pl.List(pl.Float64))})
+        .filter(pl.col("weight").list.len() > 0)
+        .with_columns(place=pl.int_ranges(0, pl.col("weight").list.len()))
+        .explode("weight", "place")
+        .filter(pl.col("weight").is_finite())
+        .select("row", pl.format("{}[{}]", pl.lit(column.name), "place").alias("feature"), "weight")
+    )

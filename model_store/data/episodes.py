@@ -1,0 +1,88 @@
+"""Episodes: one user's events dealt into a support and a query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.data.schema import Events
+
+SECONDS_PER_DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Support:
+    """The supports of a batch of users, padded at the front so that the most recent event stands last.
+
+    Attributes:
+        rows: int64 (B, S), item rows; 0 where ``mask`` is 0.
+        values: float32 (B, S), on the data's own scale.
+        ages: float32 (B, S), days before the user's most recent support event.
+        mask: float32 (B, S), 1 for an event. S ≥ 1 also when all supports are empty.
+    """
+
+    rows: NDArray[np.int64]
+    values: NDArray[np.float32]
+    ages: NDArray[np.float32]
+    mask: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """A batch of episodes: supports, and the (episode, item) pairs of everything else the users did.
+
+    Attributes:
+        support: the events to adapt from.
+        rest: int64 (2, n_rest), episode and item row of the events outside the support.
+        rest_liked: bool (n_rest,), which of them are the query: what the user liked.
+        support_liked: bool (B, S), which support events were liked.
+    """
+
+    support: Support
+    rest: NDArray[np.int64]
+    rest_liked: NDArray[np.bool_]
+    support_liked: NDArray[np.bool_]
+
+
+def pack_support(events: Events, places: list[NDArray[np.int64]]) -> Support:
+    """Supports from the places of their events in ``events``, each in the order given (oldest first)."""
+    width = max(1, *(len(each) for each in places)) if places else 1
+    shape = (len(places), width)
+    rows, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.float32)
+    values, ages = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    for row, each in enumerate(places):
+        if len(each):
+            times = events.times[each]
+            rows[row, -len(each) :] = events.items[each]
+            values[row, -len(each) :] = events.values[each]
+            ages[row, -len(each) :] = (times.max() - times) / SECONDS_PER_DAY
+            mask[row, -len(each) :] = 1
+    return Support(rows, values, ages, mask)
+
+
+def deal(
+    events: Events, users: NDArray[np.int64], liked_at_least: float, max_shots: int, rng: np.random.Generator
+) -> Episodes:
+    """Deal one episode for each of ``users``: k is drawn log-uniformly from 0 … ``max_shots``, the rest is query.
+
+    At least one event of every user stays outside the support.
+    """
+    places, rest = [], []
+    draws = np.exp(rng.random(len(users)) * np.log(max_shots + 2)) - 1
+    for user, draw in zip(users, draws, strict=True):
+        run = events.user(int(user))
+        order = rng.permutation(np.arange(run.start, run.stop))
+        shots = min(int(draw), max_shots, len(order) - 1)
+        places.append(np.sort(order[:shots]))
+        rest.append(order[shots:])
+    support = pack_support(events, places)
+    rest_places = np.concatenate(rest)
+    episode = np.repeat(np.arange(len(users)), [len(each) for each in rest])
+    return Episodes(
+        support=support,
+        rest=np.stack([episode, events.items[rest_places].astype(np.int64)]),
+        rest_liked=events.values[rest_places] >= liked_at_least,
+        support_liked=(support.values >= liked_at_least) & (support.mask > 0),
+    )

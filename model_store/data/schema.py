@@ -1,0 +1,96 @@
+"""What the rest of the model store sees of data: integer codes and flat arrays, users in CSR form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.bundle.manifest import DataFingerprint, FeedbackSpec
+
+
+@dataclass(frozen=True)
+class ItemFeatures:
+    """Sparse content features of the items, in CSR form.
+
+    Attributes:
+        names: feature name by index, e.g. "categories=Comedy", "year=1990s".
+        indptr: int64 (n_items + 1,).
+        indices: int64 (nnz,), feature of each entry.
+        weights: float32 (nnz,); each item's weights have unit L2 norm.
+    """
+
+    names: list[str]
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events of many users, each user's run in time order (or in a seeded random order without time).
+
+    Attributes:
+        indptr: int64 (n_users + 1,), where each user's run starts.
+        items: int32 (n_events,), row of the item.
+        values: float32 (n_events,), on the data's own scale.
+        times: float64 (n_events,), seconds; all zeros where the data has no time.
+    """
+
+    indptr: NDArray[np.int64]
+    items: NDArray[np.int32]
+    values: NDArray[np.float32]
+    times: NDArray[np.float64]
+
+    @property
+    def n_users(self) -> int:
+        """Number of users."""
+        return len(self.indptr) - 1
+
+    def lengths(self) -> NDArray[np.int64]:
+        """Events of each user, int64 (n_users,)."""
+        return np.diff(self.indptr)
+
+    def user(self, user: int) -> slice:
+        """Where the events of ``user`` stand."""
+        return slice(int(self.indptr[user]), int(self.indptr[user + 1]))
+
+    def select(self, users: NDArray[np.int64]) -> Events:
+        """The events of ``users`` only, in that order."""
+        lengths = self.lengths()[users]
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        places = np.repeat(self.indptr[users] - indptr[:-1], lengths) + np.arange(indptr[-1])
+        return Events(indptr, self.items[places], self.values[places], self.times[places])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One cleaned data source.
+
+    Attributes:
+        user_ids: stable id by user code, same order as ``events``.
+        item_ids: stable id by item row: the whole catalogue, items without events included.
+        titles: title by item row, "" where there is none.
+        events: deduplicated events of all users.
+        has_order: whether events stand in a real order (time or seq), not a random one.
+        has_time: whether ``events.times`` are real times.
+        feedback: scale, threshold of what counts as liked, and the vocabulary of event types.
+        features: content features of the items.
+        fingerprint: source, SHA-256 of the cleaned events, and counts.
+    """
+
+    user_ids: list[str]
+    item_ids: list[str]
+    titles: list[str]
+    events: Events
+    has_order: bool
+    has_time: bool
+    feedback: FeedbackSpec
+    features: ItemFeatures
+    fingerprint: DataFingerprint
+
+    @property
+    def n_items(self) -> int:
+        """Rows of the catalogue."""
+        return len(self.item_ids)

@@ -1,0 +1,118 @@
+"""From SOURCE to a cleaned data set and a page about it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from model_store.bundle.manifest import DataFingerprint
+from model_store.data import demos
+from model_store.data.cleaning import arrange, merge_pairs, order_of, usable_events
+from model_store.data.features import content_features
+from model_store.data.feedback import feedback_spec, kind_of
+from model_store.data.items import catalogue
+from model_store.data.schema import Dataset, Events
+from model_store.data.summary import Summary, summarise
+from model_store.data.tables import Tables, read_folder
+from model_store.errors import DataError
+
+DEMOS = {"demo:movies": demos.movies, "demo:grocery": demos.grocery}
+
+
+class Loaded(NamedTuple):
+    """A data set and the page about it."""
+
+    dataset: Dataset
+    summary: Summary
+
+
+def load(source: str) -> Loaded:
+    """Read and clean ``demo:movies``, ``demo:grocery`` or a folder.
+
+    Users and items are coded in the order of their ids. The fingerprint covers ids and cleaned events.
+
+    Raises:
+        DataError: the source cannot be read, or holds nothing to learn from.
+    """
+    return prepare(source, read_source(source))
+
+
+def read_source(source: str) -> Tables:
+    """The tables of a source, as they stand there.
+
+    Raises:
+        DataError: there is no such source, its package is not installed, or a file cannot be read.
+    """
+    if source in DEMOS:
+        return DEMOS[source]()
+    folder = Path(source)
+    if source.startswith("demo:") or not folder.is_dir():
+        expected = f"{', '.join(DEMOS)}, or a folder with interactions.parquet or interactions.csv"
+        raise DataError(f"{source!r}: no such data source; expected {expected}")
+    return read_folder(folder)
+
+
+def prepare(source: str, tables: Tables) -> Loaded:
+    """Clean the tables of a source.
+
+    Raises:
+        DataError: a column is missing or of another type, or nothing is left to learn from.
+    """
+    events, notes = usable_events(tables.interactions)
+    _check_enough(tables.interactions.name, events)
+    items, item_notes = catalogue(tables.items, events["item_id"].unique())
+    user_ids, item_ids = events["user_id"].unique().sort(), items["item_id"]
+    coded = events.with_columns(
+        user=pl.col("user_id").cast(pl.Enum(user_ids)).to_physical(),
+        item=pl.col("item_id").cast(pl.Enum(item_ids)).to_physical(),
+    ).drop("user_id", "item_id")
+    kind, (order, order_notes) = kind_of(coded), order_of(coded)
+    merged, merge_notes = merge_pairs(coded, kind, order)
+    _check_liked(tables.interactions.name, merged)
+    arranged = arrange(merged, order, user_ids.to_list(), item_ids.to_list())
+    dataset = Dataset(
+        user_ids=user_ids.to_list(),
+        item_ids=item_ids.to_list(),
+        titles=items["title"].to_list(),
+        events=arranged,
+        has_order=order != "random",
+        has_time=order == "time",
+        feedback=feedback_spec(kind, coded, merged["value"]),
+        features=content_features(items),
+        fingerprint=_fingerprint(source, user_ids.to_list(), item_ids.to_list(), arranged),
+    )
+    all_notes = [*tables.notes, *notes, *order_notes, *merge_notes, *item_notes]
+    return Loaded(dataset, summarise(dataset, source=source, kind=kind, order=order, notes=all_notes))
+
+
+def _check_enough(name: str, events: pl.DataFrame) -> None:
+    for column, noun in (("user_id", "users"), ("item_id", "items")):
+        found = events[column].n_unique()
+        if found < 2:  # noqa: PLR2004 - one alone has nobody to be compared with
+            raise DataError(f"{name}: column {column!r} has {found} usable {noun}, expected at least 2")
+
+
+def _check_liked(name: str, merged: pl.DataFrame) -> None:
+    highest = merged["value"].max()
+    if not (isinstance(highest, float) and highest > 0):
+        raise DataError(f"{name}: column 'value' is at most {highest!r}, expected some values above 0")
+
+
+def _fingerprint(source: str, user_ids: list[str], item_ids: list[str], events: Events) -> DataFingerprint:
+    """SHA-256 over ids, which line ends separate since no id holds one, and little-endian arrays."""
+    digest = hashlib.sha256()
+    for ids in (user_ids, item_ids):
+        digest.update("\n".join([*ids, "\n"]).encode())
+    for array in (events.indptr, events.items, events.values, events.times):
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+    return DataFingerprint(
+        source=source,
+        sha256=digest.hexdigest(),
+        users=len(user_ids),
+        items=len(item_ids),
+        events=len(events.items),
+    )

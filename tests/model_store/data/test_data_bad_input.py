@@ -1,0 +1,179 @@
+import math
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from model_store.data.sources import load
+from model_store.data.summary import Note
+from model_store.errors import DataError
+
+GOOD = {
+    "user_id": ["u", "u", "v", "v"],
+    "item_id": ["x", "y", "x", "z"],
+    "value": [1.0, 1.0, 1.0, 1.0],
+}
+
+
+def notes(source: str) -> tuple[Note, ...]:
+    return load(source).summary.notes
+
+
+@pytest.mark.parametrize("missing", GOOD)
+def test_missing_column_is_named_with_those_that_are_there(write_source, missing):
+    rest = {name: cells for name, cells in (GOOD | {"fold": [1, 2, 3, 4]}).items() if name != missing}
+    with pytest.raises(
+        DataError, match=rf"interactions\.parquet: no column '{missing}'; its columns are {', '.join(rest)}"
+    ):
+        load(write_source(rest))
+
+
+def test_another_separator_shows_in_the_columns_found(tmp_path):
+    (tmp_path / "interactions.csv").write_text("user_id;item_id;value\nu;x;1\n")
+    with pytest.raises(DataError, match=r"no column 'user_id'; its columns are user_id;item_id;value"):
+        load(str(tmp_path))
+
+
+def test_items_without_item_id_are_refused(write_source):
+    with pytest.raises(DataError, match=r"items\.parquet: no column 'item_id'"):
+        load(write_source(GOOD, {"id": ["x"], "title": ["X"]}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"value": ["5", "4", "three", "1"]}, "column 'value', row 3: 'three', expected a number"),
+        ({"value": [[1.0], [2.0], [1.0], [1.0]]}, r"column 'value' is List\(Float64\), expected numbers"),
+        ({"user_id": [0.5, 1.0, 1.5, 2.0]}, "column 'user_id' is Float64, expected strings or integers"),
+        ({"item_id": [True, False, True, True]}, "column 'item_id' is Boolean, expected strings or integers"),
+        ({"timestamp": ["1", "2", "soon", "4"]}, "column 'timestamp', row 3: 'soon', expected a number"),
+        ({"timestamp": ["never", "2020", "x", "y"]}, "column 'timestamp', row 1: 'never', expected a number"),
+        ({"timestamp": ["a", "b", "c", "d"]}, "column 'timestamp' .* starts with 'a'.* expected seconds or ISO 8601"),
+        ({"timestamp": [timedelta(1)] * 4}, r"column 'timestamp' is Duration.*, expected numbers"),
+        ({"timestamp": [1.5e12] * 4}, r"column 'timestamp' has 1.5e\+12, expected seconds"),
+        ({"seq": ["1", "2", "3", "last"]}, "column 'seq', row 4: 'last', expected a number"),
+        ({"event": [0.5, 0.5, 0.5, 0.5]}, "column 'event' is Float64, expected strings or integers"),
+    ],
+)
+def test_wrong_content_is_refused_with_file_column_and_expectation(write_source, changed, expected):
+    with pytest.raises(DataError, match=r"interactions\.parquet: " + expected):
+        load(write_source(GOOD | changed))
+
+
+def test_text_in_a_number_column_of_a_csv_file_is_named_with_its_row(write_source):
+    with pytest.raises(DataError, match=r"interactions\.csv: column 'value', row 2: 'good', expected a number"):
+        load(write_source(GOOD | {"value": ["1", "good", "1", "2"]}, suffix=".csv"))
+
+
+@pytest.mark.parametrize("name", ["interactions.csv", "interactions.parquet"])
+@pytest.mark.parametrize("content", [b"", b"\x00\xff\xfenot a table\x00"])
+def test_damaged_file_is_refused_by_name(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=name):
+        load(str(tmp_path))
+
+
+def test_header_without_rows_is_refused(tmp_path):
+    (tmp_path / "interactions.csv").write_text("user_id,item_id,value\n")
+    with pytest.raises(DataError, match=r"column 'user_id' has 0 usable users, expected at least 2"):
+        load(str(tmp_path))
+
+
+def test_damage_inside_a_parquet_file_is_refused_or_harmless(write_source):
+    path = Path(write_source({name: cells * 50 for name, cells in GOOD.items()})) / "interactions.parquet"
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for place in rng.integers(0, len(whole), 60):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            load(str(path.parent))
+        except DataError:
+            refused += 1
+    assert refused
+
+
+@pytest.mark.parametrize(("column", "noun"), [("user_id", "users"), ("item_id", "items")])
+def test_one_user_or_one_item_is_nothing_to_learn_from(write_source, column, noun):
+    expected = rf"interactions\.parquet: column '{column}' has 1 usable {noun}, expected at least 2"
+    with pytest.raises(DataError, match=expected):
+        load(write_source(GOOD | {column: ["same"] * 4}))
+
+
+def test_values_of_which_none_is_above_zero_are_refused(write_source):
+    with pytest.raises(DataError, match=r"column 'value' is at most 0\.0, expected some values above 0"):
+        load(write_source(GOOD | {"value": [0.0, -1.0, 0.0, 0.0]}))
+
+
+@pytest.mark.parametrize("source", ["demo:music", "no/such/folder"])
+def test_unknown_source_is_refused_with_what_there_is(source):
+    with pytest.raises(DataError, match="no such data source; expected demo:movies, demo:grocery, or a folder"):
+        load(source)
+
+
+def test_folder_without_interactions_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"no interactions\.parquet or interactions\.csv"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize("bad", [None, math.nan, math.inf, -math.inf, 1e300])
+def test_events_without_a_finite_value_are_dropped_and_counted(write_source, bad):
+    loaded = load(write_source(GOOD | {"value": [1.0, bad, 1.0, 1.0]}))
+    assert loaded.summary.n_events == 3
+    assert Note(1, "events dropped: value is missing or not finite") in loaded.summary.notes
+
+
+def test_empty_text_in_a_number_column_is_a_missing_number(write_source):
+    assert Note(1, "events dropped: value is missing or not finite") in notes(
+        write_source(GOOD | {"value": ["1", " ", "1", "2"]})
+    )
+
+
+@pytest.mark.parametrize("bad", [None, "", "x" * 257, "line\nend", "bell\x07"])
+@pytest.mark.parametrize("column", ["user_id", "item_id"])
+def test_events_with_an_unusable_id_are_dropped_and_counted(write_source, column, bad):
+    cells = [*GOOD[column][:3], bad]
+    expected = f"events dropped: {column} is missing, empty, over 256 characters or with control characters"
+    assert Note(1, expected) in notes(write_source(GOOD | {column: cells}))
+
+
+def test_longest_id_and_any_script_are_kept(write_source):
+    ids = ["x" * 256, "日本語 🎬", "x", "y"]
+    assert set(load(write_source(GOOD | {"item_id": ids})).dataset.item_ids) == set(ids)
+
+
+def test_unusable_and_repeated_rows_of_items_are_dropped_and_counted(write_source):
+    described = {"item_id": ["x", None, "y", "x", "\t"], "title": ["old", "?", "Y", "new", "?"]}
+    loaded = load(write_source(GOOD, described))
+    assert dict(zip(loaded.dataset.item_ids, loaded.dataset.titles, strict=True)) == {"x": "new", "y": "Y", "z": ""}
+    assert [note.count for note in loaded.summary.notes] == [2, 1, 1]
+
+
+def test_columns_of_items_that_cannot_be_read_are_named(write_source):
+    described = {"item_id": ["x", "y", "z"], "size": [{"w": 1}] * 3}
+    assert any("type that is not read: size" in note.reason for note in notes(write_source(GOOD, described)))
+
+
+def test_absent_items_file_is_said(write_source):
+    assert notes(write_source(GOOD)) == (Note(3, "items have no title and no features: there is no items file"),)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, None])
+def test_unusable_timestamps_count_as_missing(write_source, bad):
+    loaded = load(write_source(GOOD | {"timestamp": [1.0, 2.0, 3.0, bad]}))
+    assert not loaded.dataset.has_order
+    assert Note(1, "events have no timestamp, so none is used; order: random") in loaded.summary.notes
+
+
+def test_columns_without_any_value_are_as_good_as_absent(write_source):
+    empty = pl.Series([None] * 4)
+    loaded = load(write_source(GOOD | {"timestamp": empty, "seq": empty, "event": empty}))
+    assert loaded.summary.order == "random"
+    assert "".join(note.reason for note in loaded.summary.notes).count("timestamp") == 0
+
+
+def test_interactions_that_are_a_folder_are_not_a_file(tmp_path: Path):
+    (tmp_path / "interactions.parquet").mkdir()
+    with pytest.raises(DataError, match=r"no interactions\.parquet or interactions\.csv"):
+        load(str(tmp_path))

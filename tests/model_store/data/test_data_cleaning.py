@@ -1,0 +1,121 @@
+import numpy as np
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_store.data.schema import Dataset
+from model_store.data.sources import load, prepare
+from model_store.data.tables import Table, Tables
+
+# Five levels, of which the lowest is rare: ratings. The two leading users pin that down for any rows drawn.
+ANCHOR = [("a", "i0", 5, 0), ("a", "i1", 5, 1), ("a", "i2", 4, 2), ("b", "i0", 3, 0), ("b", "i1", 5, 1)]
+
+rows = st.lists(
+    st.tuples(
+        st.sampled_from(["u1", "u2", "u3"]),
+        st.sampled_from([f"i{item}" for item in range(6)]),
+        st.sampled_from([4, 5]),
+        st.integers(0, 5),
+    ),
+    max_size=30,
+)
+
+
+def prepared(rows: list[tuple[str, str, float, float]], **others: object) -> Dataset:
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "value", "timestamp"], orient="row")
+    return prepare("test", Tables(Table("test", frame.with_columns(**others)), None)).dataset
+
+
+def pairs(dataset: Dataset) -> dict[tuple[str, str], float]:
+    events = dataset.events
+    users = np.repeat(dataset.user_ids, events.lengths())
+    items = [dataset.item_ids[item] for item in events.items]
+    found = list(zip(users.tolist(), items, strict=True))
+    assert len(found) == len(set(found))
+    return dict(zip(found, events.values.tolist(), strict=True))
+
+
+def items_of(dataset: Dataset, user: str) -> list[str]:
+    run = dataset.events.user(dataset.user_ids.index(user))
+    return [dataset.item_ids[item] for item in dataset.events.items[run]]
+
+
+@given(rows=rows)
+def test_last_rating_of_a_pair_wins(rows):
+    in_time = sorted([*ANCHOR, *rows], key=lambda row: (row[3], row[2]))
+    expected = {(user, item): value for user, item, value, _ in in_time}
+    assert pairs(prepared([*ANCHOR, *rows])) == expected
+
+
+@given(rows=rows)
+def test_counts_of_a_pair_add(rows):
+    expected: dict[tuple[str, str], float] = {}
+    for user, item, _, _ in [*ANCHOR, *rows]:
+        expected[user, item] = expected.get((user, item), 0) + 1
+    assert pairs(prepared([*ANCHOR, *rows], value=pl.lit(1.0))) == expected
+
+
+@given(rows=rows, data=st.data())
+def test_timed_events_load_the_same_from_any_row_order(rows, data):
+    shuffled = data.draw(st.permutations([*ANCHOR, *rows]))
+    assert prepared(shuffled).fingerprint == prepared([*ANCHOR, *rows]).fingerprint
+
+
+@given(pairs_of_items=st.sets(st.tuples(st.sampled_from("uvw"), st.sampled_from("ijkl"))), data=st.data())
+def test_events_without_order_load_the_same_from_any_row_order(pairs_of_items, data):
+    rows = [*ANCHOR, *((user, item, 4, 0) for user, item in sorted(pairs_of_items))]
+    frames = (pl.DataFrame(each, schema=["user_id", "item_id", "value", "row"], orient="row") for each in
+              (rows, data.draw(st.permutations(rows))))  # fmt: skip
+    first, second = (prepare("test", Tables(Table("test", frame), None)).dataset for frame in frames)
+    assert first.fingerprint == second.fingerprint
+    assert not first.has_order
+
+
+def test_events_stand_in_the_order_of_their_timestamps():
+    dataset = prepared([("u", "x", 4, 30.5), ("u", "y", 5, 10), ("v", "x", 3, 5), ("u", "z", 5, 20)])
+    assert items_of(dataset, "u") == ["y", "z", "x"]
+    assert dataset.has_time
+    assert dataset.events.times[dataset.events.user(0)].tolist() == [10, 20, 30.5]
+
+
+def test_merged_counts_stand_where_the_last_of_them_stood():
+    dataset = prepared([("u", "x", 1, 1), ("u", "y", 1, 2), ("u", "x", 1, 3), ("v", "x", 1, 1)])
+    assert items_of(dataset, "u") == ["y", "x"]
+    assert dataset.events.values[dataset.events.user(0)].tolist() == [1, 2]
+
+
+def test_seq_decides_where_timestamps_are_partly_missing(write_source):
+    loaded = load(
+        write_source(
+            {
+                "user_id": ["u", "u", "u", "v"],
+                "item_id": ["x", "y", "z", "x"],
+                "value": [1.0] * 4,
+                "timestamp": [1, None, 2, 3],
+                "seq": [2, 1, 0, 0],
+            }
+        )
+    )
+    assert items_of(loaded.dataset, "u") == ["z", "y", "x"]
+    assert (loaded.dataset.has_order, loaded.dataset.has_time) == (True, False)
+    assert not loaded.dataset.events.times.any()
+    assert "1 events have no timestamp, so none is used; order: sequence" in loaded.summary.render().plain
+
+
+def test_seq_decides_among_events_of_one_moment():
+    rows = [("u", f"i{place}", 1, 9) for place in range(8)] + [("v", "i0", 1, 9)]
+    dataset = prepared(rows, seq=pl.Series([3, 1, 7, 0, 6, 2, 5, 4, 0]))
+    assert items_of(dataset, "u") == ["i3", "i1", "i5", "i0", "i7", "i6", "i4", "i2"]
+
+
+def test_random_order_of_a_user_does_not_depend_on_other_users():
+    user = [("u", f"i{place}", 1, None) for place in range(20)]
+    alone = prepared([*user, ("v", "i0", 1, None)])
+    in_company = prepared([("a", "aa", 1, None), *user, ("v", "zz", 1, None), ("z", "i7", 1, None)])
+    assert items_of(alone, "u") == items_of(in_company, "u")
+    assert items_of(alone, "u") != sorted(items_of(alone, "u"))
+
+
+def test_random_orders_of_two_users_differ():
+    dataset = prepared([(user, f"i{place}", 1, None) for user in "uv" for place in range(20)])
+    assert items_of(dataset, "u") != items_of(dataset, "v")

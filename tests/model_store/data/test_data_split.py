@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_store.data.split import MIN_USERS, split_users
+from model_store.errors import DataError
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(n_users=st.integers(MIN_USERS, 3000), seed=seeds)
+def test_every_user_is_in_exactly_one_part(n_users, seed):
+    split = split_users(n_users, seed)
+    together = np.concatenate([split.train, split.validation, split.test])
+    assert np.array_equal(np.sort(together), np.arange(n_users))
+    assert all(part.dtype == np.int64 and len(part) for part in (split.train, split.validation, split.test))
+
+
+@given(seed=seeds)
+def test_parts_are_70_10_20_percent(seed):
+    split = split_users(1000, seed)
+    assert (len(split.train), len(split.validation), len(split.test)) == (700, 100, 200)
+
+
+def test_one_seed_gives_one_split_and_another_seed_another():
+    assert np.array_equal(split_users(100, 7).test, split_users(100, 7).test)
+    assert not np.array_equal(split_users(100, 7).test, split_users(100, 8).test)
+
+
+def test_too_few_users_to_split_are_refused():
+    with pytest.raises(DataError, match="9 users, expected at least 10"):
+        split_users(9, 0)

@@ -1,0 +1,53 @@
+import json
+from itertools import pairwise
+
+import pytest
+
+from model_store.data.sources import load
+
+EVENTS = {
+    "user_id": ["a", "a", "a", "b", "b", "c"],
+    "item_id": ["x", "y", "z", "x", "y", "x"],
+    "value": [5.0, 4.0, 2.0, 5.0, 3.0, 4.0],
+    "seq": [0, 1, 2, 0, 1, 0],
+}
+
+
+def test_page_counts_what_the_data_holds(write_source):
+    items = {"item_id": ["x", "y", "z", "new"], "genre": ["g", "g", "h", "h"]}
+    page = load(write_source(EVENTS, items)).summary
+    assert (page.n_users, page.n_items, page.n_items_with_events, page.n_events) == (3, 4, 3, 6)
+    assert (page.n_features, page.median_events, page.density) == (2, 2, pytest.approx(0.5))
+    assert (page.kind, page.order, page.liked_at_least) == ("ratings", "sequence", 4)
+    assert page.liked_share == pytest.approx(4 / 6)
+    assert [(bar.low, bar.count) for bar in page.histogram] == [(2, 1), (3, 1), (4, 2), (5, 2)]
+    assert page.notes == ()
+
+
+def test_page_is_plain_text_whatever_the_data_is_called(write_source):
+    text = load(write_source(EVENTS, {"item_id": ["x"], "[bold]s": [{"w": 1}]})).summary.render().plain
+    assert "liked   66.7% of the events, those with ratings from 4\n" in text
+    assert "values  2 ████████████████████ 1\n" in text
+    assert "[bold]s" in text
+
+
+def test_page_in_json_says_the_same(write_source):
+    page = load(write_source(EVENTS)).summary
+    read_back = json.loads(json.dumps(page.as_dict()))
+    assert read_back["n_events"] == 6
+    assert read_back["histogram"][0] == {"low": 2.0, "high": 2.0, "count": 1}
+    assert read_back["notes"] == [{"count": 3, "reason": "items have no title and no features: there is no items file"}]
+
+
+def test_many_levels_of_value_share_at_most_twenty_bars(write_source):
+    n_events = 3000
+    many = {
+        "user_id": [place % 30 for place in range(n_events)],
+        "item_id": list(range(n_events)),
+        "value": [float(place // 3) for place in range(n_events)],
+    }
+    histogram = load(write_source(many)).summary.histogram
+    assert len(histogram) == 20
+    assert sum(bar.count for bar in histogram) == n_events
+    assert (histogram[0].low, histogram[-1].high) == (0, 999)
+    assert all(first.high < second.low for first, second in pairwise(histogram))
