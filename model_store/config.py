@@ -1,0 +1,27 @@
+"""What a training run may be told; read once by the command line, frozen from there on."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainingConfig(BaseModel):
+    """Settings of one meta-training run. The defaults are what the published figures were made with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(0, ge=0, description="one seed gives one result: split, episodes, start, dropout")
+    dim: int = Field(64, ge=4, le=512, description="length of an item vector's learned part")
+    content: bool = Field(default=True, description="whether item features take part in the item vectors")
+    inner_steps: int = Field(4, ge=1, le=16, description="gradient steps of the inner loop")
+    anchors: int = Field(256, ge=8, le=4096, description="learned points that stand for the catalogue inside the loop")
+    neighbours: int = Field(100, ge=1, le=500, description="neighbours kept for each item in the sparse memory")
+    max_support: int = Field(256, ge=20, le=1024, description="events of a user that the inner loop reads")
+    max_shots: int = Field(50, ge=1, description="largest support in a training episode")
+    batch_users: int = Field(128, ge=1, description="episodes in one outer step")
+    learning_rate: float = Field(2e-3, gt=0, description="Adam step of the outer loop")
+    l2: float = Field(4.0, ge=0, description="weight of the mean squared norm of the item vectors in the loss")
+    dropout: float = Field(0.4, ge=0, lt=1, description="share of adapted weights dropped in an outer step")
+    max_epochs: int = Field(200, ge=1, description="passes over the training users, at most")
+    patience: int = Field(10, ge=1, description="validations without a better one before training stops")
+    time_budget_s: float = Field(180.0, gt=0, description="seconds after which the outer loop stops with its best")

@@ -1,0 +1,58 @@
+"""Checkpoints: an interrupted training goes on where its last whole epoch ended, to the same result."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import torch
+
+from model_store.config import TrainingConfig
+from model_store.errors import TrainingError
+from model_store.meta.outer import Outer, Progress
+
+SAVE_EVERY_S = 5.0
+
+
+class Checkpoint:
+    """The checkpoint file of one training: one set of data, one configuration."""
+
+    def __init__(self, folder: Path, data_sha256: str, config: TrainingConfig) -> None:
+        """Name the file after what determines the training, so that another one never resumes from it."""
+        key = hashlib.sha256(f"{data_sha256}{config.model_dump_json()}".encode()).hexdigest()[:16]
+        self._path = folder / f"{key}.pt"
+        self._saved = time.monotonic()
+
+    def resume(self, outer: Outer) -> Progress:
+        """Load the checkpoint into ``outer`` if there is one; the progress to go on from.
+
+        Raises:
+            TrainingError: the file is damaged.
+        """
+        if not self._path.exists():
+            return Progress()
+        try:
+            saved = torch.load(self._path, weights_only=True)
+            outer.load_state_dict(saved["outer"])
+            return Progress(**saved["progress"])
+        except Exception as exc:  # torch.load raises whatever the unpickler at fault raises
+            raise TrainingError(f"{self._path}: cannot resume from it ({exc}); delete it to train anew") from exc
+
+    def save(self, outer: Outer, progress: Progress, *, every_s: float = SAVE_EVERY_S) -> None:
+        """Write the state, at most every ``every_s`` seconds; a reader sees the old file or the new one."""
+        if time.monotonic() - self._saved < every_s:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_suffix(f".{os.getpid()}")
+        # Not dataclasses.asdict: it would copy every tensor once more.
+        fields = {each.name: getattr(progress, each.name) for each in dataclasses.fields(progress)}
+        torch.save({"outer": outer.state_dict(), "progress": fields}, temporary)
+        temporary.replace(self._path)
+        self._saved = time.monotonic()
+
+    def discard(self) -> None:
+        """The training is published: nothing to resume."""
+        self._path.unlink(missing_ok=True)

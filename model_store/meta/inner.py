@@ -1,0 +1,112 @@
+"""The inner loop: from a user's support to ``user_state`` by a few gradient steps, written out by hand.
+
+With item vectors x, anchors A (learned points standing for the catalogue, so that the cost does not depend on
+its size) and one weight c_e per event, the inner loss of a user is the softmax log-likelihood of its support,
+
+    L(w) = −Σ_e c_e (w·x_e) + C · log Σ_a exp(w·A_a + b_a) + C/2 · λ·(w − w₀)²,      C = Σ_e |c_e|,
+
+and step t of T goes  w ← w − α_t(k) ⊙ ∇L(w) / (1 + C)  from the meta-learned start w₀. Step sizes are learned per
+step and coordinate (Meta-SGD, Li et al. 2017, arXiv:1707.09835) and modulated by log(1 + k); the gradient is second
+order for the outer loop, since these steps are plain differentiable code (MAML, Finn et al. 2017,
+arXiv:1703.03400). Event weights are learned per level of the value and decay with the event's age; events of
+low value get a negative weight and push away.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ValueLevels(nn.Module):
+    """Piecewise linear basis over the scale of feedback values.
+
+    ``forward``: values (...,) → float32 (..., n_levels), rows that sum to one; a value between two knots is shared
+    by both, one outside counts as the nearest.
+    """
+
+    low: Tensor
+    gap: Tensor
+    index: Tensor
+
+    def __init__(self, knots: Tensor) -> None:
+        """Take at least two increasing knots, float32 (n_levels,)."""
+        super().__init__()
+        self.register_buffer("low", knots[:-1].clone())
+        self.register_buffer("gap", knots.diff())
+        self.register_buffer("index", torch.arange(len(knots), dtype=torch.float32))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Basis of each value."""
+        position = ((values.unsqueeze(-1) - self.low) / self.gap).clamp(0, 1).sum(-1, keepdim=True)
+        return (1 - (position - self.index).abs()).clamp(min=0)
+
+
+class InnerLoop(nn.Module):
+    """The adaptation: support → ``user_state`` = [w (dim,), scale of the popularity prior (1,)].
+
+    Item vectors have dim + 1 columns; the last is the log-popularity prior, so the dense score of an item is
+    ``user_state · item_vector``.
+    """
+
+    def __init__(self, dim: int, steps: int, anchors: Tensor, levels: ValueLevels, liked: Tensor) -> None:
+        """Start from neutral step sizes.
+
+        Args:
+            dim: length of w.
+            steps: gradient steps.
+            anchors: float32 (n_anchors, dim), first positions of the anchors.
+            levels: basis of the feedback values.
+            liked: float32 (n_levels,), first event weight of each level, e.g. −.3 … 1.
+        """
+        super().__init__()
+        self.levels = levels
+        self.start = nn.Parameter(torch.zeros(dim))
+        self.anchors = nn.Parameter(anchors.clone())
+        self.anchor_bias = nn.Parameter(torch.zeros(len(anchors), 1))
+        self.event_weight = nn.Parameter(liked.clone())
+        self.rarity = nn.Parameter(torch.zeros(()))
+        self.decay = nn.Parameter(torch.zeros(()))
+        self.log_step = nn.Parameter(torch.full((steps, dim), 0.5))
+        self.log_step_by_k = nn.Parameter(torch.zeros(steps, dim))
+        self.log_pull = nn.Parameter(torch.full((dim,), -3.0))
+        self.prior_scale = nn.Parameter(torch.tensor([1.0, 0.0, 0.0]))
+
+    def forward(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
+        """Adapt a batch of users at once.
+
+        Args:
+            vectors: float32 (B, S, dim + 1), item vectors of the support.
+            values: float32 (B, S), feedback values on the data's own scale.
+            ages: float32 (B, S), days before the user's most recent event.
+            mask: float32 (B, S), 1 for an event and 0 for padding.
+
+        Returns:
+            float32 (B, dim + 1).
+        """
+        log_k = torch.log1p(mask.sum(1, keepdim=True))  # (B, 1)
+        support, prior = vectors[..., :-1], vectors[..., -1]
+        weights = self._event_weights(values, ages, prior, mask)
+        w = self._descend(support, weights, log_k)
+        scale = self.prior_scale[0] + self.prior_scale[1] * log_k + self.prior_scale[2] * log_k.square()
+        return torch.cat([w, scale], dim=1)
+
+    def _event_weights(self, values: Tensor, ages: Tensor, prior: Tensor, mask: Tensor) -> Tensor:
+        """c_e of every event, (B, S)."""
+        fading = torch.exp(-self.rarity * prior - nn.functional.softplus(self.decay - 4) * torch.log1p(ages))
+        by_value: Tensor = (self.levels(values) @ self.event_weight.unsqueeze(1)).squeeze(-1)
+        return by_value * fading * mask
+
+    def _descend(self, support: Tensor, weights: Tensor, log_k: Tensor) -> Tensor:
+        """The gradient steps; everything stays 2-D or 3-D (onnxruntime miscomputes Transpose(X) @ 1-D)."""
+        total = weights.abs().sum(1, keepdim=True)  # C, (B, 1)
+        pull_to_events = torch.bmm(weights.unsqueeze(1), support).squeeze(1)  # (B, dim)
+        step_sizes = torch.exp(self.log_step.unsqueeze(1) + self.log_step_by_k.unsqueeze(1) * log_k)  # (T, B, dim)
+        pull_to_start = self.log_pull.exp()
+        start = self.start.unsqueeze(0)
+        w = start.expand(log_k.shape[0], -1)
+        for step_size in step_sizes.unbind(0):
+            expected = torch.softmax(w @ self.anchors.T + self.anchor_bias.T, dim=1) @ self.anchors
+            gradient = total * (expected + pull_to_start * (w - start)) - pull_to_events
+            w = w - step_size * gradient / (1 + total)
+        return w

@@ -1,0 +1,137 @@
+"""The sparse memory: neighbours of a user's events vote for items, beside the dense part.
+
+64 numbers cannot hold what item-item co-occurrence knows, most of all on sparse data. With the conditional
+memory P(i | e) = n(e, i) / (n(e) + 5) over training users, best M neighbours kept for each item,
+
+    v_i = Σ_{e ∈ support} g(value_e, age_e) · P(i | e)
+    addend_i = ω(k) · log(1 + γ(k) · v_i / p_i^τ)
+
+is added to the score of i: a matching network (Vinyals et al. 2016, arXiv:1606.04080) made sparse, in the mixture
+form, since votes that enter a softmax linearly lose. g, ω, γ and τ are learned with the inner loop. An item that
+nothing votes for gets 0, so the addend stays sparse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model_store.meta.inner import ValueLevels
+
+SHRINKAGE = 5.0
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Best neighbours of every item.
+
+    Attributes:
+        rows: int32 (n_items, M), neighbour rows; unused places hold 0.
+        weights: float32 (n_items, M), P(neighbour | item); unused places hold 0.
+        own_share: float32 (n_items,), what one user's own co-occurrence adds to each weight, 1 / (n(e) + 5).
+    """
+
+    rows: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    own_share: NDArray[np.float32]
+
+
+def conditional_neighbours(liked: sp.csr_array, count: int, *, block: int = 1024) -> Neighbours:
+    """The ``count`` neighbours with the largest P(i | e), item by item in blocks.
+
+    Args:
+        liked: (n_users, n_items) with ones where a user liked an item.
+        count: neighbours to keep, M.
+        block: items computed at once; bounds the memory.
+    """
+    n_items = liked.shape[1]
+    count = min(count, n_items)
+    by_item = liked.T.tocsr()
+    own_share = (1 / (np.asarray(liked.sum(0)).ravel() + SHRINKAGE)).astype(np.float32)
+    rows = np.zeros((n_items, count), dtype=np.int32)
+    weights = np.zeros((n_items, count), dtype=np.float32)
+    for first in range(0, n_items, block):
+        together = (by_item[first : first + block] @ liked).tocsr()
+        for offset in range(together.shape[0]):
+            _keep_best(together, offset, first + offset, rows, weights)
+    weights *= own_share[:, None]
+    return Neighbours(rows, weights, own_share)
+
+
+def _keep_best(
+    together: sp.csr_array, offset: int, item: int, rows: NDArray[np.int32], weights: NDArray[np.float32]
+) -> None:
+    run = slice(together.indptr[offset], together.indptr[offset + 1])
+    found, counts = together.indices[run], together.data[run].astype(np.float64)
+    others = found != item
+    found, counts = found[others], counts[others]
+    # Distinct keys, exact in float64: among equal counts the lower row wins, so one seed gives one result.
+    keys = found / together.shape[1] - counts
+    best = np.argpartition(keys, rows.shape[1])[: rows.shape[1]] if len(keys) > rows.shape[1] else np.arange(len(keys))
+    best = best[np.argsort(keys[best])]
+    rows[item, : len(best)] = found[best]
+    weights[item, : len(best)] = counts[best]
+
+
+class VoteGate(nn.Module):
+    """How votes are weighted: the learned numbers g, ω, γ, τ of the memory."""
+
+    log_popularity: Tensor
+
+    def __init__(self, levels: ValueLevels, liked: Tensor, popularity: Tensor) -> None:
+        """Start with a small say for the memory.
+
+        Args:
+            levels: basis of the feedback values.
+            liked: float32 (n_levels,), first vote weight of each level before softplus.
+            popularity: float32 (n_items,), p_i: share of the users that liked the item.
+        """
+        super().__init__()
+        self.levels = levels
+        self.vote_weight = nn.Parameter(liked.clone())
+        self.decay = nn.Parameter(torch.zeros(()))
+        self.scale = nn.Parameter(torch.tensor([-1.0, 0.0, 0.0]))
+        self.sharpness = nn.Parameter(torch.tensor([0.0, 0.0, 0.0]))
+        self.tilt = nn.Parameter(torch.tensor(0.5))
+        self.register_buffer("log_popularity", popularity.log())
+
+    def event_votes(self, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
+        """g(value_e, age_e) ≥ 0 of every event, (B, S)."""
+        fading = torch.exp(-nn.functional.softplus(self.decay - 4) * torch.log1p(ages))
+        by_value = nn.functional.softplus(self.levels(values) @ self.vote_weight.unsqueeze(1)).squeeze(-1)
+        return by_value * fading * mask
+
+    def addend(self, votes: Tensor, log_popularity: Tensor, mask: Tensor) -> Tensor:
+        """ω(k) · log(1 + γ(k) · v / p^τ), elementwise on (B, …)."""
+        log_k = torch.log1p(mask.sum(1, keepdim=True))
+        basis = torch.cat([torch.ones_like(log_k), log_k, log_k.square()], dim=1)  # (B, 3)
+        scale = nn.functional.softplus(basis @ self.scale.unsqueeze(1))
+        sharpness = torch.exp(basis @ self.sharpness.unsqueeze(1))
+        return scale * torch.log1p(sharpness * votes * torch.exp(-self.tilt * log_popularity))
+
+    def dense_votes(self, neighbour_rows: Tensor, neighbour_weights: Tensor, event_votes: Tensor) -> Tensor:
+        """Votes v over the whole catalogue, (B, n_items), from (B, S, M) lists and (B, S) event votes."""
+        batch = event_votes.shape[0]
+        each = (neighbour_weights * event_votes.unsqueeze(-1)).reshape(batch, -1)
+        votes = torch.zeros(batch, self.log_popularity.shape[0])
+        return votes.scatter_add(1, neighbour_rows.reshape(batch, -1), each)
+
+    def forward(
+        self, neighbour_rows: Tensor, neighbour_weights: Tensor, values: Tensor, ages: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Votes of a batch as sparse addends: rows int64 (B, S·M) and addends float32 (B, S·M).
+
+        A row that several events vote for stands several times; each place carries its share, so that the
+        addends of a row sum to the row's addend.
+        """
+        rows = neighbour_rows.reshape(neighbour_rows.shape[0], -1).long()
+        event_votes = self.event_votes(values, ages, mask)
+        votes = self.dense_votes(rows, neighbour_weights, event_votes).gather(1, rows)
+        places = torch.zeros(rows.shape[0], self.log_popularity.shape[0])
+        places = places.scatter_add(1, rows, torch.ones_like(votes)).gather(1, rows)
+        return rows, self.addend(votes, self.log_popularity[rows], mask) / places

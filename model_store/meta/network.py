@@ -1,0 +1,197 @@
+"""What meta-training learns: item vectors, the inner loop, the memory's gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from scipy.sparse.linalg import svds
+from torch import Tensor, nn
+
+from model_store.config import TrainingConfig
+from model_store.data.episodes import Support
+from model_store.data.schema import Dataset, Events, ItemFeatures
+from model_store.meta.inner import InnerLoop, ValueLevels
+from model_store.meta.memory import Neighbours, VoteGate, conditional_neighbours
+
+MAX_LEVELS = 10
+SVD_SCALE = 4.0
+
+
+class ItemEncoder(nn.Module):
+    """Item vectors: an id part and a content part, so that an item without history still has one."""
+
+    features: Tensor
+    prior: Tensor
+    prior_of_new: Tensor
+
+    def __init__(self, id_vectors: Tensor, features: Tensor, prior: Tensor, prior_of_new: float) -> None:
+        """Start with the content part at zero.
+
+        Args:
+            id_vectors: float32 (n_items, dim).
+            features: sparse float32 (n_items, n_features), n_features ≥ 1.
+            prior: float32 (n_items,), centred log popularity.
+            prior_of_new: the prior of an item without history.
+        """
+        super().__init__()
+        self.id_vectors = nn.Parameter(id_vectors)
+        self.content = nn.Parameter(torch.zeros(features.shape[1], id_vectors.shape[1]))
+        self.register_buffer("features", features, persistent=False)
+        self.register_buffer("prior", prior.unsqueeze(1))
+        self.register_buffer("prior_of_new", torch.tensor([prior_of_new]))
+
+    def vectors(self) -> Tensor:
+        """All item vectors, float32 (n_items, dim + 1); the last column is the prior."""
+        learned = self.id_vectors + torch.sparse.mm(self.features, self.content)
+        return torch.cat([learned, self.prior], dim=1)
+
+    def forward(self, feature_ids: Tensor, feature_weights: Tensor) -> Tensor:
+        """Vector of an item without history from its features (F,), float32 (dim + 1,)."""
+        learned = feature_weights.unsqueeze(0) @ self.content[feature_ids]
+        return torch.cat([learned.squeeze(0), self.prior_of_new])
+
+
+class Network(nn.Module):
+    """The whole model; ``forward`` scores the catalogue for a batch of users."""
+
+    encoder: ItemEncoder
+    inner: InnerLoop
+    gate: VoteGate
+    neighbour_rows: Tensor
+    neighbour_weights: Tensor
+    own_share: Tensor
+
+    def __init__(self, encoder: ItemEncoder, inner: InnerLoop, gate: VoteGate, neighbours: Neighbours) -> None:
+        super().__init__()
+        self.encoder, self.inner, self.gate = encoder, inner, gate
+        self.register_buffer("neighbour_rows", torch.from_numpy(neighbours.rows).long(), persistent=False)
+        self.register_buffer("neighbour_weights", torch.from_numpy(neighbours.weights), persistent=False)
+        self.register_buffer("own_share", torch.from_numpy(neighbours.own_share), persistent=False)
+
+    def forward(
+        self,
+        support: Support,
+        *,
+        own: Tensor | None = None,
+        support_liked: Tensor | None = None,
+        dropout: float = 0.0,
+    ) -> Tensor:
+        """Scores float32 (B, n_items).
+
+        Args:
+            support: the events to adapt from.
+            own: float32 (B, n_items), ones at what the user liked. Given in training, it takes the user's own
+                co-occurrences back out of the memory (leave one out), which otherwise looks better than it is.
+            support_liked: bool (B, S), goes with ``own``.
+            dropout: share of adapted weights dropped.
+        """
+        vectors = self.encoder.vectors()
+        rows = torch.from_numpy(support.rows)
+        values, ages, mask = map(torch.from_numpy, (support.values, support.ages, support.mask))
+        state = self.inner(vectors[rows], values, ages, mask)
+        state = torch.cat([nn.functional.dropout(state[:, :-1], dropout), state[:, -1:]], dim=1)
+        lists, weights = self.neighbour_rows[rows], self.neighbour_weights[rows]
+        if own is not None and support_liked is not None:
+            shares = self.own_share[rows] * support_liked
+            among_own = own.gather(1, lists.flatten(1)).view_as(lists)
+            weights = (weights - shares.unsqueeze(-1) * among_own).clamp(min=0)
+        votes = self.gate.dense_votes(lists, weights, self.gate.event_votes(values, ages, mask))
+        return state @ vectors.T + self.gate.addend(votes, self.gate.log_popularity, mask)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What is counted rather than learned, over the training users.
+
+    Attributes:
+        liked: (n_users, n_items), ones at what a user liked.
+        counts: float64 (n_items,), users that liked the item.
+    """
+
+    liked: sp.csr_array
+    counts: NDArray[np.float64]
+
+
+def count(events: Events, n_items: int, liked_at_least: float) -> Statistics:
+    """Count what the training users liked."""
+    liked = events.values >= liked_at_least
+    users = np.repeat(np.arange(events.n_users), events.lengths())
+    ones = np.ones(int(liked.sum()), dtype=np.float32)
+    matrix = sp.csr_array((ones, (users[liked], events.items[liked])), shape=(events.n_users, n_items))
+    return Statistics(matrix, np.asarray(matrix.sum(0), dtype=np.float64).ravel())
+
+
+def build(dataset: Dataset, training: Events, config: TrainingConfig) -> Network:
+    """A network at its starting point: SVD of what was liked, neutral steps, a small say for the memory."""
+    statistics = count(training, dataset.n_items, dataset.feedback.liked_at_least)
+    generator = torch.Generator().manual_seed(config.seed)
+    id_vectors = _svd_start(statistics, config, generator)
+    prior, prior_of_new = _log_popularity(statistics.counts)
+    encoder = ItemEncoder(id_vectors, _feature_matrix(dataset.features, use=config.content), prior, prior_of_new)
+    levels, liked = _levels(training.values, dataset.feedback.liked_at_least)
+    popular = torch.from_numpy(np.argsort(-statistics.counts, kind="stable")[: config.anchors].copy())
+    inner = InnerLoop(config.dim, config.inner_steps, id_vectors[popular], levels, liked)
+    share = torch.from_numpy((statistics.counts + 1) / (training.n_users + 1)).float()
+    gate = VoteGate(levels, 2 * liked - 1, share)
+    return Network(encoder, inner, gate, conditional_neighbours(statistics.liked, config.neighbours))
+
+
+def _log_popularity(counts: NDArray[np.float64]) -> tuple[Tensor, float]:
+    """Centred log((n_i + 1) / Σ) by item, and the same for an item that nobody has seen."""
+    prior = np.log((counts + 1) / counts.sum())
+    return torch.from_numpy(prior - prior.mean()).float(), float(-np.log(counts.sum()) - prior.mean())
+
+
+def _svd_start(statistics: Statistics, config: TrainingConfig, generator: torch.Generator) -> Tensor:
+    """Right singular vectors of the centred liked matrix, scaled; noise where the data has fewer dimensions."""
+    liked = statistics.liked
+    n_users, n_items = liked.shape
+    rank = min(config.dim, min(n_users, n_items) - 1)
+    mean = (statistics.counts / n_users).astype(np.float32)
+    centred = sp.linalg.LinearOperator(
+        shape=liked.shape,
+        dtype=np.float32,
+        matvec=lambda v: liked @ v.ravel() - mean @ v.ravel(),
+        rmatvec=lambda u: liked.T @ u.ravel() - mean * u.sum(),
+    )
+    start = 0.01 * torch.randn(n_items, config.dim, generator=generator)
+    if rank > 0:
+        first = np.random.default_rng(config.seed).standard_normal(min(n_users, n_items)).astype(np.float32)
+        _, singular, right = svds(centred, k=rank, v0=first)
+        scaled = right.T * np.sqrt(singular / singular.max())
+        start[:, :rank] = SVD_SCALE * torch.from_numpy(np.ascontiguousarray(scaled[:, ::-1])).float()
+    return start
+
+
+def _feature_matrix(features: ItemFeatures, *, use: bool) -> Tensor:
+    """Sparse float32 (n_items, n_features); one empty column where there are no features to use."""
+    n_items = len(features.indptr) - 1
+    if not (use and features.names):
+        rows, indices, weights, width = (
+            np.zeros(0, np.int64),
+            np.zeros(0, np.int64),
+            np.zeros(0, np.float32),
+            1,
+        )
+    else:
+        rows = np.repeat(np.arange(n_items), np.diff(features.indptr))
+        indices, weights, width = features.indices, features.weights, len(features.names)
+    places = torch.from_numpy(np.stack([rows, indices]))
+    shape = (n_items, width)
+    return torch.sparse_coo_tensor(places, torch.from_numpy(weights), shape, check_invariants=True).coalesce()
+
+
+def _levels(values: NDArray[np.float32], liked_at_least: float) -> tuple[ValueLevels, Tensor]:
+    """Knots over the scale of values, and a first weight for each: 1 where liked, falling below."""
+    distinct = np.unique(values)
+    if len(distinct) > MAX_LEVELS:
+        distinct = np.unique(np.quantile(values, np.linspace(0, 1, MAX_LEVELS)))
+    if len(distinct) == 1:
+        distinct = np.array([distinct[0], distinct[0] + 1])
+    spread = max(float(distinct[-1] - distinct[0]), 1e-6)
+    weight = np.where(distinct >= liked_at_least, 1.0, 0.3 - (liked_at_least - distinct) / spread)
+    return ValueLevels(torch.from_numpy(distinct).float()), torch.from_numpy(weight).float()

@@ -1,0 +1,175 @@
+"""The outer loop: learn a starting point from which a few steps personalise well.
+
+Every outer step deals one episode to each user of a batch, adapts to its support, and goes down the gradient of
+the full-catalogue softmax on its query, through the unrolled inner loop. The log-likelihood is summed over query
+items, not averaged per user: averaging gives light users the same weight and sinks below popularity.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model_store.config import TrainingConfig
+from model_store.data.episodes import Episodes, deal
+from model_store.data.schema import Dataset, Events
+from model_store.errors import TrainingError
+from model_store.meta.network import Network
+
+# Validation reads the running average of the weights (Polyak averaging); it is smoother and generalises better.
+AVERAGING = 0.98
+
+
+@dataclass
+class Progress:
+    """Where a training run stands; all of it goes into a checkpoint.
+
+    Attributes:
+        epoch: passes done.
+        elapsed_s: seconds spent so far, earlier runs of the same training included.
+        history: one row per epoch: loss (nats per query item) and validation score.
+        best_score: best validation score so far.
+        best_epoch: its epoch.
+        best: the averaged weights of that epoch.
+    """
+
+    epoch: int = 0
+    elapsed_s: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_score: float = float("-inf")
+    best_epoch: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Outer:
+    """The outer loop's state: network, optimiser, running average, generator."""
+
+    network: Network
+    optimizer: torch.optim.Optimizer
+    average: nn.Module
+    rng: np.random.Generator
+
+    @classmethod
+    def begin(cls, network: Network, config: TrainingConfig) -> Outer:
+        """Fresh state for ``network``."""
+        torch.manual_seed(config.seed)
+        optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+        return cls(network, optimizer, copy.deepcopy(network), np.random.default_rng(config.seed))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed run needs to go on as if never interrupted."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": self.rng.bit_generator.state,
+            "torch_rng": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.rng.bit_generator.state = state["rng"]
+        torch.set_rng_state(state["torch_rng"])
+
+
+def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig) -> Tensor:
+    """Negative log-likelihood per query item, plus L2 on the item vectors; a scalar."""
+    n_items = network.own_share.shape[0]
+    episode, item = torch.from_numpy(episodes.rest)
+    query = torch.from_numpy(episodes.rest_liked)
+    target = torch.zeros(len(episodes.support.rows), n_items)
+    target[episode[query], item[query]] = 1.0
+    support_liked = torch.from_numpy(episodes.support_liked)
+    scores = network(episodes.support, own=target, support_liked=support_liked, dropout=config.dropout)
+    rows, mask = torch.from_numpy(episodes.support.rows), torch.from_numpy(episodes.support.mask)
+    # The support is not recommended again, so it does not compete either.
+    seen = torch.zeros_like(target).scatter_add(1, rows, mask)
+    likelihood = torch.log_softmax(scores.masked_fill(seen > 0, -1e9), dim=1)
+    regularisation = network.encoder.vectors()[:, :-1].square().mean()
+    return -(likelihood * target).sum() / target.sum().clamp(min=1) + config.l2 * regularisation
+
+
+def train_epoch(outer: Outer, events: Events, liked_at_least: float, config: TrainingConfig) -> Iterator[float]:
+    """One pass over the training users; yields the loss of every outer step."""
+    users = outer.rng.permutation(events.n_users)
+    outer.network.train()
+    for first in range(0, len(users), config.batch_users):
+        batch = users[first : first + config.batch_users]
+        episodes = deal(events, batch, liked_at_least, config.max_shots, outer.rng)
+        if not episodes.rest_liked.any():
+            continue
+        loss = episode_loss(outer.network, episodes, config)
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss became {loss.item()}; expected a number: lower the learning rate")
+        outer.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        outer.optimizer.step()
+        _follow(outer.average, outer.network)
+        yield loss.item()
+
+
+def meta_train(
+    outer: Outer,
+    dataset: Dataset,
+    training: Events,
+    validate: Callable[[Network], float],
+    config: TrainingConfig,
+    *,
+    progress: Progress,
+    on_step: Callable[[float], None] = lambda _: None,
+    on_epoch: Callable[[Progress], None] = lambda _: None,
+) -> Progress:
+    """Run the outer loop until validation stops getting better, and leave the best weights in the network.
+
+    Args:
+        outer: state to begin or to go on with.
+        dataset: for its scale of values.
+        training: events of the training users only.
+        validate: score of a network on the validation users over all k; higher is better.
+        config: when to stop.
+        progress: where to begin.
+        on_step: told the loss of each outer step.
+        on_epoch: told after each epoch; writes checkpoints and draws bars.
+    """
+    averaged = outer.average
+    while not _finished(progress, config):
+        started = time.monotonic()
+        losses = []
+        for loss in train_epoch(outer, training, dataset.feedback.liked_at_least, config):
+            losses.append(loss)
+            on_step(loss)
+        if not losses:
+            raise TrainingError("no training user liked anything; expected values of at least liked_at_least")
+        progress.epoch += 1
+        score = validate(averaged)  # type: ignore[arg-type]
+        if score > progress.best_score:
+            progress.best_score, progress.best_epoch = score, progress.epoch
+            progress.best = {name: tensor.clone() for name, tensor in averaged.state_dict().items()}
+        progress.history.append({"epoch": progress.epoch, "loss": float(np.mean(losses)), "validation": score})
+        progress.elapsed_s += time.monotonic() - started
+        on_epoch(progress)
+    outer.network.load_state_dict(progress.best)
+    outer.network.eval()
+    return progress
+
+
+def _finished(progress: Progress, config: TrainingConfig) -> bool:
+    stale = progress.epoch - progress.best_epoch >= config.patience
+    return stale or progress.epoch >= config.max_epochs or progress.elapsed_s >= config.time_budget_s
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, network: nn.Module) -> None:
+    for mean, parameter in zip(average.parameters(), network.parameters(), strict=True):
+        mean.lerp_(parameter, 1 - AVERAGING)

@@ -1,0 +1,185 @@
+"""The two loops: gradients, invariances, and a resumed training that ends like an uninterrupted one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from model_store.config import TrainingConfig
+from model_store.data.schema import Dataset
+from model_store.data.sources import load
+from model_store.errors import TrainingError
+from model_store.meta.checkpoint import Checkpoint
+from model_store.meta.inner import InnerLoop, ValueLevels
+from model_store.meta.memory import SHRINKAGE, conditional_neighbours
+from model_store.meta.network import Network, build
+from model_store.meta.outer import Outer, Progress, meta_train
+
+CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10, max_epochs=3, patience=3, batch_users=64)
+
+
+@pytest.fixture(scope="module")
+def dataset(source: Path) -> Dataset:
+    return load(str(source)).dataset
+
+
+def inner_loop(seed: int = 0) -> InnerLoop:
+    torch.manual_seed(seed)
+    loop = InnerLoop(
+        4, 3, torch.randn(6, 4), ValueLevels(torch.tensor([1.0, 3.0, 5.0])), torch.tensor([-0.5, 0.2, 1.0])
+    )
+    with torch.no_grad():
+        for parameter in loop.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return loop.double()
+
+
+def support(shots: int, width: int, seed: int = 1) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(seed)
+    vectors = torch.randn(1, width, 5, generator=generator, dtype=torch.float64)
+    values = torch.randint(1, 6, (1, width), generator=generator).double()
+    ages = torch.rand(1, width, generator=generator, dtype=torch.float64) * 30
+    mask = torch.zeros(1, width, dtype=torch.float64)
+    mask[:, width - shots :] = 1
+    return vectors, values, ages, mask
+
+
+def test_one_inner_step_is_the_gradient_of_the_inner_loss() -> None:
+    """The step written out by hand against autograd of the loss that the module's docstring states."""
+    loop = inner_loop()
+    vectors, values, ages, mask = support(3, 3)
+    weights = loop._event_weights(values, ages, vectors[..., -1], mask)
+    w = loop.start.detach().clone().requires_grad_()
+    total = weights.abs().sum()
+    partition = torch.logsumexp(loop.anchors @ w + loop.anchor_bias.squeeze(1), 0)
+    pull = (loop.log_pull.exp() * (w - loop.start).square()).sum() / 2
+    loss = -(weights[0] * (vectors[0, :, :-1] @ w)).sum() + total * (partition + pull)
+    (gradient,) = torch.autograd.grad(loss, w)
+    log_k = torch.log1p(mask.sum())
+    step = torch.exp(loop.log_step[0] + loop.log_step_by_k[0] * log_k)
+    expected = w - step * gradient / (1 + total)
+
+    with torch.no_grad():
+        loop.log_step[1:] = -torch.inf  # only the first step moves
+    torch.testing.assert_close(loop(vectors, values, ages, mask)[0, :-1], expected)
+
+
+def test_the_outer_gradient_through_the_unrolled_loop_matches_finite_differences() -> None:
+    loop = inner_loop()
+    names = [name for name, _ in loop.named_parameters()]
+    inputs = support(3, 4)
+
+    def state(*parameters: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(loop, dict(zip(names, parameters, strict=True)), inputs)
+
+    parameters = tuple(parameter.detach().clone().requires_grad_() for parameter in loop.parameters())
+    assert torch.autograd.gradcheck(state, parameters)
+
+
+def test_padding_changes_nothing() -> None:
+    loop = inner_loop()
+    alone = support(3, 3)
+    padded = [torch.cat([torch.full_like(each[:, :1], 7.0), each], dim=1) for each in alone]
+    padded[3][:, 0] = 0
+    torch.testing.assert_close(loop(*alone), loop(*padded))
+
+
+def test_no_events_leave_the_start_where_it_is() -> None:
+    loop = inner_loop()
+    state = loop(*support(0, 1))
+    torch.testing.assert_close(state[0, :-1], loop.start)
+    assert state[0, -1] == loop.prior_scale[0]
+
+
+def test_values_between_two_levels_belong_to_both() -> None:
+    levels = ValueLevels(torch.tensor([1.0, 3.0, 5.0]))
+    basis = levels(torch.tensor([0.0, 1.0, 2.0, 4.5, 9.0]))
+    expected = [[1, 0, 0], [1, 0, 0], [0.5, 0.5, 0], [0, 0.25, 0.75], [0, 0, 1]]
+    torch.testing.assert_close(basis, torch.tensor(expected))
+
+
+def test_neighbours_are_conditional_co_counts_best_first() -> None:
+    liked = sp.csr_array(np.array([[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 1, 0], [1, 1, 0, 0]], dtype=np.float32))
+    found = conditional_neighbours(liked, 2)
+    assert found.rows[0].tolist() == [1, 2]
+    np.testing.assert_allclose(found.weights[0], np.array([3, 2]) / (4 + SHRINKAGE))
+    assert found.weights[3].tolist() == [0, 0]  # nobody liked it: no neighbours
+
+
+@pytest.fixture(scope="module")
+def network(dataset: Dataset) -> Network:
+    return build(dataset, dataset.events, CONFIG)
+
+
+def test_votes_as_sparse_addends_sum_to_the_dense_ones(network: Network) -> None:
+    rows = torch.tensor([[3, 4, 3]])
+    values, ages, mask = torch.tensor([[5.0, 4.0, 1.0]]), torch.zeros(1, 3), torch.ones(1, 3)
+    lists, weights = network.neighbour_rows[rows], network.neighbour_weights[rows]
+    gate = network.gate
+    votes = gate.dense_votes(lists, weights, gate.event_votes(values, ages, mask))
+    dense = gate.addend(votes, gate.log_popularity, mask)
+    addend_rows, addends = gate(lists, weights, values, ages, mask)
+    torch.testing.assert_close(torch.zeros_like(dense).scatter_add(1, addend_rows, addends), dense)
+
+
+def run(
+    dataset: Dataset, config: TrainingConfig, checkpoint: Checkpoint | None = None, stop_after: int = 99
+) -> Progress:
+    network = build(dataset, dataset.events, config)
+    outer = Outer.begin(network, config)
+    progress = checkpoint.resume(outer) if checkpoint else Progress()
+
+    def on_epoch(now: Progress) -> None:
+        if checkpoint:
+            checkpoint.save(outer, now, every_s=0)
+        if now.epoch == stop_after:
+            raise KeyboardInterrupt
+
+    def validate(_network: Network) -> float:
+        return float(len(progress.history))
+
+    return meta_train(outer, dataset, dataset.events, validate, config, progress=progress, on_epoch=on_epoch)
+
+
+def same(one: Progress, other: Progress) -> bool:
+    losses = [[row["loss"] for row in progress.history] for progress in (one, other)]
+    return losses[0] == losses[1] and all(torch.equal(one.best[name], other.best[name]) for name in one.best)
+
+
+def test_one_seed_gives_one_result(dataset: Dataset) -> None:
+    assert same(run(dataset, CONFIG), run(dataset, CONFIG))
+    assert not same(run(dataset, CONFIG), run(dataset, CONFIG.model_copy(update={"seed": 1})))
+
+
+def test_an_interrupted_training_resumes_to_the_same_result(dataset: Dataset, tmp_path: Path) -> None:
+    uninterrupted = run(dataset, CONFIG)
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, CONFIG, Checkpoint(tmp_path, "sha", CONFIG), stop_after=2)
+    resumed = run(dataset, CONFIG, Checkpoint(tmp_path, "sha", CONFIG))
+    assert same(uninterrupted, resumed)
+
+
+def test_another_configuration_does_not_resume(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, CONFIG, Checkpoint(tmp_path, "sha", CONFIG), stop_after=1)
+    other = CONFIG.model_copy(update={"learning_rate": 1e-3})
+    network = build(dataset, dataset.events, other)
+    assert Checkpoint(tmp_path, "sha", other).resume(Outer.begin(network, other)).epoch == 0
+
+
+def test_a_damaged_checkpoint_is_named(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, CONFIG, Checkpoint(tmp_path, "sha", CONFIG), stop_after=1)
+    (saved,) = tmp_path.glob("*.pt")
+    saved.write_bytes(saved.read_bytes()[:100])
+    with pytest.raises(TrainingError, match=saved.name):
+        run(dataset, CONFIG, Checkpoint(tmp_path, "sha", CONFIG))
+
+
+def test_a_loss_that_explodes_stops_the_training(dataset: Dataset) -> None:
+    with pytest.raises(TrainingError, match="learning rate"):
+        run(dataset, CONFIG.model_copy(update={"learning_rate": 1e30}))
