@@ -1,0 +1,1 @@
+"""Judging honestly: the k-shot protocol, its metrics, and baselines tuned on validation users."""

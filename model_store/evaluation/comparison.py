@@ -1,0 +1,43 @@
+"""Putting the model beside its baselines: figures at every k, and whether the differences are real."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from model_store.evaluation.metrics import bootstrap_interval
+from model_store.evaluation.protocol import HEADLINE, Judgement
+
+MODEL = "kshot"
+
+# model → k → judgement
+Judgements = dict[str, dict[int, Judgement]]
+
+
+def figures(judgements: Judgements) -> dict[str, dict[str, Any]]:
+    """Model → k → metric → mean over users; keys are strings, as in JSON."""
+    return {
+        name: {str(shots): judgement.summary() for shots, judgement in by_shots.items()}
+        for name, by_shots in judgements.items()
+    }
+
+
+def against_best_baseline(judgements: Judgements) -> dict[str, dict[str, Any]]:
+    """By k: the best baseline there and the paired difference of the model to it, with its 95% interval.
+
+    The interval is a paired bootstrap over users (Sakai 2006): the same users are drawn for both.
+    """
+    found = {}
+    for shots, own in judgements[MODEL].items():
+        others = {name: by_shots[shots] for name, by_shots in judgements.items() if name != MODEL}
+        if others:
+            name = max(others, key=lambda each: float(others[each].per_user[HEADLINE].mean()))
+            difference = own.per_user[HEADLINE] - others[name].per_user[HEADLINE]
+            found[str(shots)] = {
+                "name": name,
+                HEADLINE: float(np.mean(others[name].per_user[HEADLINE])),
+                "difference": float(difference.mean()),
+                "interval": list(bootstrap_interval(difference)),
+            }
+    return found

@@ -1,0 +1,177 @@
+"""The k-shot protocol: users never seen in training, the same query at every k, the whole catalogue ranked.
+
+A user's events in order: the first k are the support; the query is what the user liked after the event
+``query_after``, the same for every k; everything up to there is masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.data.episodes import Support, pack_support
+from model_store.data.schema import Dataset, Events
+from model_store.errors import DataError
+from model_store.evaluation import metrics
+
+DEPTH = 100
+BATCH = 128
+HEADLINE = "ndcg@10"
+DENSE_SHOTS = (0, 1, 3, 5, 10, 20)
+SPARSE_SHOTS = (0, 1, 2, 3)
+DENSE_MIN_EVENTS = 30
+
+
+class Recommender(Protocol):
+    """Anything that scores the catalogue from a support."""
+
+    def score(self, support: Support) -> NDArray[np.float32]:
+        """Scores float32 (B, n_items); higher is better."""
+        ...
+
+
+@dataclass(frozen=True)
+class KShot:
+    """Settings of the protocol.
+
+    Attributes:
+        shots: the k to evaluate, increasing.
+        min_events: users with fewer events are left out.
+    """
+
+    shots: tuple[int, ...]
+    min_events: int
+
+    @property
+    def query_after(self) -> int:
+        """Events before the query starts: the largest k."""
+        return max(self.shots)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the report."""
+        return {**asdict(self), "query_after": self.query_after}
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """The users a protocol applies to, with what each is asked.
+
+    Attributes:
+        protocol: its settings.
+        events: where the supports stand.
+        users: int64 (n,), codes into ``events``.
+        queries: rows of the liked items of each user after ``query_after``.
+        masked: rows of the items of each user before it.
+        n_items: size of the catalogue.
+    """
+
+    protocol: KShot
+    events: Events
+    users: NDArray[np.int64]
+    queries: list[NDArray[np.int32]]
+    masked: list[NDArray[np.int32]]
+    n_items: int
+
+    def support(self, shots: int, run: slice) -> Support:
+        """The first ``shots`` events of a run of the tasks' users."""
+        starts = self.events.indptr[self.users[run]]
+        return pack_support(self.events, [np.arange(start, start + shots) for start in starts])
+
+    def batches(self) -> list[slice]:
+        """Runs of users small enough to score at once."""
+        return [slice(first, min(first + BATCH, len(self.users))) for first in range(0, len(self.users), BATCH)]
+
+
+def choose_protocol(dataset: Dataset, shots: tuple[int, ...] | None = None) -> KShot:
+    """The protocol that fits the data: up to 20 shots, or up to 3 where hardly anyone has 30 events."""
+    if shots is None:
+        dense = np.mean(dataset.events.lengths() >= DENSE_MIN_EVENTS) >= 0.1  # noqa: PLR2004 - a tenth of the users
+        shots = DENSE_SHOTS if dense else SPARSE_SHOTS
+    # Ten events of query where the support is long; where data is sparse, one must do.
+    query_after = max(shots)
+    return KShot(shots, query_after + (10 if query_after >= max(DENSE_SHOTS) else 1))
+
+
+def make_tasks(dataset: Dataset, users: NDArray[np.int64], protocol: KShot) -> Tasks:
+    """Pick the users with enough events and something to ask for.
+
+    Raises:
+        DataError: there is none.
+    """
+    events = dataset.events
+    kept, queries, masked = [], [], []
+    for user in users[events.lengths()[users] >= protocol.min_events]:
+        run = events.user(int(user))
+        items, liked = events.items[run], events.values[run] >= dataset.feedback.liked_at_least
+        query = items[protocol.query_after :][liked[protocol.query_after :]]
+        if len(query):
+            kept.append(user)
+            queries.append(query)
+            masked.append(items[: protocol.query_after])
+    if not kept:
+        raise DataError(
+            f"none of {len(users)} users has {protocol.min_events} events and likes one after event "
+            f"{protocol.query_after}; ask for fewer shots, e.g. --shots 0,1,2,3"
+        )
+    return Tasks(protocol, events, np.array(kept), queries, masked, dataset.n_items)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one recommender got at one k: metric name → float64 (n_users,), and its coverage@10."""
+
+    per_user: dict[str, NDArray[np.float64]]
+    coverage: float
+
+    def summary(self) -> dict[str, Any]:
+        """Means over users, each with its 95% interval, and the coverage."""
+        found: dict[str, Any] = {"coverage@10": self.coverage}
+        for name, values in self.per_user.items():
+            found[name] = float(values.mean())
+            found[f"{name} interval"] = list(metrics.bootstrap_interval(values))
+        return found
+
+
+def evaluate(
+    recommender: Recommender, tasks: Tasks, *, on_batch: Callable[[], None] = lambda: None
+) -> dict[int, Judgement]:
+    """Judge a recommender at every k of the protocol; k → :class:`Judgement`."""
+    judgements = {}
+    for shots in tasks.protocol.shots:
+        tops = []
+        for run in tasks.batches():
+            tops.append(top_items(recommender.score(tasks.support(shots, run)), tasks, run))
+            on_batch()
+        judgements[shots] = judge(np.concatenate(tops), tasks)
+    return judgements
+
+
+def top_items(scores: NDArray[np.float32], tasks: Tasks, run: slice) -> NDArray[np.int64]:
+    """The best unmasked rows of a batch of users, best first, int64 (B, depth); ties by row."""
+    scores = scores.copy()
+    for row, masked in enumerate(tasks.masked[run]):
+        scores[row, masked] = -np.inf
+    return np.stack([_best_rows(row, min(DEPTH, len(row))) for row in scores])
+
+
+def _best_rows(scores: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
+    # A partition alone would keep arbitrary ones of several rows that tie for the last place.
+    candidates = np.flatnonzero(scores >= np.partition(scores, -depth)[-depth])
+    return candidates[np.argsort(-scores[candidates], kind="stable")][:depth]
+
+
+def judge(top: NDArray[np.int64], tasks: Tasks) -> Judgement:
+    """Metrics of everybody's list, int64 (n_users, depth)."""
+    hits = np.stack([np.isin(row, query) for row, query in zip(top, tasks.queries, strict=True)])
+    n_relevant = np.array([len(query) for query in tasks.queries])
+    per_user = {
+        "ndcg@10": metrics.ndcg(hits, n_relevant, 10),
+        "recall@20": metrics.recall(hits, n_relevant, 20),
+        "hr@10": metrics.hit_rate(hits, 10),
+        "mrr": metrics.reciprocal_rank(hits),
+    }
+    return Judgement(per_user, metrics.coverage(top, tasks.n_items, 10))
