@@ -1,0 +1,167 @@
+"""The model store's commands: ``kshot train``, ``kshot evaluate``, ``kshot bundles``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from model_store.bundle import Registry, open_bundle
+from model_store.config import TrainingConfig
+from model_store.errors import ModelStoreError
+
+DEFAULT_STORE = Path("store")
+DEFAULTS = TrainingConfig()
+
+Data = Annotated[str, typer.Option(help="demo:movies, demo:grocery, or a folder with interactions and items.")]
+Store = Annotated[Path, typer.Option(help="Folder of the bundles.")]
+Seed = Annotated[int, typer.Option(help="One seed gives one result.", min=0)]
+Content = Annotated[bool, typer.Option(help="Let item features take part in the item vectors.")]
+Shots = Annotated[str | None, typer.Option(help="The k to evaluate, e.g. 0,1,3,5,10,20; the data decides if absent.")]
+MaxItems = Annotated[int, typer.Option(help="Items that item-kNN and EASE cover; their matrices are dense.", min=2)]
+Json = Annotated[Path | None, typer.Option(help="Write every number to this file too.")]
+MaxEpochs = Annotated[int, typer.Option(help="Passes over the training users, at most.", min=1)]
+
+
+def _clear_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Print what this package raises on purpose as one line, and leave with 1."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except ModelStoreError as exc:
+            typer.echo(f"error: {exc}", err=True)
+            raise typer.Exit(1) from exc
+        except ModuleNotFoundError as exc:
+            if exc.name not in {"torch", "polars", "scipy", "rich", "onnx", "matplotlib", "jinja2"}:
+                raise
+            typer.echo(f'error: {exc.name} is not installed; training needs: pip install "kshot[train]"', err=True)
+            raise typer.Exit(1) from exc
+
+    return run
+
+
+@_clear_errors
+def train(
+    data: Data,
+    store: Store = DEFAULT_STORE,
+    seed: Seed = 0,
+    content: Content = True,
+    shots: Shots = None,
+    max_epochs: MaxEpochs = DEFAULTS.max_epochs,
+    max_items: MaxItems = 5000,
+    json: Json = None,
+) -> None:
+    """Meta-train on DATA, evaluate against tuned baselines, and publish a bundle to STORE."""
+    from model_store import jobs
+
+    config = TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
+    console = _console()
+    version, results = jobs.train(data, store, config, _judging(shots, max_items), console)
+    _show(results, console, json)
+    folder = Registry(store).folder(version)
+    console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+    # The version alone on standard output, so that scripts can take it.
+    sys.stdout.write(f"{version}\n")
+
+
+@_clear_errors
+def evaluate(
+    data: Data,
+    store: Annotated[Path | None, typer.Option(help="Judge this store's live bundle; trains one if absent.")] = None,
+    seed: Seed = 0,
+    content: Content = True,
+    shots: Shots = None,
+    max_epochs: MaxEpochs = DEFAULTS.max_epochs,
+    max_items: MaxItems = 10_000,
+    json: Json = None,
+) -> None:
+    """Print the k-shot curve of the model and its tuned baselines on users never seen in training."""
+    from model_store import jobs
+
+    console, judging = _console(), _judging(shots, max_items)
+    if store is None:
+        config = TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
+        results = jobs.evaluate_anew(data, config, judging, console)
+    else:
+        results = jobs.evaluate_store(data, store, judging, console)
+    _show(results, console, json)
+
+
+def _judging(shots: str | None, max_items: int) -> Any:
+    from model_store import jobs
+
+    return jobs.Judging(shots=None if shots is None else jobs.shots_of(shots), max_items=max_items)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _show(results: dict[str, Any], console: Any, json: Path | None) -> None:
+    from model_store.evaluation.table import kshot_table
+
+    console.print(kshot_table(results))
+    if json is not None:
+        json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+
+
+bundles = typer.Typer(no_args_is_help=True, help="List, show, promote, roll back and verify the bundles of a store.")
+
+Version = Annotated[str | None, typer.Argument(help="A bundle's version; the live one if absent.")]
+
+
+@bundles.command("list")
+@_clear_errors
+def list_bundles(store: Store = DEFAULT_STORE) -> None:
+    """All bundles, oldest first; the live one has a star."""
+    registry = Registry(store)
+    live = registry.live()
+    for manifest in registry.manifests():
+        star = "*" if manifest.version == live else " "
+        created = manifest.created_at.strftime("%Y-%m-%d %H:%M")
+        typer.echo(f"{star} {manifest.version}  {created}  {manifest.shapes.items:>8} items  {manifest.data.source}")
+
+
+@bundles.command()
+@_clear_errors
+def show(version: Version = None, store: Store = DEFAULT_STORE) -> None:
+    """The manifest of a bundle, as JSON."""
+    registry = Registry(store)
+    typer.echo((registry.folder(version or registry.live()) / "manifest.json").read_text(encoding="utf-8"), nl=False)
+
+
+@bundles.command()
+@_clear_errors
+def promote(
+    version: Annotated[str, typer.Argument(help="The version to make live.")], store: Store = DEFAULT_STORE
+) -> None:
+    """Verify a bundle and make it live; running services swap to it."""
+    registry = Registry(store)
+    open_bundle(registry.folder(version))
+    registry.promote(version)
+    typer.echo(version)
+
+
+@bundles.command()
+@_clear_errors
+def rollback(store: Store = DEFAULT_STORE) -> None:
+    """Make the version before the live one live again."""
+    typer.echo(Registry(store).rollback())
+
+
+@bundles.command()
+@_clear_errors
+def verify(version: Version = None, store: Store = DEFAULT_STORE) -> None:
+    """Check a bundle's hashes and recompute its golden cases."""
+    registry = Registry(store)
+    bundle = open_bundle(registry.folder(version or registry.live()))
+    typer.echo(f"{bundle.version}: {len(bundle.manifest.files)} files and all golden cases are as they should be")

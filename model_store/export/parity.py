@@ -1,0 +1,143 @@
+"""Parity: the sessions that will serve, against torch; a graph that misses is not published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model_store.bundle import Graphs
+from model_store.bundle.golden import GoldenCase
+from model_store.errors import ExportRefused
+from model_store.export.graphs import Adapt, Vote
+from model_store.meta.network import Network
+
+SUPPORT_LENGTHS = (1, 2, 7, 50)
+TOLERANCE = 1e-4
+RECALL_AT = 20
+MIN_RECALL = 0.999
+RECALL_USERS = 100
+GOLDEN_COUNT = 50
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def prove(folder: Path, network: Network, values: NDArray[np.float32], max_support: int, seed: int) -> list[GoldenCase]:
+    """Compare all graphs of ``folder`` with torch and return the runs as golden cases.
+
+    Args:
+        folder: the draft with its graphs and arrays.
+        network: the trained network.
+        values: float32, feedback values to draw from.
+        max_support: longest support to try, beside 1, 2, 7 and 50.
+        seed: for the drawn supports.
+
+    Raises:
+        ExportRefused: with the graph, the difference found and the tolerance.
+    """
+    graphs = Graphs(folder)
+    rng = np.random.default_rng(seed)
+    vectors = network.encoder.vectors().detach().numpy()
+    lengths = sorted({*(length for length in SUPPORT_LENGTHS if length < max_support), max_support})
+    cases = [_encode_case(graphs, network, rng)]
+    for shots in (0, *lengths):
+        support = _draw(len(vectors), values, shots, rng)
+        adapt = _adapt_case(graphs, network, vectors, support)
+        vote = _vote_case(graphs, network, support)
+        state, count = adapt.outputs["user_state"], np.array([min(GOLDEN_COUNT, len(vectors))])
+        score = _run(graphs, "score.onnx", {"user_state": state, **vote.outputs, "count": count})
+        # The longest support is proven, but would make the file of golden cases large.
+        cases += [adapt, vote, score] if shots <= max(SUPPORT_LENGTHS) else []
+    _check_recall(graphs, network, vectors, values, rng)
+    return cases
+
+
+def _draw(n_items: int, values: NDArray[np.float32], shots: int, rng: np.random.Generator) -> Arrays:
+    """A made-up support; shots = 0 is one masked place."""
+    length = max(shots, 1)
+    return {
+        "rows": rng.integers(0, n_items, length),
+        "values": rng.choice(values, length).astype(np.float32),
+        "ages": np.sort(rng.exponential(30, length).astype(np.float32))[::-1].copy(),
+        "mask": np.full(length, float(shots > 0), dtype=np.float32),
+    }
+
+
+def _run(graphs: Graphs, graph: str, inputs: Arrays) -> GoldenCase:
+    return GoldenCase(graph, inputs, graphs.run(graph, inputs))
+
+
+def _adapt_case(graphs: Graphs, network: Network, vectors: NDArray[np.float32], support: Arrays) -> GoldenCase:
+    inputs: Arrays = {
+        "vectors": vectors[support["rows"]],
+        **{name: support[name] for name in ("values", "ages", "mask")},
+    }
+    case = _run(graphs, "adapt.onnx", inputs)
+    _check(case, {"user_state": Adapt(network.inner)(**_tensors(inputs))})
+    return case
+
+
+def _vote_case(graphs: Graphs, network: Network, support: Arrays) -> GoldenCase:
+    rows = support["rows"]
+    inputs: Arrays = {
+        "neighbour_rows": network.neighbour_rows[rows].int().numpy(),
+        "neighbour_weights": network.neighbour_weights[rows].numpy(),
+        **{name: support[name] for name in ("values", "ages", "mask")},
+    }
+    case = _run(graphs, "vote.onnx", inputs)
+    addend_rows, addends = Vote(network.gate)(**_tensors(inputs))
+    _check(case, {"addend_rows": addend_rows, "addends": addends})
+    return case
+
+
+def _encode_case(graphs: Graphs, network: Network, rng: np.random.Generator) -> GoldenCase:
+    ids = rng.integers(0, network.encoder.content.shape[0], 5)
+    inputs: Arrays = {"feature_ids": ids, "feature_weights": rng.random(5, dtype=np.float32)}
+    case = _run(graphs, "encode_item.onnx", inputs)
+    _check(case, {"item_vector": network.encoder(**_tensors(inputs))})
+    return case
+
+
+def _tensors(arrays: Arrays) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _check(case: GoldenCase, expected: dict[str, Tensor]) -> None:
+    for name, tensor in expected.items():
+        difference = float(np.abs(case.outputs[name] - tensor.detach().numpy()).max())
+        scale = max(1.0, float(tensor.detach().abs().max()))
+        if not difference <= TOLERANCE * scale:
+            shots = len(next(iter(case.inputs.values())))
+            raise ExportRefused(
+                f"{case.graph}: {name} differs from torch by {difference:.2e} with {shots} rows of input, "
+                f"expected at most {TOLERANCE * scale:.0e}"
+            )
+
+
+def _check_recall(
+    graphs: Graphs,
+    network: Network,
+    vectors: NDArray[np.float32],
+    values: NDArray[np.float32],
+    rng: np.random.Generator,
+) -> None:
+    """recall@20 of the int8 scan with rescoring against float32 over the whole catalogue."""
+    at = min(RECALL_AT, len(vectors))
+    found = 0
+    for _ in range(RECALL_USERS):
+        support = _draw(len(vectors), values, int(rng.integers(1, 30)), rng)
+        state = _adapt_case(graphs, network, vectors, support).outputs["user_state"]
+        votes = _vote_case(graphs, network, support).outputs
+        rows, _ = graphs.score(state, votes["addend_rows"], votes["addends"], at)
+        exact = vectors @ state
+        np.add.at(exact, votes["addend_rows"], votes["addends"])
+        # Ties at the edge: any item that scores as high as the last exact one is right.
+        edge = np.partition(exact, -at)[-at]
+        found += int((exact[rows] >= edge - TOLERANCE).sum())
+    recall = found / (RECALL_USERS * at)
+    if recall < MIN_RECALL:
+        raise ExportRefused(f"score.onnx: recall@{at} against float32 is {recall:.4f}, expected at least {MIN_RECALL}")

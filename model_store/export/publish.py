@@ -1,0 +1,97 @@
+"""From a trained network to a bundle in the store: write, prove, evaluate, seal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model_store.bundle import Catalogue, Graphs, Registry
+from model_store.bundle.catalogue import write_catalogue
+from model_store.bundle.golden import write_golden
+from model_store.bundle.manifest import Limits, Shapes
+from model_store.bundle.writer import draft, seal
+from model_store.config import TrainingConfig
+from model_store.data.schema import Dataset
+from model_store.export.graphs import export_adapt, export_encode_item, export_vote
+from model_store.export.parity import prove
+from model_store.export.score import export_score
+from model_store.meta.network import Network
+
+MAX_COUNT = 1000
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A bundle that is proven but not yet published; what it holds can be evaluated as it will serve.
+
+    Attributes:
+        folder: the draft's folder.
+        dataset: the data it was trained on.
+        config: how it was trained.
+    """
+
+    folder: Path
+    dataset: Dataset
+    config: TrainingConfig
+
+    def open(self) -> tuple[Graphs, Catalogue]:
+        """The graphs and the catalogue, as a service would hold them."""
+        return Graphs(self.folder), Catalogue(self.folder)
+
+    def publish(self, registry: Registry, *, results: dict[str, Any]) -> str:
+        """Seal the draft, make it live in its store, and return its version."""
+        graphs, catalogue = self.open()
+        folder = seal(
+            self.folder,
+            shapes=Shapes(
+                items=len(catalogue),
+                state_dim=catalogue.vectors.shape[1],
+                neighbours=catalogue.neighbour_rows.shape[1],
+                features=len(catalogue.features),
+            ),
+            limits=Limits(max_support=self.config.max_support, max_count=min(MAX_COUNT, len(catalogue))),
+            feedback=self.dataset.feedback,
+            data=self.dataset.fingerprint,
+            training=self.config.model_dump(),
+            results=results,
+            signatures=graphs.signatures(),
+        )
+        registry.promote(folder.name)
+        return folder.name
+
+
+@contextmanager
+def write_draft(registry: Registry, dataset: Dataset, network: Network, config: TrainingConfig) -> Iterator[Draft]:
+    """Export ``network`` into a temporary folder of the store and prove it; gone at the end unless published.
+
+    Raises:
+        ExportRefused: a graph misses its parity.
+    """
+    network.eval()
+    vectors = network.encoder.vectors().detach().numpy()
+    with draft(registry.bundles) as folder:
+        write_catalogue(
+            folder,
+            items=_items(dataset),
+            vectors=vectors,
+            neighbour_rows=network.neighbour_rows.int().numpy(),
+            neighbour_weights=network.neighbour_weights.numpy(),
+            features={name: index for index, name in enumerate(dataset.features.names)},
+        )
+        export_adapt(folder / "adapt.onnx", network.inner, vectors.shape[1])
+        export_vote(folder / "vote.onnx", network.gate, network.neighbour_rows.shape[1])
+        export_encode_item(folder / "encode_item.onnx", network.encoder)
+        export_score(folder / "score.onnx", vectors, "items.vectors.npy")
+        cases = prove(folder, network, dataset.events.values, config.max_support, config.seed)
+        write_golden(folder / "golden.npz", cases)
+        yield Draft(folder, dataset, config)
+
+
+def _items(dataset: Dataset) -> list[dict[str, Any]]:
+    return [
+        {"item_id": item_id, "title": title} if title else {"item_id": item_id}
+        for item_id, title in zip(dataset.item_ids, dataset.titles, strict=True)
+    ]

@@ -1,0 +1,211 @@
+"""The stories of the model store: train a bundle, judge a bundle."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from rich.console import Console
+
+from model_store.bundle import Registry, open_bundle
+from model_store.config import TrainingConfig
+from model_store.data.schema import Dataset
+from model_store.data.sources import Loaded, load
+from model_store.data.split import UserSplit, split_users
+from model_store.errors import DataError
+from model_store.evaluation import comparison, report
+from model_store.evaluation.models import ServedModel, TrainingModel
+from model_store.evaluation.protocol import HEADLINE, KShot, Tasks, choose_protocol, evaluate, make_tasks
+from model_store.evaluation.tuning import tuned_baselines
+from model_store.export import Draft, write_draft
+from model_store.meta.checkpoint import Checkpoint
+from model_store.meta.network import Network, build, count
+from model_store.meta.outer import Outer, Progress, meta_train
+from model_store.progress import bar
+
+Results = dict[str, Any]
+
+# Validation is read after every epoch; so many users are enough to choose by.
+MAX_VALIDATION_USERS = 1000
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How a model is judged.
+
+    Attributes:
+        shots: the k, or None to let the data decide.
+        max_items: item-kNN and EASE cover that many items; their matrices are dense.
+    """
+
+    shots: tuple[int, ...] | None = None
+    max_items: int = 5000
+
+
+def train(source: str, store: Path, config: TrainingConfig, judging: Judging, console: Console) -> tuple[str, Results]:
+    """Meta-train on ``source``, evaluate, export, and publish to ``store``.
+
+    Returns:
+        The version published, and its results.
+    """
+    loaded = load(source)
+    console.print(loaded.summary.render())
+    registry = Registry(store)
+    dataset, split = loaded.dataset, split_users(loaded.dataset.events.n_users, config.seed)
+    protocol = choose_protocol(dataset, judging.shots)
+    checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
+    network, progress = _meta_train(dataset, split, protocol, config, checkpoint, console)
+    with ExitStack() as until_published:
+        with bar(console, "export") as exporting:
+            exporting.say("graphs, golden cases, parity with torch")
+            draft = until_published.enter_context(write_draft(registry, dataset, network, config))
+        model = ServedModel(*draft.open())
+        results = _judge(model, loaded, split, protocol, judging, config.seed, console)
+        results["training"] = {
+            "history": progress.history,
+            "best_epoch": progress.best_epoch,
+            "seconds": round(progress.elapsed_s, 1),
+            "config": config.model_dump(),
+        }
+        _write_report(draft, results)
+        version = draft.publish(registry, results=results["models"])
+    checkpoint.discard()
+    return version, results
+
+
+def evaluate_store(source: str, store: Path, judging: Judging, console: Console) -> Results:
+    """Judge the live bundle of ``store`` on the test users of the data that it was trained on.
+
+    Raises:
+        DataError: the bundle was trained on other data, so that its test users cannot be known.
+    """
+    bundle = open_bundle(Registry(store).live_folder())
+    loaded = load(source)
+    found, expected = loaded.dataset.fingerprint, bundle.manifest.data
+    if found.sha256 != expected.sha256:
+        raise DataError(
+            f"{source}: events have sha256 {found.sha256[:12]}…, bundle {bundle.version} was trained on "
+            f"{expected.source} with {expected.sha256[:12]}…; evaluate it on the same data"
+        )
+    seed = int(bundle.manifest.training["seed"])
+    split = split_users(loaded.dataset.events.n_users, seed)
+    protocol = choose_protocol(loaded.dataset, judging.shots)
+    model = ServedModel(bundle.graphs, bundle.catalogue)
+    return _judge(model, loaded, split, protocol, judging, seed, console)
+
+
+def evaluate_anew(source: str, config: TrainingConfig, judging: Judging, console: Console) -> Results:
+    """Train a bundle that is not kept, and judge it."""
+    with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
+        return train(source, Path(folder), config, judging, console)[1]
+
+
+def _meta_train(
+    dataset: Dataset,
+    split: UserSplit,
+    protocol: KShot,
+    config: TrainingConfig,
+    checkpoint: Checkpoint,
+    console: Console,
+) -> tuple[Network, Progress]:
+    training = dataset.events.select(split.train)
+    validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
+
+    def validate(network: Network) -> float:
+        """Mean headline metric over all k that say something about adaptation."""
+        judged = evaluate(TrainingModel(network), validation)
+        scores = [judgement.per_user[HEADLINE].mean() for shots, judgement in judged.items() if shots]
+        return float(np.mean(scores))
+
+    with bar(console, "meta-training", total=config.max_epochs) as training_bar:
+        training_bar.say("counting co-occurrences, SVD")
+        network = build(dataset, training, config)
+        outer = Outer.begin(network, config)
+
+        def on_epoch(progress: Progress) -> None:
+            last = progress.history[-1]
+            training_bar.set(
+                progress.epoch,
+                f"loss {last['loss']:.3f}  validation {HEADLINE} {last['validation']:.4f}  "
+                f"best {progress.best_score:.4f} (epoch {progress.best_epoch})",
+            )
+            checkpoint.save(outer, progress)
+
+        progress = checkpoint.resume(outer)
+        if progress.epoch:
+            console.print(f"resuming after epoch {progress.epoch}")
+        meta_train(outer, dataset, training, validate, config, progress=progress, on_epoch=on_epoch)
+    return network, progress
+
+
+def _judge(
+    model: ServedModel,
+    loaded: Loaded,
+    split: UserSplit,
+    protocol: KShot,
+    judging: Judging,
+    seed: int,
+    console: Console,
+) -> Results:
+    """The model and its tuned baselines on the test users, read here and nowhere else."""
+    dataset = loaded.dataset
+    liked_at_least = dataset.feedback.liked_at_least
+    tasks = make_tasks(dataset, split.test, protocol)
+    validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
+    liked = count(dataset.events.select(split.train), dataset.n_items, liked_at_least).liked
+    baselines: Results = {}
+    with bar(console, "evaluation") as judging_bar:
+        judging_bar.say(comparison.MODEL)
+        judgements = {comparison.MODEL: evaluate(model, tasks)}
+        candidates = tuned_baselines(
+            liked, liked_at_least, validation, max_items=judging.max_items, on_step=judging_bar.say
+        )
+        for name, tuned in candidates:
+            judgements[name] = evaluate(tuned.recommender, tasks)
+            baselines[name] = {
+                "choice": {str(k): choice for k, choice in tuned.choice.items()},
+                "note": tuned.note,
+            }
+    return {
+        "data": loaded.summary.as_dict(),
+        "protocol": _protocol(tasks, dataset, seed),
+        "models": comparison.figures(judgements),
+        "baselines": baselines,
+        "best_baseline": comparison.against_best_baseline(judgements),
+    }
+
+
+def _protocol(tasks: Tasks, dataset: Dataset, seed: int) -> Results:
+    order = "time" if dataset.has_time else "sequence" if dataset.has_order else "random, seeded"
+    return {
+        **tasks.protocol.as_dict(),
+        "users": len(tasks.users),
+        "items": tasks.n_items,
+        "seed": seed,
+        "order": order,
+    }
+
+
+def _write_report(draft: Draft, results: Results) -> None:
+    (draft.folder / "report.json").write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+    (draft.folder / "report.html").write_text(report.render(results), encoding="utf-8")
+
+
+def shots_of(text: str) -> tuple[int, ...]:
+    """Parse "0,1,3": increasing, not negative.
+
+    Raises:
+        DataError: naming the text and the expectation.
+    """
+    try:
+        shots = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shots = ()
+    if not shots or shots[0] < 0 or list(shots) != sorted(set(shots)) or shots[-1] == 0:
+        raise DataError(f"--shots {text!r}: expected increasing numbers from 0 on, e.g. 0,1,3,5,10,20")
+    return shots

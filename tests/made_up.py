@@ -1,0 +1,51 @@
+"""Made-up data whose right answer is known by construction.
+
+Every item belongs to one of a few groups, and every user likes one group: values 4 and 5 for its items, 1 and 2
+for others. So a list that is about the user holds items of one group only, after a single event.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+GROUPS = 8
+ITEMS_PER_GROUP = 30
+USERS = 400
+EVENTS = 36
+
+
+def group_of(item_id: str) -> int:
+    """Group of an item, as its id says."""
+    return int(item_id[1:].partition("-")[0])
+
+
+def item_id(group: int, number: int) -> str:
+    return f"g{group}-{number}"
+
+
+def write_source(folder: Path, *, seed: int = 0, users: int = USERS) -> Path:
+    """Write interactions.parquet and items.parquet of the made-up world into ``folder``."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for user in range(users):
+        liked = int(rng.integers(GROUPS))
+        own = rng.choice(ITEMS_PER_GROUP, 26, replace=False)
+        others = [(g, n) for g in range(GROUPS) if g != liked for n in range(ITEMS_PER_GROUP)]
+        chosen = rng.choice(len(others), EVENTS - len(own), replace=False)
+        picks = [(liked, int(n), float(rng.integers(4, 6))) for n in own]
+        picks += [(*others[c], float(rng.integers(1, 3))) for c in chosen]
+        for at, place in enumerate(rng.permutation(len(picks))):
+            group, number, value = picks[place]
+            rows.append((f"u{user}", item_id(group, number), value, 1_600_000_000 + 86_400 * at))
+    folder.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame(rows, schema=["user_id", "item_id", "value", "timestamp"], orient="row").write_parquet(
+        folder / "interactions.parquet"
+    )
+    items = [
+        (item_id(g, n), f"Item {n} of group {g}", f"group {g}") for g in range(GROUPS) for n in range(ITEMS_PER_GROUP)
+    ]
+    pl.DataFrame(items, schema=["item_id", "title", "categories"], orient="row").write_parquet(folder / "items.parquet")
+    return folder

@@ -1,0 +1,124 @@
+"""``kshot train`` and ``kshot bundles`` as a person meets them: plain answers, one-line errors."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from model_store.bundle import Registry
+from model_store.cli import bundles, train
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def store(trained_store: Path, tmp_path: Path) -> Path:
+    """A store of the test's own with a second, older promotion to go back to."""
+    store = Path(shutil.copytree(trained_store, tmp_path / "store"))
+    registry = Registry(store)
+    (store / "promotions").write_text(f"{registry.live()}\nlater\n")
+    return store
+
+
+@pytest.fixture
+def kshot(store: Path) -> Command:
+    """``kshot bundles`` on the test's store."""
+    return lambda *arguments: CliRunner().invoke(bundles, [*arguments, "--store", str(store)])
+
+
+@pytest.fixture
+def version(store: Path) -> str:
+    return Registry(store).live()
+
+
+def test_the_live_bundle_has_a_star(kshot: Command, version: str) -> None:
+    (line,) = kshot("list").stdout.splitlines()
+    assert line.startswith(f"* {version}")
+    assert "240 items" in line
+
+
+def test_a_store_without_bundles_is_told_how_to_train(tmp_path: Path) -> None:
+    ended = CliRunner().invoke(bundles, ["list", "--store", str(tmp_path)])
+    assert ended.exit_code == 1
+    assert ended.stderr == f"error: {tmp_path}: no live bundle; train one with: kshot train --store {tmp_path}\n"
+
+
+def test_a_bundle_is_shown_as_json(kshot: Command, version: str) -> None:
+    assert json.loads(kshot("show").stdout)["version"] == version
+
+
+def test_a_whole_bundle_is_verified(kshot: Command, version: str) -> None:
+    assert kshot("verify", version).stdout.startswith(f"{version}: ")
+
+
+@pytest.mark.parametrize("command", ["verify", "promote"])
+def test_a_damaged_bundle_is_refused_by_file(kshot: Command, store: Path, version: str, command: str) -> None:
+    path = Registry(store).live_folder() / "vote.onnx"
+    path.write_bytes(b"")
+    ended = kshot(command, version)
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith(f"error: {path}: sha256 ")
+
+
+@pytest.mark.parametrize("command", ["show", "verify", "promote"])
+def test_a_version_that_the_store_lacks_is_named_with_those_it_has(
+    kshot: Command, store: Path, version: str, command: str
+) -> None:
+    ended = kshot(command, "nothing")
+    assert ended.exit_code == 1
+    assert ended.stderr == f"error: {store}: no bundle 'nothing'; the store holds {version}\n"
+
+
+def test_promote_makes_a_bundle_live_and_says_which(kshot: Command, store: Path, version: str) -> None:
+    (store / "live").unlink()
+    assert kshot("promote", version).stdout == f"{version}\n"
+    assert Registry(store).live() == version
+
+
+def test_rollback_goes_back_one_promotion_and_no_further(kshot: Command, store: Path, version: str) -> None:
+    (store / "live").write_text("later\n")
+    assert kshot("rollback").stdout == f"{version}\n"
+    assert Registry(store).live() == version
+    ended = kshot("rollback")
+    assert ended.exit_code == 1
+    assert "nothing to roll back to" in ended.stderr
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Command:
+    """``kshot train`` into a store of the test's own."""
+    app = typer.Typer()
+    app.command()(train)
+    return lambda data: CliRunner().invoke(app, ["--data", str(data), "--store", str(tmp_path / "new")])
+
+
+def test_training_on_a_folder_without_data_ends_with_one_line(training: Command, tmp_path: Path) -> None:
+    ended = training(tmp_path)
+    assert ended.exit_code == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert "interactions" in line
+
+
+def test_training_on_a_table_with_a_missing_column_names_file_and_column(training: Command, tmp_path: Path) -> None:
+    path = tmp_path / "interactions.csv"
+    path.write_text("user_id,value\nann,5\n")
+    ended = training(tmp_path)
+    assert ended.exit_code == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"error: {path}: ")
+    assert "item_id" in line
+
+
+def test_training_on_a_demo_that_there_is_not_names_those_there_are(training: Command) -> None:
+    ended = training("demo:books")
+    assert ended.exit_code == 1
+    (line,) = ended.stderr.splitlines()
+    assert all(part in line for part in ("demo:books", "demo:movies", "demo:grocery"))

@@ -1,0 +1,143 @@
+"""Export: the sessions say what torch says, and an export that misses publishes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_store.bundle import Registry, open_bundle
+from model_store.bundle.graphs import open_session
+from model_store.config import TrainingConfig
+from model_store.data.schema import Dataset
+from model_store.data.sources import load
+from model_store.errors import ExportRefused
+from model_store.export import write_draft
+from model_store.export.score import BLOCK_MAX_FROM, export_score
+from model_store.meta.network import build
+
+CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10, max_support=60)
+
+
+@pytest.fixture(scope="module")
+def dataset(source: Path) -> Dataset:
+    return load(str(source)).dataset
+
+
+def test_an_export_that_misses_its_parity_publishes_nothing(dataset: Dataset, tmp_path: Path) -> None:
+    network = build(dataset, dataset.events, CONFIG)
+    registry = Registry(tmp_path)
+    original = network.inner._descend
+    # A formula that a trace freezes: random numbers differ between the graph and torch.
+    network.inner._descend = lambda *args: original(*args) + torch.rand(1)
+    with (
+        pytest.raises(ExportRefused, match=r"adapt\.onnx: user_state differs"),
+        write_draft(registry, dataset, network, CONFIG),
+    ):
+        pass
+    assert list(registry.bundles.iterdir()) == []
+
+
+def test_a_draft_that_is_not_published_leaves_nothing(dataset: Dataset, tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    with write_draft(registry, dataset, build(dataset, dataset.events, CONFIG), CONFIG):
+        assert len(list(registry.bundles.iterdir())) == 1
+    assert list(registry.bundles.iterdir()) == []
+
+
+def test_the_same_network_gives_the_same_version(dataset: Dataset, tmp_path: Path) -> None:
+    versions = []
+    for name in ("one", "two"):
+        registry = Registry(tmp_path / name)
+        with write_draft(registry, dataset, build(dataset, dataset.events, CONFIG), CONFIG) as draft:
+            versions.append(draft.publish(registry, results={}))
+        assert open_bundle(registry.live_folder()).version == versions[-1]
+    assert versions[0] == versions[1]
+
+
+class Scorer:
+    """``score.onnx`` for a made-up catalogue, with its exact answer in numpy."""
+
+    def __init__(self, folder: Path, n_items: int, *, spread: float = 0.5, dim: int = 16) -> None:
+        rng = np.random.default_rng(n_items)
+        vectors = rng.standard_normal((n_items, dim + 1)) * np.exp(spread * rng.standard_normal((n_items, 1)))
+        vectors[:, -1] = rng.permutation(-1.2 * np.log1p(np.arange(n_items)))
+        self.vectors = vectors.astype(np.float32)
+        np.save(folder / "vectors.npy", self.vectors)
+        export_score(folder / "score.onnx", self.vectors, "vectors.npy")
+        self.session = open_session(folder / "score.onnx")
+
+    def run(
+        self, state: np.ndarray, rows: np.ndarray, addends: np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        feed = {"user_state": state, "addend_rows": rows, "addends": addends, "count": np.array([count])}
+        best, scores = self.session.run(["rows", "scores"], feed)
+        return best, scores
+
+    def exact(self, state: np.ndarray, rows: np.ndarray, addends: np.ndarray) -> np.ndarray:
+        scores = self.vectors @ state
+        np.add.at(scores, rows, addends)
+        return scores
+
+
+@pytest.fixture(scope="module", params=[5, 100, 4000, BLOCK_MAX_FROM + 17])
+def scorer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    return Scorer(tmp_path_factory.mktemp("score"), request.param)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    votes=st.integers(0, 300),
+    excluded=st.integers(0, 60),
+    count=st.integers(1, 60),
+)
+def test_the_best_rows_are_those_of_float32(scorer: Scorer, seed: int, votes: int, excluded: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    n_items = len(scorer.vectors)
+    state = rng.standard_normal(scorer.vectors.shape[1]).astype(np.float32)
+    rows = rng.integers(0, n_items, votes + excluded)
+    addends = np.concatenate([rng.exponential(2, votes), np.full(excluded, -np.inf)]).astype(np.float32)
+    best, scores = scorer.run(state, rows, addends, count)
+    exact = scorer.exact(state, rows, addends)
+    assert len(best) == len(set(best.tolist())) == min(count, n_items)
+    np.testing.assert_allclose(scores, exact[best], rtol=1e-4, atol=1e-4)
+    ideal = np.sort(exact)[::-1][: len(best)]
+    finite = np.isfinite(ideal)
+    # Only near ties at the edge of the 128 that are rescored may differ.
+    np.testing.assert_allclose(scores[finite], ideal[finite], rtol=1e-4, atol=1e-4)
+
+
+def test_a_zero_state_and_a_zero_catalogue_still_score(tmp_path: Path) -> None:
+    scorer = Scorer(tmp_path, 10)
+    state = np.zeros(scorer.vectors.shape[1], dtype=np.float32)
+    none = np.zeros(0, dtype=np.int64)
+    _, scores = scorer.run(state, none, none.astype(np.float32), 3)
+    assert scores.tolist() == [0, 0, 0]
+
+
+def test_states_as_large_as_they_get_do_not_saturate(tmp_path: Path) -> None:
+    """All products of one sign at full range: where a u8 × s8 kernel on int16 pairs would overflow."""
+    folder = tmp_path
+    vectors = np.ones((200, 65), dtype=np.float32)
+    vectors[:, -1] = 0
+    vectors[100:] = -1
+    vectors[:, -1] = 0
+    np.save(folder / "vectors.npy", vectors)
+    export_score(folder / "score.onnx", vectors, "vectors.npy")
+    state = np.ones(65, dtype=np.float32)
+    session = open_session(folder / "score.onnx")
+    none = np.zeros(0, dtype=np.int64)
+    feed = {
+        "user_state": state,
+        "addend_rows": none,
+        "addends": none.astype(np.float32),
+        "count": np.array([150]),
+    }
+    rows, scores = session.run(["rows", "scores"], feed)
+    assert set(rows[:100].tolist()) == set(range(100))
+    np.testing.assert_allclose(np.sort(scores), np.sort(vectors[rows] @ state), rtol=1e-4)
