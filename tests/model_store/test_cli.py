@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from model_store.bundle import Registry
 from model_store.cli import bundles, train
@@ -89,6 +88,15 @@ def test_rollback_goes_back_one_promotion_and_no_further(kshot: Command, store: 
     ended = kshot("rollback")
     assert ended.exit_code == 1
     assert "nothing to roll back to" in ended.stderr
+
+
+def test_rollback_to_a_bundle_that_is_gone_changes_nothing(kshot: Command, store: Path, version: str) -> None:
+    (store / "live").write_text("later\n")
+    shutil.rmtree(store / "bundles" / version)
+    ended = kshot("rollback")
+    assert ended.exit_code == 1
+    assert f"no bundle {version!r}" in ended.stderr
+    assert Registry(store).live() == "later"
 
 
 @pytest.fixture

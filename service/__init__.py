@@ -1,0 +1,1 @@
+"""Answers: request → user state → adapt / score → top-K."""

@@ -1,0 +1,41 @@
+"""Assembles routes, guards and errors into one application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+from service.api import problems
+from service.api.guards import Guard
+from service.api.routes import Parts, build_router
+
+DESCRIPTION = "Recommendations that change with a user's first click."
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class _Application(FastAPI):
+    """Documents refusals as what they are."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The schema, with problems under their own content type; FastAPI knows one a route."""
+        schema = super().openapi()
+        operations = [operation for path in schema["paths"].values() for operation in path.values()]
+        for responses in (operation["responses"] for operation in operations):
+            for status, response in responses.items():
+                if status >= "400" and "application/json" in response["content"]:
+                    response["content"] = {problems.PROBLEM_JSON: response["content"]["application/json"]}
+        return schema
+
+
+def build_app(parts: Parts, lifespan: Lifespan, *, access_log: bool) -> FastAPI:
+    """The application over ``parts``."""
+    app = _Application(title="kshot", version=version("kshot"), description=DESCRIPTION, lifespan=lifespan)
+    app.include_router(build_router(parts))
+    problems.install(app)
+    app.add_middleware(Guard, access_log=access_log)
+    return app

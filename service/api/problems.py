@@ -1,0 +1,140 @@
+"""Errors as answers: the one table of HTTP statuses, in RFC 9457 problem details."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from service import telemetry
+from service.api.schemas import Invalid, Problem
+from service.errors import (
+    BodyTooLarge,
+    InvalidFeedback,
+    RecordDamaged,
+    ServiceError,
+    StoreUnavailable,
+    UserBusy,
+    expectation,
+)
+
+log = structlog.get_logger()
+
+STATUS = {
+    BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    UserBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    RecordDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_S = 1
+SHOWN_CHARACTERS = 80
+NOT_JSON = Invalid(field="body", value="not JSON", expected="valid JSON in UTF-8")
+
+
+def install(app: FastAPI) -> None:
+    """Turn every error of ``app`` that is one of its clients' or its store's into a problem."""
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(ServiceError, _on_service_error)
+
+
+def problem(
+    status: HTTPStatus,
+    detail: str,
+    errors: Sequence[Invalid] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """One problem as a response."""
+    body = Problem(
+        title=status.phrase,
+        status=status,
+        detail=detail,
+        request_id=telemetry.request_id.get(),
+        errors=list(errors),
+    )
+    return Response(orjson.dumps(body.model_dump()), status, headers=headers, media_type=PROBLEM_JSON)
+
+
+def _on_invalid_request(_request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RequestValidationError)  # noqa: S101 - registered for this class
+    return _invalid([_invalid_part(error) for error in exc.errors()])
+
+
+def _on_service_error(_request: Request, exc: Exception) -> Response:
+    if isinstance(exc, InvalidFeedback):
+        return _invalid(
+            [Invalid(field=fault.field, value=_shown(fault.value), expected=fault.expected) for fault in exc.faults]
+        )
+    status = next(status for kind, status in STATUS.items() if isinstance(exc, kind))
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("refused", reason=str(exc))
+    return problem(status, str(exc), headers=headers)
+
+
+def _on_http_error(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)  # noqa: S101 - registered for this class
+    # FastAPI turns whatever reading and parsing a body raises into a 400, but for the most usual bad JSON.
+    cause = exc.__cause__
+    if isinstance(cause, ServiceError):
+        return _on_service_error(request, cause)
+    if isinstance(cause, ValueError | RecursionError):
+        return _invalid([NOT_JSON])
+    return problem(HTTPStatus(exc.status_code), str(exc.detail), headers=exc.headers)
+
+
+def _invalid(errors: Sequence[Invalid]) -> Response:
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    detail = f"{first.field}: {first.value}, expected {first.expected}{more}"
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
+
+
+def _invalid_part(error: dict[str, Any]) -> Invalid:
+    """What FastAPI found wrong, in the words of a problem."""
+    match error["type"]:
+        case "json_invalid":
+            at = f"not JSON at character {error['loc'][-1]}"
+            return Invalid(field="body", value=at, expected="valid JSON")
+        case "missing":
+            return Invalid(field=_field(error["loc"]), value="absent", expected="it to be there")
+        case "extra_forbidden":
+            expected = "no such field"
+        case "model_attributes_type":
+            expected = "a JSON object, sent with content-type: application/json"
+        case _:
+            expected = expectation(error["msg"])
+    return Invalid(field=_field(error["loc"]), value=_shown(error["input"]), expected=expected)
+
+
+def _field(location: Sequence[int | str]) -> str:
+    """("body", "events", 0, "value") → "events[0].value"."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location[1:]]
+    return _shortened("".join(parts).lstrip(".") or str(location[0]))
+
+
+def _shown(value: object) -> str:
+    """A value as JSON, shortened; of a list or an object only what it is."""
+    match value:
+        case list():
+            return f"a list of {len(value)}"
+        case dict():
+            return "an object"
+        case bytes():
+            return "text"
+        case _:
+            return _shortened(json.dumps(value, ensure_ascii=False))
+
+
+def _shortened(text: str) -> str:
+    # Half a character ("\ud800" alone) is valid in JSON's text and cannot be sent as UTF-8.
+    sendable = text.encode("utf-8", "backslashreplace").decode()
+    return sendable if len(sendable) <= SHOWN_CHARACTERS else f"{sendable[:SHOWN_CHARACTERS]}…"

@@ -1,0 +1,135 @@
+"""The routes: parse, call one flow, answer."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+import orjson
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import RedirectResponse
+
+from service import telemetry
+from service.api.schemas import MAX_ID_CHARACTERS, MAX_K, Feedback, Problem, Receipt, Recommendation
+from service.core.ports import Model, UserStore
+from service.errors import StoreUnavailable
+from service.flows.feedback import FeedbackFlow, FeedbackReceipt, GivenEvent
+from service.flows.recommend import ServedList, recommend
+
+JSON = "application/json"
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+PROBLEM: dict[str, Any] = {"model": Problem}
+
+UserId = Annotated[str, Query(min_length=1, max_length=MAX_ID_CHARACTERS, description="any id; unknown is fine")]
+K = Annotated[int, Query(ge=1, le=MAX_K, description="length of the list")]
+IncludeSeen = Annotated[bool, Query(description="recommend items with feedback again, too")]
+
+
+class Live(Protocol):
+    """The live bundle as the routes see it."""
+
+    @property
+    def model(self) -> Model:
+        """The model that a new request gets, and holds throughout."""
+
+    def note_age(self) -> None:
+        """Bring the metric of the bundle's age up to date."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the routes are built on."""
+
+    live: Live
+    store: UserStore
+    feedback: FeedbackFlow
+
+
+def build_router(parts: Parts) -> APIRouter:
+    """All routes of the service over ``parts``."""
+    router = APIRouter()
+    _add_recommend(router, parts)
+    _add_feedback(router, parts)
+    _add_operations(router, parts)
+    return router
+
+
+def _add_recommend(router: APIRouter, parts: Parts) -> None:
+    @router.get("/recommend", response_model=Recommendation, responses={422: PROBLEM}, tags=["users"])
+    async def get_recommend(user_id: UserId, k: K = 20, include_seen: IncludeSeen = False) -> Response:  # noqa: FBT002 - a query parameter
+        """The best k items for a user. A user without events gets the meta-learned starting point."""
+        served = await recommend(user_id, k, include_seen=include_seen, store=parts.store, model=parts.live.model)
+        return Response(_list_json(user_id, served), media_type=JSON)
+
+
+def _add_feedback(router: APIRouter, parts: Parts) -> None:
+    @router.post(
+        "/feedback",
+        response_model=Receipt,
+        response_model_exclude_defaults=True,
+        responses={413: PROBLEM, 422: PROBLEM, 500: PROBLEM, 503: PROBLEM},
+        tags=["users"],
+    )
+    async def post_feedback(feedback: Feedback) -> Response:
+        """Tell what a user did or thinks; the next list reflects it."""
+        given = [
+            GivenEvent(event.item_id, event.value, event.type, event.event_id, event.timestamp)
+            for event in feedback.events
+        ]
+        receipt = await parts.feedback.give(feedback.user_id, given, parts.live.model)
+        return Response(_receipt_json(receipt), media_type=JSON)
+
+
+def _add_operations(router: APIRouter, parts: Parts) -> None:
+    @router.get("/metrics", response_class=Response, tags=["operations"])
+    async def get_metrics() -> Response:
+        """Metrics for Prometheus, of all workers."""
+        parts.live.note_age()
+        return Response(await asyncio.to_thread(telemetry.expose), media_type=PROMETHEUS)
+
+    @router.get("/health/live", tags=["operations"])
+    async def get_live() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "live"}
+
+    @router.get("/health/ready", tags=["operations"])
+    async def get_ready() -> dict[str, str]:
+        """A bundle is live. Without its user store the service still answers, degraded, so it stays ready."""
+        try:
+            await parts.store.ping()
+            store = "up"
+        except StoreUnavailable:
+            store = "down"
+        return {"status": "ready", "bundle": parts.live.model.version, "store": store}
+
+    @router.get("/", include_in_schema=False)
+    async def get_root() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+
+def _list_json(user_id: str, served: ServedList) -> bytes:
+    """The answer as JSON; the items' own text goes in as it stands in the bundle."""
+    catalogue = served.model.catalogue
+    items = b",".join(
+        b'%b,"score":%.6g}' % (catalogue.json(row)[:-1], score)
+        for row, score in zip(served.rows, served.scores, strict=True)
+    )
+    head = {
+        "user_id": user_id,
+        "bundle": served.model.version,
+        "source": served.source,
+        "state": {"events": len(served.record.events.item_ids), "version": served.record.revision},
+    }
+    return b'%b,"items":[%b]}' % (orjson.dumps(head)[:-1], items)
+
+
+def _receipt_json(receipt: FeedbackReceipt) -> bytes:
+    body: dict[str, Any] = {
+        "accepted": receipt.accepted,
+        "duplicates": receipt.duplicates,
+        "state": {"events": len(receipt.record.events.item_ids), "version": receipt.record.revision},
+    }
+    if receipt.unknown:
+        body["unknown"] = [{"index": index, "item_id": item_id} for index, item_id in receipt.unknown]
+    return orjson.dumps(body)

@@ -1,0 +1,87 @@
+"""What is known about a user: recent events in columns, older item ids, and the state adapted from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Events:
+    """Events of one user in columns, oldest first.
+
+    Columns instead of an object an event, because every request decodes a record.
+
+    Attributes:
+        item_ids: stable item ids, S of them.
+        values: float32 (S,), on the data's own scale.
+        timestamps: float64 (S,), whole seconds since 1970, below 2**32.
+        keys: uint64 (S,), what an event is recognised by when it is sent again.
+    """
+
+    item_ids: tuple[str, ...]
+    values: NDArray[np.float32]
+    timestamps: NDArray[np.float64]
+    keys: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[str, float, float, int]]) -> Self:
+        """Events from rows of (item_id, value, timestamp, key); fractions of a second are dropped."""
+        item_ids, values, timestamps, keys = zip(*rows, strict=True) if rows else ((), (), (), ())
+        return cls(
+            item_ids,
+            np.array(values, dtype=np.float32),
+            np.floor(np.array(timestamps, dtype=np.float64)),
+            np.array(keys, dtype=np.uint64),
+        )
+
+    def rows(self) -> list[tuple[str, float, float, int]]:
+        """The events as :meth:`of` takes them."""
+        columns = (self.values.tolist(), self.timestamps.tolist(), self.keys.tolist())
+        return list(zip(self.item_ids, *columns, strict=True))
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UserState:
+    """Adapted weights: a cache of what ``bundle`` makes of the events.
+
+    Attributes:
+        bundle: version of the bundle whose coordinates these are.
+        vector: float32 (state_dim,).
+    """
+
+    bundle: str
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UserRecord:
+    """Everything kept about a user, as one value that is replaced as a whole.
+
+    Attributes:
+        revision: how many appends made it; 0 is the user without a record.
+        events: the recent events, one an item, as many as the bundle's limit.
+        retired: uint64 (R,), keys of events that were replaced or fell out of ``events``, oldest first.
+        seen: ids of the items that fell out of ``events``, in that order; none of them is in ``events``.
+        state: what was adapted from exactly these events, if anything was.
+    """
+
+    revision: int
+    events: Events
+    retired: NDArray[np.uint64]
+    seen: tuple[str, ...]
+    state: UserState | None
+
+    def with_state(self, state: UserState) -> UserRecord:
+        """The same record with ``state`` beside its events."""
+        return replace(self, state=state)
+
+
+EMPTY = UserRecord(0, Events.of([]), np.zeros(0, dtype=np.uint64), (), None)

@@ -1,0 +1,90 @@
+"""Errors of the service, one tree.
+
+ServiceError
+├── RequestRefused       the client has to send something else
+│   ├── InvalidFeedback  an event breaks the bundle's vocabulary or scale
+│   └── BodyTooLarge     a body is longer than the service reads
+├── StoreUnavailable     the user store did not do what it was asked, or not in time
+├── UserBusy             other writers to one user kept winning
+├── RecordDamaged        the stored bytes of a user are no record
+├── AddressInvalid       the address of the user store is none
+├── SettingInvalid       a setting has a value that it cannot have
+├── CannotListen         the address to listen on is taken, or none of this machine
+└── EmbeddedStoreFailed  the embedded store cannot be started or stopped
+
+Messages name the thing, the value and the expectation, and never a password.
+HTTP statuses are the business of ``api``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_PYDANTIC = re.compile(
+    r"(?:Input|String|List) should (?:be|have) (.+?)(?: after validation.*|, unable.*|, got .*)?", re.DOTALL
+)
+
+
+class ServiceError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class RequestRefused(ServiceError):  # noqa: N818 - the name says what happened
+    """The client has to send something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a request: the field, the value it had, and what was expected."""
+
+    field: str
+    value: object
+    expected: str
+
+
+class InvalidFeedback(RequestRefused):
+    """Events break the bundle's vocabulary or scale; ``faults`` says which and how."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"{fault.field}: {fault.value!r}, expected {fault.expected}" for fault in faults))
+        self.faults = tuple(faults)
+
+
+class BodyTooLarge(RequestRefused):
+    """A body is longer than the service reads."""
+
+
+class StoreUnavailable(ServiceError):  # noqa: N818 - the name says what happened
+    """The user store is unreachable, refused, or did not answer in time; nothing counts as kept."""
+
+
+class UserBusy(ServiceError):  # noqa: N818 - the name says what happened
+    """Other writers to one user kept winning until the deadline."""
+
+
+class RecordDamaged(ServiceError):  # noqa: N818 - the name says what happened
+    """The stored bytes of a user are not a record of this format."""
+
+
+class AddressInvalid(ServiceError):  # noqa: N818 - the name says what happened
+    """The address of the user store cannot be used."""
+
+
+class SettingInvalid(ServiceError):  # noqa: N818 - the name says what happened
+    """A setting has a value that it cannot have."""
+
+
+class CannotListen(ServiceError):  # noqa: N818 - the name says what happened
+    """The address to listen on is taken, or is none of this machine's."""
+
+
+class EmbeddedStoreFailed(ServiceError):  # noqa: N818 - the name says what happened
+    """The embedded store cannot be started or stopped; the message names its folder and its log."""
+
+
+def expectation(message: str) -> str:
+    """What was expected, out of a message of pydantic: "Input should be a valid number" → "a valid number"."""
+    found = _PYDANTIC.fullmatch(message)
+    return found[1] if found else message[0].lower() + message[1:]

@@ -1,0 +1,154 @@
+"""POST /feedback: check the events, append them, adapt, keep both in one atomic step."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from model_store.bundle import FeedbackSpec
+from service import telemetry
+from service.core.history import KEY_BYTES, Appended, append, event_key
+from service.core.ports import Model, UserStore
+from service.core.support import support_of
+from service.core.values import Events, UserRecord, UserState
+from service.errors import Fault, InvalidFeedback, StoreUnavailable, UserBusy
+
+MAX_AHEAD_S = 86_400.0
+BY_VALUE = "value"  # the label of events that carry a value instead of a type
+
+
+@dataclass(frozen=True, slots=True)
+class GivenEvent:
+    """One event as a client gave it: a value or a type, an id and a time if it has them."""
+
+    item_id: str
+    value: float | None
+    type: str | None
+    event_id: str | None
+    timestamp: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackReceipt:
+    """What became of a batch of events; ``unknown`` holds index and item id of those left out."""
+
+    accepted: int
+    duplicates: int
+    record: UserRecord
+    unknown: list[tuple[int, str]]
+
+
+class FeedbackFlow:
+    """Appends feedback; holds one lock per user, so that writers of one process queue instead of retrying."""
+
+    def __init__(self, store: UserStore, *, clock: Callable[[], float], deadline_s: float) -> None:
+        """Take the user store, the wall clock in seconds, and how long one call may take to win."""
+        self._store, self._clock, self._deadline_s = store, clock, deadline_s
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+
+    async def give(self, user_id: str, given: Sequence[GivenEvent], model: Model) -> FeedbackReceipt:
+        """Keep a user's events and adapt to them.
+
+        Raises:
+            InvalidFeedback: an event breaks the bundle's vocabulary or scale, or no item is known; nothing is kept.
+            StoreUnavailable: the store did not confirm; nothing counts as accepted.
+            RecordDamaged: what is stored of the user cannot be read, so nothing is written over it.
+            UserBusy: other writers to this user kept winning until the deadline.
+        """
+        now = self._clock()
+        known, unknown = _checked(given, model, now)
+        spec = model.manifest.feedback
+        batch = Events.of([(event.item_id, _value(event, spec), _time(event, now), _key(event)) for event in known])
+        lock = self._locks.setdefault(user_id, asyncio.Lock())
+        try:
+            async with asyncio.timeout(self._deadline_s), lock:
+                appended, served = await self._append(user_id, batch, model)
+        except StoreUnavailable:
+            telemetry.store_errors.inc()
+            raise
+        except TimeoutError as exc:
+            raise UserBusy(f"not kept within {self._deadline_s:g} s: others write to this user; send it again") from exc
+        _count([known[place] for place in appended.accepted], served, spec)
+        telemetry.feedback_duplicates.inc(appended.duplicates)
+        telemetry.feedback_unknown.inc(len(unknown))
+        return FeedbackReceipt(len(appended.accepted), appended.duplicates, appended.record, unknown)
+
+    async def _append(self, user_id: str, batch: Events, model: Model) -> tuple[Appended, tuple[str, ...]]:
+        """Read, append, adapt, and keep it all unless somebody was faster; then once more."""
+        while True:
+            record, served = await self._store.read_with_served(user_id)
+            appended = append(record, batch, model.manifest.limits.max_support)
+            if not appended.accepted:
+                return appended, served
+            adapted = _adapted(appended.record, model)
+            if await self._store.replace(user_id, adapted, expected_revision=record.revision):
+                return appended, served
+
+
+def _checked(given: Sequence[GivenEvent], model: Model, now: float) -> tuple[list[GivenEvent], list[tuple[int, str]]]:
+    """The events about known items, and index and item id of the others.
+
+    Raises:
+        InvalidFeedback: an event is wrong, or no item is known.
+    """
+    spec = model.manifest.feedback
+    faults = [fault for index, event in enumerate(given) for fault in _faults(index, event, spec, now)]
+    known = [event for event in given if event.item_id in model.catalogue]
+    unknown = [(index, event.item_id) for index, event in enumerate(given) if event.item_id not in model.catalogue]
+    if not faults and not known:
+        expected = f"an item of bundle {model.version}"
+        faults = [Fault(f"events[{index}].item_id", item_id, expected) for index, item_id in unknown]
+    if faults:
+        raise InvalidFeedback(faults)
+    return known, unknown
+
+
+def _faults(index: int, event: GivenEvent, spec: FeedbackSpec, now: float) -> list[Fault]:
+    """What is wrong with one event, by the bundle's scale and vocabulary."""
+    at = f"events[{index}]"
+    value = f"a value from {spec.value_min:g} to {spec.value_max:g}"
+    type_ = f"a type out of {', '.join(sorted(spec.types))}"
+    found = []
+    if event.value is None and event.type is None:
+        found.append(Fault(f"{at}.value", None, f"{value}, or instead of it {type_}"))
+    elif event.value is not None and event.type is not None:
+        found.append(Fault(f"{at}.type", event.type, "a value or a type, not both"))
+    elif event.type is not None and event.type not in spec.types:
+        found.append(Fault(f"{at}.type", event.type, type_))
+    elif event.value is not None and not spec.value_min <= event.value <= spec.value_max:
+        found.append(Fault(f"{at}.value", event.value, value))
+    if event.timestamp is not None and event.timestamp > now + MAX_AHEAD_S:
+        found.append(Fault(f"{at}.timestamp", event.timestamp, f"at most a day ahead of {now:.0f}, in seconds"))
+    return found
+
+
+def _value(event: GivenEvent, spec: FeedbackSpec) -> float:
+    return spec.types[event.type] if event.type is not None else float(event.value or 0.0)
+
+
+def _time(event: GivenEvent, now: float) -> float:
+    return now if event.timestamp is None else event.timestamp
+
+
+def _key(event: GivenEvent) -> int:
+    """What makes an event count once; one without an id is always new."""
+    return secrets.randbits(8 * KEY_BYTES) if event.event_id is None else event_key(event.event_id)
+
+
+def _adapted(record: UserRecord, model: Model) -> UserRecord:
+    events = record.events
+    rows = model.catalogue.rows(events.item_ids)
+    support = support_of(rows, events.values, events.timestamps, model.manifest.limits.max_support)
+    return record.with_state(UserState(model.version, model.adapt(support)))
+
+
+def _count(accepted: Sequence[GivenEvent], served: Sequence[str], spec: FeedbackSpec) -> None:
+    """Feedback by type, and the prequential hit rate: positive events whose item stood in the last list served."""
+    for event in accepted:
+        telemetry.feedback_events.labels(event.type or BY_VALUE).inc()
+        if _value(event, spec) >= spec.liked_at_least:
+            telemetry.hit_candidates.inc()
+            telemetry.hits.inc(event.item_id in served)

@@ -1,0 +1,87 @@
+"""GET /recommend: read the user's state, score the catalogue, answer with a list. Cold start is only k = 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from service import telemetry
+from service.core.ports import Model, UserStore
+from service.core.support import support_of
+from service.core.values import EMPTY, UserRecord, UserState
+from service.errors import RecordDamaged, StoreUnavailable
+
+log = structlog.get_logger()
+
+Source = Literal["cold", "adapted", "degraded"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedList:
+    """A list as it leaves the flow: rows of the model's catalogue and their scores, best first."""
+
+    model: Model
+    source: Source
+    record: UserRecord
+    rows: list[int]
+    scores: list[float]
+
+
+async def recommend(user_id: str, k: int, *, include_seen: bool, store: UserStore, model: Model) -> ServedList:
+    """The best ``k`` items for a user.
+
+    An unreachable store gives the list of a user without events, marked as degraded: an answer that is not about the
+    user beats none. Items with feedback are left out unless ``include_seen``.
+    """
+    try:
+        record, degraded = await store.read(user_id), False
+    except (StoreUnavailable, RecordDamaged) as exc:
+        telemetry.store_errors.inc()
+        log.warning("degraded answer", reason=str(exc))
+        record, degraded = EMPTY, True
+
+    events = record.events
+    rows = model.catalogue.rows(events.item_ids)
+    support = support_of(rows, events.values, events.timestamps, model.manifest.limits.max_support)
+    state = None if degraded else _current_state(record, model)
+    if state is None:
+        state = model.adapt(support)
+        await _keep_state(store, user_id, record, UserState(model.version, state))
+    excluded = np.zeros(0, dtype=np.int64) if include_seen else _seen_rows(record, rows, model)
+    best, scores = model.rank(state, support, excluded, k)
+
+    source: Source = "degraded" if degraded else "adapted" if len(events) else "cold"
+    telemetry.recommendations.labels(source).inc()
+    if not degraded:
+        store.note_served(user_id, [model.catalogue.ids[row] for row in best])
+    return ServedList(model, source, record, best, scores)
+
+
+def _current_state(record: UserRecord, model: Model) -> NDArray[np.float32] | None:
+    """The cached state, if it was adapted with this bundle; another bundle has other coordinates."""
+    if record.state is not None and record.state.bundle == model.version:
+        telemetry.store_hits.inc()
+        return record.state.vector
+    telemetry.store_misses.inc()
+    return None
+
+
+async def _keep_state(store: UserStore, user_id: str, record: UserRecord, state: UserState) -> None:
+    """Cache a state that was derived again after a change of bundle; whoever wrote since then is newer."""
+    if not record.revision:
+        return
+    try:
+        await store.replace(user_id, record.with_state(state), expected_revision=record.revision)
+    except StoreUnavailable:
+        telemetry.store_errors.inc()  # the list is right all the same; the next request derives the state again
+
+
+def _seen_rows(record: UserRecord, rows: NDArray[np.int64], model: Model) -> NDArray[np.int64]:
+    """Rows of everything that the user gave feedback on, older than the support too."""
+    older = model.catalogue.rows(record.seen)
+    seen = np.concatenate([rows, older])
+    return seen[seen >= 0]

@@ -1,0 +1,1 @@
+"""The model in the service: the live bundle, and how it is swapped."""

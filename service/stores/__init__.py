@@ -1,0 +1,1 @@
+"""The user store: versioned records in Redis, somewhere else or embedded."""

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.core.history import append, event_key
+from service.core.values import EMPTY, Events, UserRecord, UserState
+
+Row = tuple[str, float, float, int]
+
+
+def rows(*texts: str) -> Events:
+    """ "a1" is event 1 about item a."""
+    return Events.of([(text[0], 1.0, 0.0, int(text[1:])) for text in texts])
+
+
+def after(*batches: Events, max_support: int = 10) -> UserRecord:
+    record = EMPTY
+    for batch in batches:
+        record = append(record, batch, max_support).record
+    return record
+
+
+def test_events_are_kept_in_their_order_of_arrival() -> None:
+    early, late = ("a", 1.0, 200.0, 1), ("b", 2.0, 100.0, 2)
+    assert after(Events.of([early, late])).events.rows() == [early, late]
+
+
+def test_each_accepted_batch_is_one_revision() -> None:
+    assert after(rows("a1", "b2"), rows("c3")).revision == 2
+
+
+def test_a_newer_event_about_an_item_replaces_the_older_and_is_most_recent() -> None:
+    record = after(rows("a1", "b2", "a3"))
+    assert record.events.item_ids == ("b", "a")
+    assert record.events.keys.tolist() == [2, 3]
+
+
+def test_duplicates_count_once_within_a_batch_and_across() -> None:
+    first = append(EMPTY, rows("a1", "a1", "b2"), 10)
+    assert (first.accepted, first.duplicates) == ((0, 2), 1)
+    again = append(first.record, rows("b2", "c3"), 10)
+    assert (again.accepted, again.duplicates) == ((1,), 1)
+
+
+def test_only_duplicates_leave_the_record_as_it_is() -> None:
+    record = after(rows("a1")).with_state(UserState("bundle", np.ones(2, dtype=np.float32)))
+    assert append(record, rows("a1"), 10) == (record, (), 1)
+
+
+def test_a_replaced_event_sent_again_is_a_duplicate() -> None:
+    record = after(rows("a1"), rows("a2"))
+    assert append(record, rows("a1"), 10).duplicates == 1
+
+
+def test_a_dropped_event_sent_again_is_a_duplicate() -> None:
+    record = after(rows("a1", "b2", "c3"), max_support=2)
+    assert append(record, rows("a1"), 2).duplicates == 1
+
+
+def test_items_beyond_the_window_stay_seen() -> None:
+    record = after(rows("a1", "b2", "c3", "d4"), max_support=2)
+    assert (record.seen, record.events.item_ids) == (("a", "b"), ("c", "d"))
+
+
+def test_a_seen_item_with_a_new_event_is_back_in_the_window() -> None:
+    record = after(rows("a1", "b2", "c3"), rows("a4"), max_support=2)
+    assert (record.seen, record.events.item_ids) == (("b",), ("c", "a"))
+
+
+def test_a_new_event_makes_the_old_state_invalid() -> None:
+    record = after(rows("a1")).with_state(UserState("bundle", np.ones(2, dtype=np.float32)))
+    assert append(record, rows("b2"), 10).record.state is None
+
+
+def test_fractions_of_a_second_are_dropped_before_anything_is_adapted_from_them() -> None:
+    assert Events.of([("a", 1.0, 1_700_000_000.9, 1)]).timestamps.tolist() == [1_700_000_000.0]
+
+
+def test_an_event_key_is_a_function_of_the_id() -> None:
+    assert event_key("click-1") == event_key("click-1") != event_key("click-2")
+
+
+batches = st.lists(
+    st.lists(st.tuples(st.sampled_from("abcdefgh"), st.just(1.0), st.just(0.0), st.integers(0, 40)), max_size=6)
+)
+
+
+@given(batches, st.integers(1, 5))
+def test_history_follows_its_laws(given_batches: list[list[Row]], max_support: int) -> None:
+    record, accepted = EMPTY, []
+    for batch in given_batches:
+        appended = append(record, Events.of(batch), max_support)
+        assert len(appended.accepted) + appended.duplicates == len(batch)
+        accepted += [batch[place] for place in appended.accepted]
+        record = appended.record
+    window = list(record.events.item_ids)
+    latest = list(dict.fromkeys(item_id for item_id, *_ in reversed(accepted)))[::-1]
+    assert window == latest[-max_support:]
+    assert sorted([*window, *record.seen]) == sorted(latest)
+    recent = [key for *_, key in accepted][-max_support:]
+    assert {*recent} <= {*record.events.keys.tolist(), *record.retired.tolist()}
+    assert len(record.retired) <= max_support

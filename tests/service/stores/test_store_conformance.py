@@ -1,0 +1,126 @@
+"""What every UserStore does, on each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import quote
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from memory_store import MemoryStore
+from store_servers import PASSWORD, connect
+
+from service.core.history import append, event_key
+from service.core.ports import UserStore
+from service.core.values import EMPTY, Events, UserRecord, UserState
+from service.stores.codec import encode_record
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["memory", "embedded valkey", "redis with password"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[UserStore]:
+    match request.param:
+        case "memory":
+            store: UserStore = MemoryStore()
+        case "embedded valkey":
+            store = connect(request.getfixturevalue("embedded_url"))
+        case _:
+            port = request.getfixturevalue("debian_port")
+            store = connect(f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0")
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def user_id() -> str:
+    return uuid4().hex
+
+
+def event(item_id: str) -> Events:
+    return Events.of([(item_id, 4.5, 1.7e9, event_key(item_id))])
+
+
+def record_of(*item_ids: str, state: UserState | None = None) -> UserRecord:
+    record = EMPTY
+    for item_id in item_ids:
+        record = append(record, event(item_id), 20).record
+    return record if state is None else record.with_state(state)
+
+
+async def test_a_user_nobody_has_seen_has_the_empty_record(store: UserStore, user_id: str) -> None:
+    assert await store.read(user_id) is EMPTY
+    assert await store.read_with_served(user_id) == (EMPTY, ())
+
+
+async def test_a_record_is_read_as_it_was_written(store: UserStore, user_id: str) -> None:
+    state = UserState("bundle", np.linspace(-1, 1, 64, dtype=np.float32))
+    record = record_of("a", "b", "a", state=state)
+    assert await store.replace(user_id, record, 0)
+    assert encode_record(await store.read(user_id)) == encode_record(record)
+
+
+async def test_a_stale_writer_is_refused(store: UserStore, user_id: str) -> None:
+    first, rival = record_of("a"), record_of("b")
+    assert await store.replace(user_id, first, 0)
+    assert not await store.replace(user_id, rival, 0)
+    assert (await store.read(user_id)).events.item_ids == ("a",)
+
+
+async def test_a_writer_who_expects_a_record_that_is_gone_is_refused(store: UserStore, user_id: str) -> None:
+    assert not await store.replace(user_id, record_of("a", "b"), 1)
+    assert await store.read(user_id) is EMPTY
+
+
+async def test_a_state_can_be_renewed_without_a_new_revision(store: UserStore, user_id: str) -> None:
+    record = record_of("a")
+    await store.replace(user_id, record, 0)
+    state = UserState("next bundle", np.ones(3, dtype=np.float32))
+    assert await store.replace(user_id, record.with_state(state), record.revision)
+    kept = await store.read(user_id)
+    assert kept.revision == record.revision
+    assert kept.state is not None
+    assert kept.state.bundle == "next bundle"
+
+
+async def test_concurrent_appends_lose_nothing(store: UserStore, user_id: str) -> None:
+    async def keep(item_id: str) -> None:
+        while True:
+            record = await store.read(user_id)
+            if await store.replace(user_id, append(record, event(item_id), 100).record, record.revision):
+                return
+
+    item_ids = {str(number) for number in range(24)}
+    await asyncio.gather(*map(keep, item_ids))
+    kept = await store.read(user_id)
+    assert set(kept.events.item_ids) == item_ids
+    assert kept.revision == len(item_ids)
+
+
+async def test_concurrent_readers_get_their_own_user(store: UserStore, user_id: str) -> None:
+    user_ids = [f"{user_id}-{number}" for number in range(50)]
+    await asyncio.gather(*(store.replace(each, record_of(each), 0) for each in user_ids[::2]))
+    records = await asyncio.gather(*map(store.read, user_ids))
+    expected = [(each,) if number % 2 == 0 else () for number, each in enumerate(user_ids)]
+    assert [record.events.item_ids for record in records] == expected
+
+
+async def test_any_text_is_a_user_id_of_its_own(store: UserStore, user_id: str) -> None:
+    odd = ["", "}", "{", "{}", "%", "%7D", "%257D", "}:user", "}:served", "\0", "\n", " ", "é", "e\u0301", "\ud800"]
+    for each in {text for ends in odd for text in (user_id + ends, ends + user_id)}:
+        assert await store.replace(each, record_of("a"), 0)
+
+
+async def test_the_last_served_list_is_remembered(store: UserStore, user_id: str) -> None:
+    store.note_served(user_id, ["old"])
+    store.note_served(user_id, ["c", "a", "b"])
+    deadline = time.monotonic() + 5
+    while (found := (await store.read_with_served(user_id))[1]) != ("c", "a", "b"):
+        assert time.monotonic() < deadline, found
+
+
+async def test_ping_answers(store: UserStore) -> None:
+    await store.ping()

@@ -1,0 +1,254 @@
+"""What can go wrong between the service and its store, done to real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import shutil
+import signal
+import subprocess
+import time
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import quote
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from redis import Redis
+from redis.crc import key_slot
+from store_servers import DEADLINE_S, PASSWORD, connect, debian_redis, free_port, server_pid
+
+from service.core.history import append
+from service.core.values import EMPTY, Events, UserState
+from service.errors import AddressInvalid, RecordDamaged, StoreUnavailable
+from service.stores.embedded import EmbeddedStore
+from service.stores.redis import RedisStore, record_key, served_key
+
+pytestmark = pytest.mark.anyio
+
+RECORD = append(EMPTY, Events.of([("a", 1.0, 1.7e9, 1)]), 10).record
+
+
+@pytest.fixture
+def admin(embedded: EmbeddedStore) -> Iterator[Redis]:
+    """A client of the server that this test may break."""
+    with Redis.from_url(embedded.url) as client:
+        yield client
+
+
+@pytest.fixture
+async def store(embedded: EmbeddedStore) -> AsyncIterator[RedisStore]:
+    store = connect(embedded.url)
+    yield store
+    await store.close()
+
+
+async def test_a_store_that_hangs_is_unavailable_in_time_and_recovers(embedded: EmbeddedStore) -> None:
+    store = connect(embedded.url, timeout_s=0.1)
+    await store.replace("ann", RECORD, 0)
+    pid = server_pid(embedded.url)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        operations = (store.read("ann"), store.replace("ann", RECORD, 1), store.ping(), store.read("bob"))
+        outcomes = await asyncio.gather(*operations, return_exceptions=True)
+        took_s = time.monotonic() - started
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 4
+    assert took_s < 1
+    assert "no answer within 0.1 s" in str(outcomes[0])
+    assert (await store.read("ann")).events.item_ids == ("a",)
+    await store.close()
+
+
+async def test_a_burst_while_the_store_hangs_leaves_no_wrong_answers(embedded: EmbeddedStore) -> None:
+    """An answer that comes late must not be taken for the answer to a later question."""
+    store = connect(embedded.url, timeout_s=0.1)
+    await store.replace("ann", RECORD, 0)
+    pid = server_pid(embedded.url)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            await asyncio.gather(*(store.read("ann") for _ in range(5)), return_exceptions=True)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert [await store.read("nobody") for _ in range(20)] == [EMPTY] * 20
+    await store.close()
+
+
+async def test_a_restarted_store_is_found_again(embedded: EmbeddedStore, store: RedisStore, admin: Redis) -> None:
+    await store.replace("ann", RECORD, 0)
+    await asyncio.gather(*(store.read("ann") for _ in range(5)))
+    admin.execute_command("WAITAOF", 1, 0, 5000)
+    os.kill(server_pid(embedded.url), signal.SIGKILL)
+    again = EmbeddedStore.start(embedded.folder, timeout_s=DEADLINE_S)
+    assert (await store.read("ann")).events.item_ids == ("a",)
+    assert await store.replace("ann", RECORD, 1)
+    again.stop()
+
+
+async def test_a_store_that_is_not_there_is_unavailable() -> None:
+    port = free_port()
+    store = connect(f"redis://127.0.0.1:{port}")
+    with pytest.raises(StoreUnavailable, match=f"user store redis://127.0.0.1:{port}: "):
+        await store.read("ann")
+    await store.close()
+
+
+async def test_a_served_list_that_is_lost_bothers_nobody() -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+    store = connect(f"redis://127.0.0.1:{free_port()}")
+    store.note_served("ann", ["a"])
+    await store.close()
+    gc.collect()
+    assert complaints == []
+
+
+async def test_a_server_that_forgot_the_script_gets_it_again(store: RedisStore, admin: Redis) -> None:
+    await store.replace("ann", RECORD, 0)
+    admin.script_flush()
+    outcomes = await asyncio.gather(
+        store.replace("bob", RECORD, 0), store.replace("ann", RECORD, 0), store.replace("cleo", RECORD, 0)
+    )
+    assert outcomes == [True, False, True]
+
+
+async def test_a_full_store_refuses_writes_and_still_reads(store: RedisStore, admin: Redis) -> None:
+    await store.replace("ann", RECORD, 0)
+    admin.config_set("maxmemory", "1")
+    with pytest.raises(StoreUnavailable, match="maxmemory"):
+        await store.replace("ann", RECORD, 1)
+    assert (await store.read("ann")).revision == 1
+    admin.config_set("maxmemory", "0")
+    assert await store.replace("ann", RECORD, 1)
+
+
+async def test_a_read_only_replica_refuses_writes_and_still_reads(store: RedisStore, admin: Redis) -> None:
+    await store.replace("ann", RECORD, 0)
+    admin.replicaof("127.0.0.1", free_port())
+    with pytest.raises(StoreUnavailable, match="read only replica"):
+        await store.replace("ann", RECORD, 1)
+    assert (await store.read("ann")).revision == 1
+    admin.replicaof("NO", "ONE")
+    assert await store.replace("ann", RECORD, 1)
+
+
+async def test_damaged_bytes_are_named(store: RedisStore, admin: Redis) -> None:
+    admin.set(record_key("ann"), b"no record at all")
+    with pytest.raises(RecordDamaged, match="user record"):
+        await store.read("ann")
+
+
+async def test_reads_of_one_tick_are_one_command(store: RedisStore, admin: Redis) -> None:
+    await asyncio.gather(*(store.read(f"user {number}") for number in range(30)))
+    assert admin.info("commandstats")["cmdstat_mget"]["calls"] == 1
+
+
+async def test_a_cancelled_reader_takes_nothing_from_the_others(store: RedisStore) -> None:
+    await store.replace("ann", RECORD, 0)
+    readers = [asyncio.create_task(store.read("ann")) for _ in range(3)]
+    await asyncio.sleep(0)  # one tick: they have asked, nobody has answered
+    readers[0].cancel()
+    outcomes = await asyncio.gather(*readers, return_exceptions=True)
+    assert isinstance(outcomes[0], asyncio.CancelledError)
+    assert [outcome.revision for outcome in outcomes[1:]] == [1, 1]
+
+
+async def test_an_acknowledged_write_is_read_by_every_worker(embedded_url: str) -> None:
+    user_id, one, other = uuid4().hex, connect(embedded_url), connect(embedded_url)
+    record = EMPTY
+    for number in range(50):
+        record = append(record, Events.of([(str(number), 1.0, 0.0, number)]), 100).record
+        assert await one.replace(user_id, record, number)
+        assert (await other.read(user_id)).revision == number + 1
+    await one.close()
+    await other.close()
+
+
+async def test_every_key_has_a_time_to_live(store: RedisStore, admin: Redis) -> None:
+    await store.replace("ann", RECORD, 0)
+    store.note_served("ann", ["a"])
+    await store.close()
+    assert sorted(admin.keys()) == sorted([record_key("ann"), served_key("ann")])
+    assert admin.ttl(record_key("ann")) in (999, 1000)
+    assert admin.ttl(served_key("ann")) in (99, 100)
+
+
+async def test_only_feedback_prolongs_a_users_life(store: RedisStore, admin: Redis) -> None:
+    await store.replace("ann", RECORD, 0)
+    admin.expire(record_key("ann"), 10)
+    state = UserState("next bundle", np.ones(4, dtype=np.float32))
+    await store.replace("ann", RECORD.with_state(state), RECORD.revision)
+    assert admin.ttl(record_key("ann")) <= 10
+    grown = append(RECORD, Events.of([("b", 1.0, 0.0, 2)]), 10).record
+    await store.replace("ann", grown, RECORD.revision)
+    assert admin.ttl(record_key("ann")) > 10
+
+
+@pytest.mark.parametrize("user_id", ["ann", "}", "a}b", "{", "}{", "{}", "é", "%7D"])
+async def test_all_keys_of_a_user_are_on_one_node_of_a_cluster(user_id: str) -> None:
+    assert key_slot(record_key(user_id)) == key_slot(served_key(user_id))
+    assert key_slot(record_key(user_id)) != key_slot(record_key(user_id + "x"))
+
+
+async def test_a_password_may_come_beside_the_address(debian_port: int) -> None:
+    store = connect(f"redis://127.0.0.1:{debian_port}", password=PASSWORD)
+    await store.ping()
+    await store.close()
+
+
+@pytest.mark.parametrize("user", ["", "someone"])
+async def test_a_wrong_password_is_refused_and_not_shown(debian_port: int, user: str) -> None:
+    store = connect(f"redis://{user}:wrong-one@127.0.0.1:{debian_port}/0")
+    with pytest.raises(StoreUnavailable, match=f"user store redis://127.0.0.1:{debian_port}/0: ") as caught:
+        await store.read("ann")
+    assert "wrong-one" not in "".join(traceback.format_exception(caught.value))
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://:hunter2@127.0.0.1",
+        "127.0.0.1:6379?hunter2",
+        "redis://:hunter2/x@127.0.0.1",
+        "redis://:1/hunter2@127.0.0.1",
+        "redis://:1#hunter2@127.0.0.1",
+        "redis://:1?hunter2@127.0.0.1",
+    ],
+)
+async def test_an_unusable_address_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(AddressInvalid, match="percent-encoded") as caught:
+        connect(url)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value, limit=0))
+
+
+async def test_tls_with_a_password_works(tmp_path: Path) -> None:
+    key, certificate = certificate_of_its_own(tmp_path)
+    port = free_port()
+    tls = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no")
+    with debian_redis(tmp_path, port, "--port", "0", "--tls-port", str(port), *tls):
+        address = f"rediss://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0"
+        trusting, doubting = connect(f"{address}?ssl_ca_certs={certificate}"), connect(address)
+        await trusting.ping()
+        with pytest.raises(StoreUnavailable, match="certificate"):
+            await doubting.ping()
+        await trusting.close()
+        await doubting.close()
+
+
+def certificate_of_its_own(folder: Path) -> tuple[Path, Path]:
+    """Key and self-signed certificate for 127.0.0.1."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("openssl is not installed")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-keyout", str(key), "-out", str(certificate), "-days", "1", "-subj", "/CN=127.0.0.1"]
+    subprocess.run([*command, "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    return key, certificate

@@ -1,0 +1,98 @@
+"""``kshot serve`` that cannot start says why in one line, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from running_service import KSHOT
+
+from model_store.bundle import Registry
+from model_store.bundle.manifest import file_entry
+
+
+def kshot(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(KSHOT), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | env,
+    )
+
+
+def complaint(*arguments: object, **env: str) -> str:
+    """The one line that ``kshot serve`` ends with."""
+    ended = kshot("serve", *arguments, **env)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    return line.removeprefix("error: ")
+
+
+def test_the_commands_of_both_packages_are_listed() -> None:
+    told = kshot("--help").stdout
+    assert all(command in told for command in ("demo", "serve", "train", "evaluate", "bundles"))
+
+
+def test_a_store_without_a_bundle_is_told_how_to_train(tmp_path: Path) -> None:
+    told = complaint("--store", tmp_path / "nothing")
+    assert told.endswith(f"no live bundle; train one with: kshot train --store {tmp_path / 'nothing'}")
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "told"),
+    [
+        ("--port", 99999, "port (KSHOT_PORT): 99999, expected less than or equal to 65535"),
+        ("--workers", 0, "workers (KSHOT_WORKERS): 0, expected greater than or equal to 1"),
+    ],
+)
+def test_a_setting_out_of_bounds_is_named(trained_store: Path, flag: str, value: int, told: str) -> None:
+    assert complaint("--store", trained_store, flag, value) == told
+
+
+def test_a_wrong_environment_variable_is_named(trained_store: Path) -> None:
+    told = complaint("--store", trained_store, KSHOT_LOG_LEVEL="loud")
+    assert told == "log_level (KSHOT_LOG_LEVEL): loud, expected 'debug', 'info', 'warning' or 'error'"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_address_of_another_scheme_is_refused_without_its_password(trained_store: Path, workers: int) -> None:
+    told = complaint("--store", trained_store, "--port", 0, "--redis", "http://:s3cret@here", "--workers", workers)
+    assert "expected redis://, rediss:// or unix://" in told
+    assert "s3cret" not in told
+
+
+def test_a_password_file_that_is_not_there_is_named(trained_store: Path, tmp_path: Path) -> None:
+    absent = str(tmp_path / "absent")
+    told = complaint(
+        "--store", trained_store, "--port", 0, "--redis", "redis://127.0.0.1", KSHOT_REDIS_PASSWORD_FILE=absent
+    )
+    assert told.startswith(f"redis_password_file: {absent}, expected a text file with the password")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_port_in_use_is_named_and_no_store_is_started(trained_store: Path, tmp_path: Path, workers: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = complaint(
+            "--store", trained_store, "--data-dir", tmp_path / "users", "--port", port, "--workers", workers
+        )
+    assert told.startswith(f"127.0.0.1 port {port}: Address already in use, expected a free port")
+    assert not (tmp_path / "users").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_damaged_live_bundle_is_refused_with_the_file_and_both_hashes(
+    store: Path, tmp_path: Path, workers: int
+) -> None:
+    path = Registry(store).live_folder() / "adapt.onnx"
+    expected = file_entry(path).sha256
+    path.write_bytes(path.read_bytes()[:-1])
+    told = complaint("--store", store, "--data-dir", tmp_path / "users", "--port", 0, "--workers", workers)
+    assert all(part in told for part in (str(path), expected, file_entry(path).sha256))
+    assert not (tmp_path / "users" / "store.sock").exists()

@@ -1,0 +1,79 @@
+"""Servers to test against, and how to reach them."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from service.stores.redis import RedisStore
+
+PASSWORD = "s3cret/?#@:%"  # every character that an address has to escape
+DEADLINE_S = 10.0
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Poll until ``condition`` holds."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, "not true in time"
+        time.sleep(0.005)
+
+
+def connect(url: str, *, password: str | None = None, timeout_s: float = 5.0, ttl_s: int = 1000) -> RedisStore:
+    return RedisStore.connect(url, password=password, timeout_s=timeout_s, ttl_s=ttl_s, served_ttl_s=100)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def debian_redis(folder: Path, port: int, *options: str) -> Iterator[None]:
+    """Debian's redis-server on TCP, with a password and nothing on disk."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed")
+    command = [program, "--bind", "127.0.0.1", "--requirepass", PASSWORD, "--save", "", *options]
+    with (folder / "redis.log").open("w") as log:
+        server = subprocess.Popen(command, cwd=folder, stdout=log)
+    try:
+        wait_until(lambda: listens(port))
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def server_pid(url: str) -> int:
+    with Redis.from_url(url) as client:
+        return int(client.info("server")["process_id"])
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def answers(url: str) -> bool:
+    with Redis.from_url(url, retry=None) as client:
+        try:
+            return bool(client.ping())
+        except RedisError:
+            return False
