@@ -1,0 +1,188 @@
+"""Load on a running service: throughput and latency of its routes, beside the bare route of the same app.
+
+    python loadtests/run.py                     60,000 synthetic items, 16 connections
+    python loadtests/run.py --bundles STORE     a bundle of your own
+    python loadtests/run.py --smoke             a few seconds on 2,000 items: does it still run?
+
+Rounds of bare, recommend, feedback follow each other, and a ratio is taken inside its round, so that a
+machine that slows down slows all three. The service has one core to itself; generator and store share
+another. The result goes to standard output as JSON, progress and a table to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import urllib.request
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from machine import provenance, resident_mib, two_cores
+from prometheus_client.parser import text_string_to_metric_families
+from synthetic import synthetic_bundle
+from under_test import RunningService, ServiceError, running_service, running_store
+from wrk import Load, WrkError, drive, wrk_path
+
+from model_store.bundle import Bundle, Registry, open_bundle
+
+ROUTES = ("bare", "recommend", "feedback")
+LIST_LENGTH = 20
+SMOKE = {"items": 2_000, "users": 500, "seconds": 1, "warm_up": 1, "rounds": 1}
+
+
+@dataclass
+class Workload:
+    """The users and events of one run; feedback goes on with the next user in the next round."""
+
+    url: str
+    users: int
+    connections: int
+    item_ids: Path
+    value: float
+    next_user: int = 0
+
+    def drive(self, route: str, seconds: int) -> Load:
+        """Load on one route for ``seconds``."""
+        users = str(self.users)
+        arguments = {
+            "bare": [],
+            "recommend": [users, str(LIST_LENGTH)],
+            "feedback": [users, str(self.next_user), str(self.item_ids), str(self.value)],
+        }
+        load = drive(self.url, f"{route}.lua", arguments[route], seconds=seconds, connections=self.connections)
+        if route == "feedback":
+            self.next_user += load.requests
+        return load
+
+
+def main() -> None:
+    """Run the load test that the command line asks for."""
+    options = _options()
+    wrk_path()
+    service_core, own_core = two_cores()
+    if own_core is not None:
+        os.sched_setaffinity(0, {own_core})
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kshot-load-")))
+        bundles = options.bundles or synthetic_bundle(folder, options.items, seed=0)
+        bundle = open_bundle(Registry(bundles).live_folder())
+        redis = stack.enter_context(running_store())
+        service = stack.enter_context(running_service(bundles, redis, workers=options.workers, core=service_core))
+        workload = Workload(
+            service.url,
+            options.users,
+            options.connections,
+            _write_item_ids(folder / "items", bundle),
+            bundle.manifest.feedback.value_max,
+        )
+        result = measure(workload, service, bundle, options)
+    result["pinned"] = {"service": service_core, "generator and store": own_core}
+    print(json.dumps(result, indent=2))
+    print(table(result), file=sys.stderr)
+
+
+def measure(workload: Workload, service: RunningService, bundle: Bundle, options: argparse.Namespace) -> dict[str, Any]:
+    """Warm the service, drive the rounds, and put the figures beside what they were made on."""
+    started_mib = resident_mib(service.pid)
+    warm = [workload.drive(route, options.warm_up) for route in ("bare", "feedback", "recommend")]
+    before = _served(service.url)
+    rounds = [_round(workload, options.seconds, number) for number in range(1, options.rounds + 1)]
+    served = {source: count - before.get(source, 0) for source, count in _served(service.url).items()}
+    shapes = bundle.manifest.shapes
+    return {
+        **provenance(),
+        "bundle": {"version": bundle.version, "items": shapes.items, "state_dim": shapes.state_dim},
+        "load": {name: getattr(options, name) for name in ("connections", "users", "workers", "rounds", "seconds")},
+        "service": {
+            "start_s": round(service.start_s, 3),
+            "rss_started_mib": started_mib,
+            "rss_loaded_mib": resident_mib(service.pid),
+        },
+        "warm_up_requests": sum(load.requests for load in warm),
+        "lists_by_source": served,
+        "summary": summarise(rounds),
+        "rounds": [{route: load.as_json() for route, load in one.items()} for one in rounds],
+    }
+
+
+def summarise(rounds: list[dict[str, Load]]) -> dict[str, dict[str, float]]:
+    """Medians over the rounds; ``ratio_to_bare`` is the median of the ratios inside each round."""
+    summary = {}
+    for route in ROUTES:
+        loads = [one[route] for one in rounds]
+        summary[route] = {
+            name: round(statistics.median(getattr(load, name) for load in loads), 3)
+            for name in ("rate", "p50_ms", "p95_ms", "p99_ms")
+        }
+        ratios = [one[route].rate / one["bare"].rate for one in rounds]
+        summary[route]["ratio_to_bare"] = round(statistics.median(ratios), 3)
+        summary[route]["failures"] = sum(load.failures for load in loads)
+    return summary
+
+
+def table(result: dict[str, Any]) -> str:
+    """The summary as a Markdown table."""
+    lines = [
+        "| route | requests/s | of bare | p50 ms | p95 ms | p99 ms | failures |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {route} | {row['rate']:,.0f} | {row['ratio_to_bare']:.0%} | {row['p50_ms']:.2f} "
+        f"| {row['p95_ms']:.2f} | {row['p99_ms']:.2f} | {row['failures']} |"
+        for route, row in result["summary"].items()
+    ]
+    service = result["service"]
+    lines.append(f"\nstart {service['start_s']:.2f} s, resident {service['rss_loaded_mib']:.0f} MiB")
+    return "\n".join(lines)
+
+
+def _round(workload: Workload, seconds: int, number: int) -> dict[str, Load]:
+    print(f"round {number}", file=sys.stderr)
+    return {route: workload.drive(route, seconds) for route in ROUTES}
+
+
+def _served(url: str) -> dict[str, int]:
+    """Lists served so far by source, from the service's own metrics."""
+    with urllib.request.urlopen(f"{url}/metrics") as answer:  # noqa: S310 - our own http address
+        text = answer.read().decode()
+    return {
+        sample.labels["source"]: int(sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "kshot_recommendations_total"
+    }
+
+
+def _write_item_ids(path: Path, bundle: Bundle) -> Path:
+    path.write_text("".join(f"{json.dumps(item_id)}\n" for item_id in bundle.catalogue.ids), encoding="utf-8")
+    return path
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundles", type=Path, help="store with a live bundle, in place of a synthetic one")
+    parser.add_argument("--items", type=int, default=60_000, help="rows of the synthetic catalogue")
+    parser.add_argument("--users", type=int, default=10_000, help="users that requests are drawn from")
+    parser.add_argument("--connections", type=int, default=16, help="requests under way at once")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the service")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of bare, recommend, feedback")
+    parser.add_argument("--seconds", type=int, default=5, help="length of each run of a round")
+    parser.add_argument("--warm-up", type=int, default=8, help="seconds on each route before the first round")
+    parser.add_argument("--smoke", action="store_true", help="a few seconds on a small catalogue")
+    options = parser.parse_args()
+    if options.smoke:
+        vars(options).update(SMOKE)
+    return options
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (WrkError, ServiceError) as exc:
+        sys.exit(str(exc))

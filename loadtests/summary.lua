@@ -1,0 +1,9 @@
+-- The last line of every run: its figures as JSON, times in microseconds.
+return function(summary, latency)
+  local errors = summary.errors
+  print(string.format(
+    '{"requests":%d,"duration_us":%d,"p50_us":%d,"p95_us":%d,"p99_us":%d,"max_us":%d,"failures":%d}',
+    summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(95), latency:percentile(99), latency.max,
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end

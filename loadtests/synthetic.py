@@ -1,0 +1,92 @@
+"""A bundle of any catalogue size, for measuring: its lists mean nothing, its shapes and costs are real.
+
+Popularity has a long tail and the vectors' norms are log-normal: what makes quantisation and selection hard.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model_store.bundle import FeedbackSpec, Registry
+from model_store.bundle.manifest import DataFingerprint
+from model_store.config import TrainingConfig
+from model_store.data.schema import Dataset, Events, ItemFeatures
+from model_store.export import write_draft
+from model_store.meta.inner import InnerLoop, ValueLevels
+from model_store.meta.memory import Neighbours, VoteGate
+from model_store.meta.network import ItemEncoder, Network
+
+VALUES = np.arange(1, 6, dtype=np.float32)
+WEIGHTS = torch.tensor([-0.3, -0.1, 0.1, 0.7, 1.0])  # what an untrained event of each value says
+USERS = 100_000
+
+
+def synthetic_bundle(folder: Path, n_items: int, seed: int) -> Path:
+    """Make a store with one live bundle of ``n_items`` items, ids "i0", "i1", …, untrained and proven.
+
+    Args:
+        folder: where to make the store; created if need be.
+        n_items: rows of the catalogue, at least 256.
+        seed: one seed gives one bundle.
+
+    Returns:
+        The store's folder, as for ``kshot serve --store``.
+
+    Raises:
+        ExportRefused: a graph misses its parity with torch.
+    """
+    config = TrainingConfig(seed=seed)
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    registry = Registry(folder)
+    with write_draft(registry, _dataset(n_items), _network(n_items, config, rng), config) as draft:
+        draft.publish(registry, results={})
+    return folder
+
+
+def _network(n_items: int, config: TrainingConfig, rng: np.random.Generator) -> Network:
+    liked_by = USERS / np.arange(1, n_items + 1)  # Zipf with exponent 1
+    prior = torch.from_numpy(np.log(liked_by + 1)).float()
+    encoder = ItemEncoder(_vectors(n_items, config.dim, rng), _no_features(n_items), prior - prior.mean(), 0.0)
+    levels = ValueLevels(torch.from_numpy(VALUES))
+    inner = InnerLoop(config.dim, config.inner_steps, encoder.id_vectors[: config.anchors].detach(), levels, WEIGHTS)
+    share = torch.from_numpy((liked_by + 1) / (USERS + 1)).float()
+    gate = VoteGate(levels, WEIGHTS, share)
+    return Network(encoder, inner, gate, _neighbours(n_items, config.neighbours, rng))
+
+
+def _vectors(n_items: int, dim: int, rng: np.random.Generator) -> torch.Tensor:
+    norms = rng.lognormal(0.0, 0.5, (n_items, 1))
+    return torch.from_numpy(norms * rng.standard_normal((n_items, dim)) / np.sqrt(dim)).float()
+
+
+def _no_features(n_items: int) -> torch.Tensor:
+    nowhere, nothing = torch.empty((2, 0), dtype=torch.long), torch.empty(0)
+    return torch.sparse_coo_tensor(nowhere, nothing, (n_items, 1), check_invariants=True).coalesce()
+
+
+def _neighbours(n_items: int, count: int, rng: np.random.Generator) -> Neighbours:
+    rows: NDArray[np.int32] = rng.integers(0, n_items, (n_items, count), dtype=np.int32)
+    weights = np.sort(rng.beta(1, 20, (n_items, count)).astype(np.float32))[:, ::-1].copy()
+    return Neighbours(rows, weights, np.full(n_items, 1e-3, dtype=np.float32))
+
+
+def _dataset(n_items: int) -> Dataset:
+    events = Events(np.array([0, len(VALUES)]), np.arange(len(VALUES), dtype=np.int32), VALUES, np.zeros(len(VALUES)))
+    return Dataset(
+        user_ids=["u0"],
+        item_ids=[f"i{row}" for row in range(n_items)],
+        titles=[f"Synthetic item {row}" for row in range(n_items)],
+        events=events,
+        has_order=True,
+        has_time=False,
+        feedback=FeedbackSpec(value_min=1, value_max=5, liked_at_least=4, types={"like": 5, "dislike": 1}),
+        features=ItemFeatures(
+            ["synthetic"], np.zeros(n_items + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
+        ),
+        fingerprint=DataFingerprint(source="synthetic", sha256="", users=1, items=n_items, events=len(VALUES)),
+    )
