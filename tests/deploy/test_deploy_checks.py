@@ -1,0 +1,85 @@
+"""Makefile and .ci/run: one command makes the environment, one runs every check."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def make(root, tmp_path):
+    """Run make on a copy of the Makefile, beside a pyproject.toml and no .venv."""
+    shutil.copy(root / "Makefile", tmp_path)
+    (tmp_path / "pyproject.toml").touch()
+    known = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+
+    def run(*arguments):
+        command = ["make", f"PYTHON={sys.executable}", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=known, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture
+def installed(make, tmp_path):
+    """The mark that setup leaves behind, newer than the project file."""
+    mark = tmp_path / ".venv" / ".installed-{}.{}".format(*sys.version_info[:2])
+    mark.parent.mkdir()
+    mark.touch()
+    return mark
+
+
+def test_ci_runs_what_a_developer_runs(root):
+    script = root / ".ci/run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text(encoding="utf-8").splitlines()[-1] == "exec make check"
+
+
+def test_check_is_lint_types_imports_and_tests_in_this_order(make):
+    planned = make("--dry-run", "check").stdout
+    steps = ["pip", "ruff check .", "ruff format --check .", "bin/mypy", "bin/lint-imports", "-m pytest"]
+    places = [planned.find(step) for step in steps]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+@pytest.mark.usefixtures("installed")
+def test_setup_does_nothing_when_it_is_up_to_date(make):
+    assert make("--question", "setup").returncode == 0
+
+
+def test_setup_installs_again_when_the_project_file_is_newer(make, installed):
+    os.utime(installed, (0, 0))
+    assert make("--question", "setup").returncode == 1
+
+
+def test_setup_installs_again_for_another_python(make, installed):
+    installed.rename(installed.with_name(".installed-3.10"))
+    assert make("--question", "setup").returncode == 1
+
+
+def test_setup_refuses_a_python_it_was_not_made_for(make, tmp_path):
+    old = tmp_path / "old-python"
+    old.write_text("#!/bin/sh\necho 3.9\n", encoding="utf-8")
+    old.chmod(0o755)
+    refused = make("setup", f"PYTHON={old}")
+    assert refused.returncode != 0
+    assert "'3.9', expected 3.11 to 3.13" in refused.stderr
+
+
+def test_setup_says_which_package_brings_virtual_environments(make, tmp_path):
+    bare = tmp_path / "bare-python"
+    bare.write_text('#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; *) echo 3.11;; esac\n', encoding="utf-8")
+    bare.chmod(0o755)
+    refused = make("setup", f"PYTHON={bare}")
+    assert refused.returncode != 0
+    assert "apt-get install python3.11-venv" in refused.stderr
+
+
+def test_help_lists_every_public_target(make):
+    listed = make().stdout
+    assert all(f"make {target} " in listed for target in ("setup", "demo", "test", "check", "loadtest", "clean"))

@@ -1,0 +1,109 @@
+"""docker-compose.yml: no engine runs here, so everything it names is held against what exists."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+import redis
+
+
+def volumes(service):
+    return [volume.split(":") for volume in service.get("volumes", [])]
+
+
+def test_compose_file_follows_the_specification(root):
+    checker = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    checked = subprocess.run([*checker, root / "docker-compose.yml"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_every_mounted_path_exists(root, compose):
+    mounted = [each[0] for service in compose["services"].values() for each in volumes(service) if each[0][0] == "."]
+    assert mounted
+    assert [path for path in mounted if not (root / path).exists()] == []
+
+
+def test_every_volume_and_network_is_declared(compose):
+    services = compose["services"].values()
+    used = {each[0] for service in services for each in volumes(service) if each[0][0] != "."}
+    joined = {network for service in services for network in service.get("networks", [])}
+    assert used == set(compose["volumes"])
+    assert joined == set(compose["networks"])
+
+
+def test_build_targets_and_arguments_are_those_of_the_dockerfile(compose, dockerfile):
+    builds = [service["build"] for service in compose["services"].values() if "build" in service]
+    assert {build["target"] for build in builds} == {"service", "train"}
+    for build in builds:
+        arguments = {value.partition("=")[0] for word, value in dockerfile[build["target"]] if word == "ARG"}
+        assert set(build.get("args", {})) <= arguments
+
+
+def test_training_command_and_its_flags_exist(compose, kshot_help):
+    command, *arguments = compose["services"]["train"]["command"]
+    flags = [argument for argument in arguments if argument.startswith("--")]
+    assert flags == ["--data", "--store"]
+    assert [flag for flag in flags if flag not in kshot_help(command)] == []
+
+
+def test_training_writes_where_the_service_reads_only(compose):
+    assert compose["services"]["train"]["volumes"] == ["bundles:/store"]
+    assert compose["services"]["service"]["volumes"] == ["bundles:/store:ro"]
+
+
+def test_every_kshot_variable_is_a_setting(compose, variables):
+    named = [name for service in compose["services"].values() for name in service.get("environment", {})]
+    ours = {name for name in named if name.startswith("KSHOT_")}
+    assert ours
+    assert ours <= variables
+
+
+def test_store_address_names_the_store_service(compose):
+    assert compose["services"]["service"]["environment"]["KSHOT_REDIS"] == "redis://redis:6379/0"
+    shared = set(compose["services"]["service"]["networks"]) & set(compose["services"]["redis"]["networks"])
+    assert shared == {"store"}
+    assert compose["networks"]["store"]["internal"]
+
+
+def test_nothing_is_published_beyond_loopback(compose):
+    published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
+    assert set(published) == {"service", "prometheus", "grafana"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+def test_every_container_is_confined(compose):
+    for name, service in compose["services"].items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_store_keeps_feedback_on_disk_and_evicts_nothing(compose, tmp_path):
+    server = shutil.which("redis-server")
+    if server is None:
+        pytest.skip("redis-server is not installed")
+    socket = tmp_path / "s"
+    arguments = compose["services"]["redis"]["command"][1:]
+    command = [server, *arguments, "--port", "0", "--unixsocket", str(socket), "--dir", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        with redis.Redis(unix_socket_path=str(socket)) as client:
+            wait_until_answers(client)
+            settings = client.config_get("appendonly", "appendfsync", "maxmemory-policy")
+    finally:
+        process.terminate()
+        process.wait(10)
+    assert settings == {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+
+
+def wait_until_answers(client):
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(redis.ConnectionError):
+            return client.ping()
+    raise AssertionError("the store did not answer within 10 s")

@@ -1,0 +1,55 @@
+"""The Kubernetes manifests agree with the image and with the service."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def pod(kubernetes):
+    return kubernetes["Deployment"]["spec"]["template"]
+
+
+@pytest.fixture(scope="session")
+def container(pod):
+    (only,) = pod["spec"]["containers"]
+    return only
+
+
+def test_probes_ask_routes_of_the_service(container, routes):
+    probes = [container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")]
+    assert probes == ["/health/live", "/health/live", "/health/ready"]
+    assert [path for path in probes if f'"{path}"' not in routes] == []
+
+
+def test_variables_are_settings(container, variables):
+    assert {each["name"] for each in container["env"]} <= variables
+
+
+def test_ports_agree_with_the_image(container, pod, kubernetes, dockerfile):
+    exposed = next(value for word, value in dockerfile["service"] if word == "EXPOSE")
+    assert container["ports"] == [{"name": "http", "containerPort": int(exposed)}]
+    assert pod["metadata"]["annotations"]["prometheus.io/port"] == exposed
+    assert kubernetes["Service"]["spec"]["ports"][0]["targetPort"] == "http"
+
+
+def test_mounts_are_volumes_of_the_pod_and_the_password_lies_in_one(container, pod):
+    mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    assert set(mounts) == {each["name"] for each in pod["spec"]["volumes"]}
+    password = next(each["value"] for each in container["env"] if each["name"] == "KSHOT_REDIS_PASSWORD_FILE")
+    assert password == f"{mounts['redis-password']}/password"
+
+
+def test_runs_as_the_user_of_the_image_with_a_read_only_root(container, pod, dockerfile):
+    user = [value for word, value in dockerfile["service"] if word == "USER"][-1]
+    security = pod["spec"]["securityContext"]
+    assert user == f"{security['runAsUser']}:{security['runAsGroup']}"
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_selectors_find_the_pods(kubernetes, pod):
+    labels = pod["metadata"]["labels"]
+    assert kubernetes["Deployment"]["spec"]["selector"]["matchLabels"] == labels
+    assert kubernetes["Service"]["spec"]["selector"] == labels
+    assert kubernetes["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
+    assert kubernetes["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == "kshot"
