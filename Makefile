@@ -1,0 +1,70 @@
+# GNU make 4.3 or later. `make` alone lists the targets.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+BIN := .venv/bin
+# Another Python, or a newer pyproject.toml, makes this file out of date; nothing else does.
+INSTALLED := .venv/.installed-$(PYTHON_VERSION)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help setup demo test check lint types imports tools loadtest clean
+.NOTPARALLEL:
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+setup: $(INSTALLED) ## make .venv with everything installed; nothing to do when it is up to date
+
+$(INSTALLED): pyproject.toml
+	@case "$(PYTHON_VERSION)" in 3.11|3.12|3.13) ;; *) \
+	  echo "$(PYTHON) is Python '$(PYTHON_VERSION)', expected 3.11 to 3.13; name another with: make PYTHON=python3.12" >&2; exit 1;; esac
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python$(PYTHON_VERSION)-venv" >&2; exit 1; }
+	@rm -f .venv/.installed-*
+	@test "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$(PYTHON_VERSION)" \
+	  || $(PYTHON) -m venv --clear .venv
+	@echo "setup 1/2: $(TORCH), the long download"
+	@$(PIP) install "$(TORCH)"
+	@echo "setup 2/2: kshot and what its development needs"
+	@$(PIP) install --editable ".[dev]"
+	@touch $@
+
+demo: setup ## train on the demo data if need be, serve it on 127.0.0.1:8000
+	@exec $(BIN)/kshot demo
+
+test: setup tools ## run the tests
+	@$(BIN)/python -m pytest
+
+check: setup lint types imports test ## what CI runs: lint, types, import rules, tests
+
+lint: setup ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy
+	@$(BIN)/mypy --strict loadtests
+
+imports: setup ## import-linter: the layers of both packages
+	@$(BIN)/lint-imports
+
+# Tests and load tests use these two; without root, those that need an absent one say so and are skipped.
+# RUNLEVEL=1 keeps Debian from starting the Redis that is only wanted as a program.
+tools:
+	@command -v redis-server >/dev/null && command -v wrk >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing redis-server and wrk for the tests"; \
+	  apt-get -qq update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq install redis-server wrk >/dev/null; \
+	else \
+	  echo "redis-server or wrk is absent: the tests that need it are skipped"; \
+	fi
+
+loadtest: setup tools ## measure a service under load and the graphs alone; takes minutes
+	@$(BIN)/python loadtests/run.py
+	@$(BIN)/python loadtests/scorer.py
+
+clean: ## remove .venv, caches and build leftovers; bundles and users' data stay
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
