@@ -31,12 +31,17 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def resident_mib(pid: int) -> float:
-    """Resident memory of a process in MiB, shared pages included."""
+def memory_mib(pid: int) -> dict[str, float]:
+    """Resident memory of a process in MiB: all of it, and the part that is its own.
+
+    The rest are pages of mapped files, which all workers share and the kernel takes back when it needs them.
+    """
+    fields = {}
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
-            return round(int(line.split()[1]) / 1024, 1)
-    raise ValueError(f"/proc/{pid}/status: no VmRSS line, expected that of a running process")
+        name, _, value = line.partition(":")
+        if name in {"VmRSS", "RssAnon"}:
+            fields[name] = round(int(value.split()[0]) / 1024, 1)
+    return {"resident": fields["VmRSS"], "own": fields["RssAnon"]}
 
 
 def two_cores() -> tuple[int, int] | tuple[None, None]:

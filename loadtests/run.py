@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from machine import provenance, resident_mib, two_cores
+from machine import memory_mib, provenance, two_cores
 from prometheus_client.parser import text_string_to_metric_families
 from synthetic import synthetic_bundle
 from under_test import RunningService, ServiceError, running_service, running_store
@@ -89,7 +89,7 @@ def main() -> None:
 
 def measure(workload: Workload, service: RunningService, bundle: Bundle, options: argparse.Namespace) -> dict[str, Any]:
     """Warm the service, drive the rounds, and put the figures beside what they were made on."""
-    started_mib = resident_mib(service.pid)
+    started = memory_mib(service.pid)
     warm = [workload.drive(route, options.warm_up) for route in ("bare", "feedback", "recommend")]
     before = _served(service.url)
     rounds = [_round(workload, options.seconds, number) for number in range(1, options.rounds + 1)]
@@ -101,8 +101,8 @@ def measure(workload: Workload, service: RunningService, bundle: Bundle, options
         "load": {name: getattr(options, name) for name in ("connections", "users", "workers", "rounds", "seconds")},
         "service": {
             "start_s": round(service.start_s, 3),
-            "rss_started_mib": started_mib,
-            "rss_loaded_mib": resident_mib(service.pid),
+            "memory_started_mib": started,
+            "memory_loaded_mib": memory_mib(service.pid),
         },
         "warm_up_requests": sum(load.requests for load in warm),
         "lists_by_source": served,
@@ -138,7 +138,12 @@ def table(result: dict[str, Any]) -> str:
         for route, row in result["summary"].items()
     ]
     service = result["service"]
-    lines.append(f"\nstart {service['start_s']:.2f} s, resident {service['rss_loaded_mib']:.0f} MiB")
+    memory = {when: service[f"memory_{when}_mib"] for when in ("started", "loaded")}
+    lines.append(f"\nstart {service['start_s']:.2f} s")
+    lines += [
+        f"memory {when}: {each['resident']:.0f} MiB resident, {each['own']:.0f} MiB its own"
+        for when, each in memory.items()
+    ]
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 This package is all that ``service`` knows of ``model_store``. It imports no torch.
 """
 
-from model_store.bundle.catalogue import Catalogue
+from model_store.bundle.catalogue import UNKNOWN_ROW, Catalogue
 from model_store.bundle.graphs import Graphs
 from model_store.bundle.manifest import SCHEMA_VERSION, FeedbackSpec, Manifest
 from model_store.bundle.reader import Bundle, open_bundle
@@ -11,6 +11,7 @@ from model_store.bundle.registry import Registry
 
 __all__ = [
     "SCHEMA_VERSION",
+    "UNKNOWN_ROW",
     "Bundle",
     "Catalogue",
     "FeedbackSpec",

@@ -37,7 +37,8 @@ class Catalogue:
         self.vectors: NDArray[np.float32] = _load(folder, "items.vectors.npy", np.float32, 2)
         self.neighbour_rows: NDArray[np.int32] = _load(folder, "neighbours.rows.npy", np.int32, 2)
         self.neighbour_weights: NDArray[np.float32] = _load(folder, "neighbours.weights.npy", np.float32, 2)
-        self._offsets: NDArray[np.int64] = _load(folder, "items.offsets.npy", np.int64, 1)
+        # A memoryview gives plain ints, an array would wrap each in an object of its own.
+        self._offsets = _load(folder, "items.offsets.npy", np.int64, 1).data
         self._text = _map(folder / "items.jsonl")
         self.ids: list[str] = [orjson.loads(line)["item_id"] for line in self._lines()]
         self._rows = {item_id: row for row, item_id in enumerate(self.ids)}
@@ -100,6 +101,7 @@ def _load(folder: Path, name: str, dtype: type[np.generic], ndim: int) -> NDArra
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as exc:
         raise BundleDamaged(f"{path}: cannot be read as an array ({exc})") from exc
+    array = array.view(np.ndarray)  # still mapped, but cheaper to index than a memmap
     if array.dtype != dtype or array.ndim != ndim:
         raise BundleDamaged(f"{path}: {array.dtype} with {array.ndim} axes, expected {np.dtype(dtype)} with {ndim}")
     return array

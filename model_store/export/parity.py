@@ -85,7 +85,7 @@ def _vote_case(graphs: Graphs, network: Network, support: Arrays) -> GoldenCase:
     rows = support["rows"]
     inputs: Arrays = {
         "neighbour_rows": network.neighbour_rows[rows].int().numpy(),
-        "neighbour_weights": network.neighbour_weights[rows].numpy(),
+        "neighbour_weights": network.tilted_weights()[rows].detach().numpy(),
         **{name: support[name] for name in ("values", "ages", "mask")},
     }
     case = _run(graphs, "vote.onnx", inputs)

@@ -78,7 +78,7 @@ def write_draft(registry: Registry, dataset: Dataset, network: Network, config: 
             items=_items(dataset),
             vectors=vectors,
             neighbour_rows=network.neighbour_rows.int().numpy(),
-            neighbour_weights=network.neighbour_weights.numpy(),
+            neighbour_weights=network.tilted_weights().detach().numpy(),
             features={name: index for index, name in enumerate(dataset.features.names)},
         )
         export_adapt(folder / "adapt.onnx", network.inner, vectors.shape[1])

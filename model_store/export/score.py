@@ -1,13 +1,14 @@
 """``score.onnx``: an int8 scan of the whole catalogue, an exact selection, a float32 rescoring of the best.
 
-    base  = int8(V) · int8(w) · scales + prior · prior_scale          every item, read once
-    full  = base with the addends scattered in                        votes, boosts, −inf for exclusions
-    best  = top max(count, 128) of full, by block maxima              exact: a block's maximum bounds its items
-    score = full + (V · w in float32 − base)                          only for the best
+    bias  = prior · prior_scale with the addends scattered in     votes, boosts, −inf for exclusions
+    full  = int8(V) · int8(w) · scales + bias                     every item, read once
+    best  = top count + 32 of full, by block maxima               exact: a block's maximum bounds its items
+    score = V · w in float32 + bias                               only for the best
 
-The state is quantised to 7 bits and the table to 8, so that the sum of two products stays within int16: the
-AVX2 kernel for u8 × s8 saturates there, silently. The prior stays outside the quantised product: its long tail would
-take the whole range of a per-tensor scale.
+The table is quantised to 7 bits and the state to 8, so that the sum of two products stays within int16: the AVX2 kernel
+for u8 × s8 saturates there, silently. The prior stays outside the quantised product: its long tail would take the
+whole range of a per-tensor scale. The addends go into the bias, before the scan, so that the scatter works in place
+and the catalogue's scores are written once.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 20
-RESCORED = 128
+# onnxruntime's own operators: product, scales and bias in one pass; the standard ones take three.
+CONTRIB = "com.microsoft"
+# Places beyond the list's length that are rescored: what quantisation may have misplaced. 12 were enough everywhere.
+SLACK = 32
 BLOCK = 64
 # Under this size one TopK over all scores is faster than two over blocks.
 BLOCK_MAX_FROM = 10_000
-STATE_LEVELS = 63.0
-TABLE_LEVELS = 127.0
+TABLE_LEVELS = 64.0  # 2 · 64 · 255 < 2¹⁵
 
 
 class _Graph:
@@ -56,60 +59,49 @@ def export_score(path: Path, vectors: NDArray[np.float32], vectors_file: str) ->
             keeping a copy, so that all workers share its pages.
     """
     graph = _Graph()
-    n_items = len(vectors)
-    _base(graph, vectors)
-    _addends(graph, n_items)
-    graph.node("Max", ["count", graph.constant("rescored", [RESCORED])], "wanted")
+    n_items, dim = len(vectors), vectors.shape[1] - 1
+    padded = np.zeros((-(-n_items // BLOCK) * BLOCK, dim + 1), dtype=np.float32)
+    padded[:n_items] = vectors
+    graph.constant("flat", [-1])
+    graph.node("Split", ["user_state", graph.constant("parts", [dim, 1])], "weights", "prior_scale", axis=0)
+    _bias(graph, padded[:, dim], n_items)
+    _scan(graph, padded[:, :dim])
+    graph.node("Add", ["count", graph.constant("slack", [SLACK])], "wanted")
     graph.node("Min", ["wanted", graph.constant("n_items", [n_items])], "candidates")
     if n_items >= BLOCK_MAX_FROM:
         _select_by_blocks(graph, n_items)
     else:
         graph.node("TopK", ["full", "candidates"], "best_full", "best", sorted=0)
     graph.constants.append(_external("vectors", vectors, path.parent / vectors_file))
-    _rescore(graph, vectors.shape[1])
-    onnx.save(_model(graph, vectors.shape[1]), path)
+    _rescore(graph, dim)
+    onnx.save(_model(graph, dim + 1), path)
 
 
-def _base(graph: _Graph, vectors: NDArray[np.float32]) -> None:
-    """Approximate scores of all items, padded to whole blocks."""
-    dim = vectors.shape[1] - 1
-    padded = np.zeros((-(-len(vectors) // BLOCK) * BLOCK, dim + 1), dtype=np.float32)
-    padded[: len(vectors)] = vectors
-    scale = np.float32(max(float(np.abs(padded[:, :dim]).max()), 1e-12) / TABLE_LEVELS)
-    table = np.round(padded[:, :dim] / scale).astype(np.int8)
-
-    graph.constant("zero", [0])
-    graph.constant("dim", [dim])
-    graph.constant("flat", [-1])
-    graph.node("Slice", ["user_state", "zero", "dim"], "weights")
-    graph.node("Slice", ["user_state", "dim", graph.constant("state_dim", [dim + 1])], "prior_scale")
-    graph.node("Reshape", ["weights", graph.constant("one_row", [1, dim])], "weights_row")
-    graph.node("ReduceMax", [graph.node("Abs", ["weights_row"], "magnitudes")], "largest", keepdims=0)
-    graph.node("Max", ["largest", graph.constant("tiny", np.float32(1e-12))], "range")
-    graph.node("Div", ["range", graph.constant("state_levels", np.float32(STATE_LEVELS))], "state_step")
-    graph.constant("state_zero", np.uint8(64))
-    graph.node("QuantizeLinear", ["weights_row", "state_step", "state_zero"], "state_int8")
-    graph.constant("table", table.T)
-    graph.constant("table_zero", np.int8(0))
-    graph.node("MatMulInteger", ["state_int8", "table", "state_zero", "table_zero"], "products")
-    graph.node("Cast", ["products"], "products_float", to=TensorProto.FLOAT)
-    graph.node("Mul", ["state_step", graph.constant("table_step", scale)], "step")
-    graph.node("Mul", ["products_float", "step"], "dense_row")
-    graph.node("Reshape", ["dense_row", "flat"], "dense")
-    graph.node("Mul", [graph.constant("prior", padded[:, dim]), "prior_scale"], "scaled_prior")
-    graph.node("Add", ["dense", "scaled_prior"], "base")
-
-
-def _addends(graph: _Graph, n_items: int) -> None:
-    """Add up the addends of each row; the padding of the last block is excluded the same way."""
-    padding = np.arange(n_items, -(-n_items // BLOCK) * BLOCK)
+def _bias(graph: _Graph, prior: NDArray[np.float32], n_items: int) -> None:
+    """What is added to the product: scaled prior and addends; the padding of the last block is excluded."""
+    graph.node("Mul", [graph.constant("prior", prior), "prior_scale"], "scaled_prior")
+    padding = np.arange(n_items, len(prior))
     rows, values = "addend_rows", "addends"
     if len(padding):
         graph.constant("padding_rows", padding)
         graph.constant("padding_addends", np.full(len(padding), -np.inf, dtype=np.float32))
         rows = graph.node("Concat", [rows, "padding_rows"], "all_rows", axis=0)
         values = graph.node("Concat", [values, "padding_addends"], "all_addends", axis=0)
-    graph.node("ScatterElements", ["base", rows, values], "full", axis=0, reduction="add")
+    graph.node("ScatterElements", ["scaled_prior", rows, values], "bias", axis=0, reduction="add")
+
+
+def _scan(graph: _Graph, vectors: NDArray[np.float32]) -> None:
+    """Approximate scores of all items."""
+    dim = vectors.shape[1]
+    scale = np.float32(max(float(np.abs(vectors).max()), 1e-12) / TABLE_LEVELS)
+    graph.node("Reshape", ["weights", graph.constant("one_row", [1, dim])], "weights_row")
+    graph.node("DynamicQuantizeLinear", ["weights_row"], "state_uint8", "state_step", "state_zero")
+    graph.constant("table", np.round(vectors / scale).astype(np.int8).T)
+    graph.constant("table_zero", np.int8(0))
+    graph.constant("table_step", scale)
+    product = ["state_uint8", "table", "state_step", "table_step", "state_zero", "table_zero", "bias"]
+    graph.node("MatMulIntegerToFloat", product, "full_row", domain=CONTRIB)
+    graph.node("Reshape", ["full_row", "flat"], "full")
 
 
 def _select_by_blocks(graph: _Graph, n_items: int) -> None:
@@ -130,15 +122,15 @@ def _select_by_blocks(graph: _Graph, n_items: int) -> None:
     graph.node("Add", ["block_start", "place_in_block"], "best")
 
 
-def _rescore(graph: _Graph, state_dim: int) -> None:
-    """Replace the quantised part of the best items' scores by the exact one, and sort."""
+def _rescore(graph: _Graph, dim: int) -> None:
+    """Score the best once more, in float32, and sort them."""
     graph.node("Gather", ["vectors", "best"], "best_vectors", axis=0)
-    graph.node("Reshape", ["user_state", graph.constant("column", [state_dim, 1])], "state_column")
+    graph.node("Concat", ["weights", graph.constant("nothing", np.zeros(1, dtype=np.float32))], "weights_only", axis=0)
+    graph.node("Reshape", ["weights_only", graph.constant("column", [dim + 1, 1])], "state_column")
     graph.node("Reshape", [graph.node("MatMul", ["best_vectors", "state_column"], "exact_column"), "flat"], "exact")
-    graph.node("Sub", ["exact", graph.node("Gather", ["base", "best"], "best_base")], "correction")
-    graph.node("Add", ["best_full", "correction"], "corrected")
+    graph.node("Add", ["exact", graph.node("Gather", ["bias", "best"], "best_bias")], "rescored_scores")
     graph.node("Min", ["count", "candidates"], "returned")
-    graph.node("TopK", ["corrected", "returned"], "scores", "order")
+    graph.node("TopK", ["rescored_scores", "returned"], "scores", "order")
     graph.node("Gather", ["best", "order"], "rows")
 
 
@@ -163,4 +155,6 @@ def _model(graph: _Graph, state_dim: int) -> onnx.ModelProto:
         helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["returned"]),
     ]
     body = helper.make_graph(graph.nodes, "score", inputs, outputs, initializer=graph.constants)
-    return helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    return helper.make_model(
+        body, opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)], ir_version=10
+    )

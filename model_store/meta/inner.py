@@ -19,27 +19,21 @@ from torch import Tensor, nn
 
 
 class ValueLevels(nn.Module):
-    """Piecewise linear basis over the scale of feedback values.
-
-    ``forward``: values (...,) → float32 (..., n_levels), rows that sum to one; a value between two knots is shared
-    by both, one outside counts as the nearest.
-    """
+    """Piecewise linear functions over the scale of feedback values, given by what they are at a few knots."""
 
     low: Tensor
     gap: Tensor
-    index: Tensor
 
     def __init__(self, knots: Tensor) -> None:
         """Take at least two increasing knots, float32 (n_levels,)."""
         super().__init__()
         self.register_buffer("low", knots[:-1].clone())
         self.register_buffer("gap", knots.diff())
-        self.register_buffer("index", torch.arange(len(knots), dtype=torch.float32))
 
-    def forward(self, values: Tensor) -> Tensor:
-        """Basis of each value."""
-        position = ((values.unsqueeze(-1) - self.low) / self.gap).clamp(0, 1).sum(-1, keepdim=True)
-        return (1 - (position - self.index).abs()).clamp(min=0)
+    def forward(self, values: Tensor, at_knots: Tensor) -> Tensor:
+        """The function that is ``at_knots`` (n_levels,) at the knots, at ``values`` (…); level beyond the ends."""
+        climbed = ((values.unsqueeze(-1) - self.low) / self.gap).clamp(0, 1)
+        return at_knots[0] + (climbed @ at_knots.diff().unsqueeze(1)).squeeze(-1)
 
 
 class InnerLoop(nn.Module):
@@ -56,7 +50,7 @@ class InnerLoop(nn.Module):
             dim: length of w.
             steps: gradient steps.
             anchors: float32 (n_anchors, dim), first positions of the anchors.
-            levels: basis of the feedback values.
+            levels: the scale of the feedback values.
             liked: float32 (n_levels,), first event weight of each level, e.g. −.3 … 1.
         """
         super().__init__()
@@ -88,13 +82,13 @@ class InnerLoop(nn.Module):
         support, prior = vectors[..., :-1], vectors[..., -1]
         weights = self._event_weights(values, ages, prior, mask)
         w = self._descend(support, weights, log_k)
-        scale = self.prior_scale[0] + self.prior_scale[1] * log_k + self.prior_scale[2] * log_k.square()
+        scale = self.prior_scale[0] + self.prior_scale[1] * log_k + self.prior_scale[2] * log_k * log_k
         return torch.cat([w, scale], dim=1)
 
     def _event_weights(self, values: Tensor, ages: Tensor, prior: Tensor, mask: Tensor) -> Tensor:
         """c_e of every event, (B, S)."""
         fading = torch.exp(-self.rarity * prior - nn.functional.softplus(self.decay - 4) * torch.log1p(ages))
-        by_value: Tensor = (self.levels(values) @ self.event_weight.unsqueeze(1)).squeeze(-1)
+        by_value: Tensor = self.levels(values, self.event_weight)
         return by_value * fading * mask
 
     def _descend(self, support: Tensor, weights: Tensor, log_k: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ class VoteGate(nn.Module):
         """Start with a small say for the memory.
 
         Args:
-            levels: basis of the feedback values.
+            levels: the scale of the feedback values.
             liked: float32 (n_levels,), first vote weight of each level before softplus.
             popularity: float32 (n_items,), p_i: share of the users that liked the item.
         """
@@ -95,43 +95,46 @@ class VoteGate(nn.Module):
         self.levels = levels
         self.vote_weight = nn.Parameter(liked.clone())
         self.decay = nn.Parameter(torch.zeros(()))
-        self.scale = nn.Parameter(torch.tensor([-1.0, 0.0, 0.0]))
-        self.sharpness = nn.Parameter(torch.tensor([0.0, 0.0, 0.0]))
+        self.log_scale = nn.Parameter(torch.tensor([-1.0, 0.0, 0.0]))
+        self.log_sharpness = nn.Parameter(torch.tensor([0.0, 0.0, 0.0]))
         self.tilt = nn.Parameter(torch.tensor(0.5))
         self.register_buffer("log_popularity", popularity.log())
+
+    def tilts(self) -> Tensor:
+        """1 / p_i^τ, (n_items,). Votes for an item are tilted, whether before they are summed or after."""
+        return torch.exp(-self.tilt * self.log_popularity)
 
     def event_votes(self, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
         """g(value_e, age_e) ≥ 0 of every event, (B, S)."""
         fading = torch.exp(-nn.functional.softplus(self.decay - 4) * torch.log1p(ages))
-        by_value = nn.functional.softplus(self.levels(values) @ self.vote_weight.unsqueeze(1)).squeeze(-1)
+        by_value: Tensor = self.levels(values, nn.functional.softplus(self.vote_weight))
         return by_value * fading * mask
 
-    def addend(self, votes: Tensor, log_popularity: Tensor, mask: Tensor) -> Tensor:
+    def addend(self, tilted_votes: Tensor, mask: Tensor) -> Tensor:
         """ω(k) · log(1 + γ(k) · v / p^τ), elementwise on (B, …)."""
         log_k = torch.log1p(mask.sum(1, keepdim=True))
-        basis = torch.cat([torch.ones_like(log_k), log_k, log_k.square()], dim=1)  # (B, 3)
-        scale = nn.functional.softplus(basis @ self.scale.unsqueeze(1))
-        sharpness = torch.exp(basis @ self.sharpness.unsqueeze(1))
-        return scale * torch.log1p(sharpness * votes * torch.exp(-self.tilt * log_popularity))
+        powers = torch.cat([torch.ones_like(log_k), log_k, log_k * log_k], dim=1)  # (B, 3)
+        scale = torch.exp(powers @ self.log_scale.unsqueeze(1))
+        sharpness = torch.exp(powers @ self.log_sharpness.unsqueeze(1))
+        return scale * torch.log1p(sharpness * tilted_votes)
 
     def dense_votes(self, neighbour_rows: Tensor, neighbour_weights: Tensor, event_votes: Tensor) -> Tensor:
-        """Votes v over the whole catalogue, (B, n_items), from (B, S, M) lists and (B, S) event votes."""
+        """Votes over the whole catalogue, (B, n_items), from (B, S, M) lists and (B, S) event votes."""
         batch = event_votes.shape[0]
         each = (neighbour_weights * event_votes.unsqueeze(-1)).reshape(batch, -1)
         votes = torch.zeros(batch, self.log_popularity.shape[0])
         return votes.scatter_add(1, neighbour_rows.reshape(batch, -1), each)
 
     def forward(
-        self, neighbour_rows: Tensor, neighbour_weights: Tensor, values: Tensor, ages: Tensor, mask: Tensor
+        self, neighbour_rows: Tensor, tilted_weights: Tensor, values: Tensor, ages: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Votes of a batch as sparse addends: rows int64 (B, S·M) and addends float32 (B, S·M).
 
-        A row that several events vote for stands several times; each place carries its share, so that the
-        addends of a row sum to the row's addend.
+        ``tilted_weights`` (B, S, M) are P(i | e) / p_i^τ, as a bundle holds them. A row that several events vote
+        for stands several times; each place carries its share, so that the addends of a row sum to the row's.
         """
         rows = neighbour_rows.reshape(neighbour_rows.shape[0], -1).long()
-        event_votes = self.event_votes(values, ages, mask)
-        votes = self.dense_votes(rows, neighbour_weights, event_votes).gather(1, rows)
+        votes = self.dense_votes(rows, tilted_weights, self.event_votes(values, ages, mask)).gather(1, rows)
         places = torch.zeros(rows.shape[0], self.log_popularity.shape[0])
         places = places.scatter_add(1, rows, torch.ones_like(votes)).gather(1, rows)
-        return rows, self.addend(votes, self.log_popularity[rows], mask) / places
+        return rows, self.addend(votes, mask) / places

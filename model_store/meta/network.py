@@ -100,7 +100,11 @@ class Network(nn.Module):
             among_own = own.gather(1, lists.flatten(1)).view_as(lists)
             weights = (weights - shares.unsqueeze(-1) * among_own).clamp(min=0)
         votes = self.gate.dense_votes(lists, weights, self.gate.event_votes(values, ages, mask))
-        return state @ vectors.T + self.gate.addend(votes, self.gate.log_popularity, mask)
+        return state @ vectors.T + self.gate.addend(votes * self.gate.tilts(), mask)
+
+    def tilted_weights(self) -> Tensor:
+        """Neighbours' weights as a bundle holds them, P(i | e) / p_i^τ, float32 (n_items, M)."""
+        return self.neighbour_weights * self.gate.tilts()[self.neighbour_rows]
 
 
 @dataclass(frozen=True)

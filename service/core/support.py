@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.bundle import UNKNOWN_ROW
+
 SECONDS_PER_DAY = 86_400.0
 
 
@@ -39,10 +41,11 @@ NO_SUPPORT = Support(
 def support_of(
     rows: NDArray[np.int64], values: NDArray[np.float32], timestamps: NDArray[np.float64], max_support: int
 ) -> Support:
-    """The support from a user's events, oldest first; events whose item the catalogue lacks (row −1) are left out."""
-    known = np.flatnonzero(rows >= 0)[-max_support:]
-    if not len(known):
+    """The support from a user's events, oldest first; events whose item the catalogue lacks are left out."""
+    if len(rows) > max_support or UNKNOWN_ROW in rows:
+        known = np.flatnonzero(rows != UNKNOWN_ROW)[-max_support:]
+        rows, values, timestamps = rows[known], values[known], timestamps[known]
+    if not len(rows):
         return NO_SUPPORT
-    times = timestamps[known]
-    ages = ((times.max() - times) / SECONDS_PER_DAY).astype(np.float32)
-    return Support(rows[known], values[known], ages, np.ones(len(known), dtype=np.float32))
+    ages = ((timestamps.max() - timestamps) / SECONDS_PER_DAY).astype(np.float32)
+    return Support(rows, values, ages, np.ones(len(rows), dtype=np.float32))

@@ -9,6 +9,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from model_store.bundle import UNKNOWN_ROW
 from service import telemetry
 from service.core.ports import Model, UserStore
 from service.core.support import support_of
@@ -82,6 +83,5 @@ async def _keep_state(store: UserStore, user_id: str, record: UserRecord, state:
 
 def _seen_rows(record: UserRecord, rows: NDArray[np.int64], model: Model) -> NDArray[np.int64]:
     """Rows of everything that the user gave feedback on, older than the support too."""
-    older = model.catalogue.rows(record.seen)
-    seen = np.concatenate([rows, older])
-    return seen[seen >= 0]
+    seen = np.concatenate([rows, model.catalogue.rows(record.seen)]) if record.seen else rows
+    return seen[seen != UNKNOWN_ROW] if UNKNOWN_ROW in seen else seen
