@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     reload_every_s: float = Field(1.0, gt=0, description="seconds between looks at which bundle is live")
     shutdown_s: int = Field(10, ge=0, description="seconds that running requests get to finish at shutdown")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe event to log")
-    access_log: bool = Field(default=False, description="log every request; costs about a tenth of the throughput")
+    access_log: bool = Field(default=False, description="log every request")
 
     def redis_password(self) -> str | None:
         """The store's password from its file, if one is named; raises SettingInvalid if it cannot be read."""
