@@ -25,11 +25,12 @@ from machine import provenance, two_cores
 from numpy.typing import NDArray
 from synthetic import synthetic_bundle
 
-from model_store.bundle import Bundle, Registry, open_bundle
+from model_store.bundle import Addends, Bundle, Registry, open_bundle
 
 LIST_LENGTH = 20
 SEEN_ITEMS = 50
 RECALL_USERS = 200
+TOGETHER = 8
 Float = NDArray[np.float32]
 Timings = dict[str, Callable[[], object]]
 
@@ -52,11 +53,13 @@ def measure(bundle: Bundle, repeats: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     limits, shapes = bundle.manifest.limits, bundle.manifest.shapes
     state = adapt(bundle, rng, 10)
-    rows, addends = _exclusions(bundle, rng)
+    exclusions = _exclusions(bundle, rng)
     timed: Timings = {
         f"adapt_{shots}_events_ms": _adaptation(bundle, rng, shots) for shots in (1, 50, limits.max_support)
     }
-    timed["score_ms"] = lambda: bundle.graphs.score(state, rows, addends, LIST_LENGTH)
+    timed["score_ms"] = lambda: bundle.graphs.score(state[None], exclusions, LIST_LENGTH)
+    states, theirs = np.stack([state] * TOGETHER), _exclusions(bundle, rng, TOGETHER)
+    timed[f"score_{TOGETHER}_users_ms"] = lambda: bundle.graphs.score(states, theirs, LIST_LENGTH)
     timed["read_int8_table_ms"] = _table_read(rng, shapes.items * (shapes.state_dim - 1))
     times = interleaved(timed, repeats)
     return {
@@ -85,11 +88,11 @@ def recall(bundle: Bundle, rng: np.random.Generator) -> float:
     found = []
     for _ in range(RECALL_USERS):
         state = adapt(bundle, rng, int(rng.integers(1, 50, endpoint=True)))
-        seen, addends = _exclusions(bundle, rng)
+        exclusions = _exclusions(bundle, rng)
         exact = bundle.catalogue.vectors @ state
-        exact[seen] = -np.inf
+        exact[exclusions.rows] = -np.inf
         best = np.argpartition(-exact, LIST_LENGTH)[:LIST_LENGTH]
-        rows, _ = bundle.graphs.score(state, seen, addends, LIST_LENGTH)
+        rows, _ = bundle.graphs.score(state[None], exclusions, LIST_LENGTH)
         found.append(len(np.intersect1d(best, rows)) / LIST_LENGTH)
     return statistics.fmean(found)
 
@@ -111,9 +114,10 @@ def _support(bundle: Bundle, rng: np.random.Generator, shots: int) -> tuple[Floa
     return vectors, values, np.zeros(shots, np.float32), np.ones(shots, np.float32)
 
 
-def _exclusions(bundle: Bundle, rng: np.random.Generator) -> tuple[NDArray[np.int64], Float]:
-    rows = rng.choice(len(bundle.catalogue), SEEN_ITEMS, replace=False)
-    return rows, np.full(SEEN_ITEMS, -np.inf, np.float32)
+def _exclusions(bundle: Bundle, rng: np.random.Generator, users: int = 1) -> Addends:
+    rows = [rng.choice(len(bundle.catalogue), SEEN_ITEMS, replace=False) for _ in range(users)]
+    values = np.full(users * SEEN_ITEMS, -np.inf, np.float32)
+    return Addends(np.repeat(np.arange(users), SEEN_ITEMS), np.concatenate(rows), values)
 
 
 def _table_read(rng: np.random.Generator, n_bytes: int) -> Callable[[], object]:

@@ -44,7 +44,7 @@ def create_app() -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         watching = asyncio.create_task(live.watch(settings.reload_every_s))
-        # What was built until now stays: the collector need not look at it again, which is what made the slowest requests.
+        # What was built until now stays: the collector need not look at it again, which made the slowest requests.
         gc.collect()
         gc.freeze()
         gc.set_threshold(100_000, 50, 50)

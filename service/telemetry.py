@@ -53,7 +53,7 @@ requests = Histogram(
 adaptation = Histogram("kshot_adapt_seconds", "Time of one inner loop.", buckets=MODEL_BUCKETS, registry=REGISTRY)
 scoring = Histogram(
     "kshot_score_seconds",
-    "Time to vote for, score and rank the catalogue.",
+    "Time to vote for, score and rank the catalogue, a list.",
     buckets=MODEL_BUCKETS,
     registry=REGISTRY,
 )

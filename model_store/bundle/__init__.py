@@ -4,7 +4,7 @@ This package is all that ``service`` knows of ``model_store``. It imports no tor
 """
 
 from model_store.bundle.catalogue import UNKNOWN_ROW, Catalogue
-from model_store.bundle.graphs import Graphs
+from model_store.bundle.graphs import Addends, Graphs
 from model_store.bundle.manifest import SCHEMA_VERSION, FeedbackSpec, Manifest
 from model_store.bundle.reader import Bundle, open_bundle
 from model_store.bundle.registry import Registry
@@ -12,6 +12,7 @@ from model_store.bundle.registry import Registry
 __all__ = [
     "SCHEMA_VERSION",
     "UNKNOWN_ROW",
+    "Addends",
     "Bundle",
     "Catalogue",
     "FeedbackSpec",

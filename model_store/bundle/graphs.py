@@ -1,19 +1,22 @@
 """The four graphs of a bundle as typed calls: the one place that knows their inputs and outputs.
 
     adapt.onnx         vectors (S, state_dim), values (S,), ages (S,), mask (S,)      → user_state (state_dim,)
-    vote.onnx          neighbour_rows int32 (S, M), neighbour_weights (S, M),
-                       values (S,), ages (S,), mask (S,)       → addend_rows int64 (A,), addends (A,)
-    score.onnx         user_state, addend_rows int64 (A,), addends (A,), count int64 (1,)
-                                                               → rows int64 (count,), scores (count,)
+    vote.onnx          neighbour_rows int32 (E, M), neighbour_weights (E, M), values (E,), ages (E,),
+                       users int64 (E,), shots (B,)           → addend_users, addend_rows int64 (A,), addends (A,)
+    score.onnx         user_state (B, state_dim), addend_users, addend_rows int64 (A,), addends (A,),
+                       count int64 (1,)                       → rows int64 (B, count), scores (B, count)
     encode_item.onnx   feature_ids int64 (F,), feature_weights (F,)                   → item_vector (state_dim,)
 
-float32 where nothing else stands. S ≥ 1 events, most recent last; ``values`` on the data's own scale; ``ages``
-in days before the user's most recent event (0 where there is no time); ``mask`` is 1 for an event and 0 for
-padding: S = 1 with mask 0 is the user without events. Addends of one row add up; −inf excludes it.
+float32 where nothing else stands. One user adapts with S ≥ 1 events, most recent last; ``values`` on the data's own
+scale; ``ages`` in days before the user's most recent event (0 where there is no time); ``mask`` is 1 for an event and
+0 for padding: S = 1 with mask 0 is the user without events. B users are voted for and scored in one batch of E events:
+``users`` says whose each is, ``shots`` how many each has; one event may stand for a user with shots 0. Addends of
+one user and row add up; −inf excludes the row. No user's result depends on the others of the batch.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,29 @@ GRAPH_FILES = ("adapt.onnx", "vote.onnx", "score.onnx", "encode_item.onnx")
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Addends:
+    """What is added to the scores of single items, for a batch of users.
+
+    Attributes:
+        users: int64 (A,), place of the user in the batch.
+        rows: int64 (A,), row of the catalogue.
+        values: float32 (A,); −inf excludes the row.
+    """
+
+    users: Int
+    rows: Int
+    values: Float
+
+    def __add__(self, other: Addends) -> Addends:
+        """Both, for the same batch."""
+        return Addends(
+            np.concatenate([self.users, other.users]),
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.values, other.values]),
+        )
 
 
 def open_session(path: Path, *, threads: int = 1) -> ort.InferenceSession:
@@ -73,25 +99,30 @@ class Graphs:
         neighbour_weights: Float,
         values: Float,
         ages: Float,
-        mask: Float,
-    ) -> tuple[Int, Float]:
-        """The memory: the neighbours of the support → rows int64 (A,) and addends float32 (A,)."""
+        users: Int,
+        shots: Float,
+    ) -> Addends:
+        """The memory: the neighbours of a batch's events → addends."""
         feed = {
             "neighbour_rows": neighbour_rows,
             "neighbour_weights": neighbour_weights,
             "values": values,
             "ages": ages,
-            "mask": mask,
+            "users": users,
+            "shots": shots,
         }
-        rows, addends = self._vote(["addend_rows", "addends"], feed)
-        return rows, addends
+        return Addends(*self._vote(["addend_users", "addend_rows", "addends"], feed))
 
-    def score(self, user_state: Float, addend_rows: Int, addends: Float, count: int) -> tuple[Int, Float]:
-        """The best ``count`` rows of the catalogue and their scores, best first; excluded rows score −inf."""
+    def score(self, user_states: Float, addends: Addends, count: int) -> tuple[Int, Float]:
+        """The best ``count`` rows of the catalogue for each user and their scores, (B, count), best first.
+
+        Excluded rows score −inf and stand last.
+        """
         feed = {
-            "user_state": user_state,
-            "addend_rows": addend_rows,
-            "addends": addends,
+            "user_state": user_states,
+            "addend_users": addends.users,
+            "addend_rows": addends.rows,
+            "addends": addends.values,
             "count": np.array([count], dtype=np.int64),
         }
         rows, scores = self._score(["rows", "scores"], feed)

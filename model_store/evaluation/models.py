@@ -34,18 +34,26 @@ class ServedModel:
         self._graphs, self._catalogue = graphs, catalogue
 
     def score(self, support: Support) -> NDArray[np.float32]:
-        """Scores float32 (B, n_items), user by user, in float32 over the whole catalogue."""
-        return np.stack([self._score_user(support, user) for user in range(len(support.rows))])
-
-    def _score_user(self, support: Support, user: int) -> NDArray[np.float32]:
-        kept = support.mask[user] > 0
-        if not kept.any():
-            kept[-1] = True  # one masked place stands for no events
-        rows = support.rows[user][kept]
-        values, ages, mask = support.values[user][kept], support.ages[user][kept], support.mask[user][kept]
-        catalogue = self._catalogue
-        state = self._graphs.adapt(catalogue.vectors[rows], values, ages, mask)
-        scores: NDArray[np.float32] = catalogue.vectors @ state
-        lists, weights = catalogue.neighbour_rows[rows], catalogue.neighbour_weights[rows]
-        np.add.at(scores, *self._graphs.vote(lists, weights, values, ages, mask))
+        """Scores float32 (B, n_items) over the whole catalogue, without the quantised scan."""
+        batch = len(support.rows)
+        catalogue, graphs = self._catalogue, self._graphs
+        columns = (support.rows, support.values, support.ages, support.mask)
+        states = [
+            graphs.adapt(catalogue.vectors[rows], values, ages, mask)
+            for rows, values, ages, mask in zip(*columns, strict=True)
+        ]
+        scores: NDArray[np.float32] = np.stack(states) @ catalogue.vectors.T
+        # Of a user without events one masked place stays, standing for none.
+        kept = support.mask > 0
+        kept[:, -1] = True
+        rows = support.rows[kept]
+        votes = graphs.vote(
+            catalogue.neighbour_rows[rows],
+            catalogue.neighbour_weights[rows],
+            support.values[kept],
+            support.ages[kept],
+            np.repeat(np.arange(batch), kept.sum(1)),
+            support.mask.sum(1),
+        )
+        np.add.at(scores, (votes.users, votes.rows), votes.values)
         return scores

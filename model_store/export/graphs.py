@@ -18,7 +18,9 @@ from model_store.meta.memory import VoteGate
 from model_store.meta.network import ItemEncoder
 
 OPSET = 20
-EXAMPLE_SUPPORT = 7  # the tracer would take 0 and 1 for constants
+# Sizes to trace with; 0 and 1 would be taken for constants.
+EXAMPLE_SUPPORT = 7
+EXAMPLE_BATCH = 3
 
 
 class Adapt(nn.Module):
@@ -34,25 +36,13 @@ class Adapt(nn.Module):
         return state.squeeze(0)
 
 
-class Vote(nn.Module):
-    """The neighbours of one user's events: (S, M), (S, M), (S,), (S,), (S,) → (S·M,), (S·M,)."""
-
-    def __init__(self, gate: VoteGate) -> None:
-        super().__init__()
-        self.gate = gate
-
-    def forward(
-        self, neighbour_rows: Tensor, neighbour_weights: Tensor, values: Tensor, ages: Tensor, mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """A batch of one."""
-        batch = (each.unsqueeze(0) for each in (neighbour_rows, neighbour_weights, values, ages, mask))
-        rows, addends = self.gate(*batch)
-        return rows.squeeze(0), addends.squeeze(0)
-
-
 def export_adapt(path: Path, inner: InnerLoop, state_dim: int) -> None:
     """Write ``adapt.onnx``."""
-    example = {"vectors": torch.ones(EXAMPLE_SUPPORT, state_dim), **_example_support()}
+    example = {
+        "vectors": torch.ones(EXAMPLE_SUPPORT, state_dim),
+        # A tensor for each name: the tracer would take one tensor under three names for one input.
+        **{name: torch.ones(EXAMPLE_SUPPORT) for name in ("values", "ages", "mask")},
+    }
     _export(path, Adapt(inner), example, ["user_state"])
 
 
@@ -61,9 +51,12 @@ def export_vote(path: Path, gate: VoteGate, neighbours: int) -> None:
     example = {
         "neighbour_rows": torch.zeros(EXAMPLE_SUPPORT, neighbours, dtype=torch.int32),
         "neighbour_weights": torch.ones(EXAMPLE_SUPPORT, neighbours),
-        **_example_support(),
+        "values": torch.ones(EXAMPLE_SUPPORT),
+        "ages": torch.ones(EXAMPLE_SUPPORT),
+        "users": torch.zeros(EXAMPLE_SUPPORT, dtype=torch.int64),
+        "shots": torch.ones(EXAMPLE_BATCH),
     }
-    _export(path, Vote(gate), example, ["addend_rows", "addends"])
+    _export(path, gate, example, ["addend_users", "addend_rows", "addends"])
 
 
 def export_encode_item(path: Path, encoder: ItemEncoder) -> None:
@@ -75,15 +68,10 @@ def export_encode_item(path: Path, encoder: ItemEncoder) -> None:
     _export(path, encoder, example, ["item_vector"])
 
 
-def _example_support() -> dict[str, Tensor]:
-    """A tensor for each name: the tracer would take one tensor under three names for one input."""
-    return {name: torch.ones(EXAMPLE_SUPPORT) for name in ("values", "ages", "mask")}
-
-
 def _export(path: Path, module: nn.Module, example: dict[str, Tensor], outputs: list[str]) -> None:
-    """Export with a free first axis on every input, however long the list of events or features."""
-    events = torch.export.Dim("events", min=1)
-    shapes = {name: {0: events} for name in example}
+    """Export with a free first axis on every input: inputs as long as each other stay so."""
+    free = {length: torch.export.Dim(f"length_{length}", min=1) for length in {len(each) for each in example.values()}}
+    shapes = {name: {0: free[len(each)]} for name, each in example.items()}
     try:
         with _quiet(), torch.no_grad():
             torch.onnx.export(

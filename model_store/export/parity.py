@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model_store.bundle import Graphs
+from model_store.bundle import Addends, Graphs
 from model_store.bundle.golden import GoldenCase
 from model_store.errors import ExportRefused
-from model_store.export.graphs import Adapt, Vote
+from model_store.export.graphs import Adapt
 from model_store.meta.network import Network
 
 SUPPORT_LENGTHS = (1, 2, 7, 50)
@@ -49,7 +49,7 @@ def prove(folder: Path, network: Network, values: NDArray[np.float32], max_suppo
         adapt = _adapt_case(graphs, network, vectors, support)
         vote = _vote_case(graphs, network, support)
         state, count = adapt.outputs["user_state"], np.array([min(GOLDEN_COUNT, len(vectors))])
-        score = _run(graphs, "score.onnx", {"user_state": state, **vote.outputs, "count": count})
+        score = _run(graphs, "score.onnx", {"user_state": np.stack([state, state]), **vote.outputs, "count": count})
         # The longest support is proven, but would make the file of golden cases large.
         cases += [adapt, vote, score] if shots <= max(SUPPORT_LENGTHS) else []
     _check_recall(graphs, network, vectors, values, rng)
@@ -82,15 +82,19 @@ def _adapt_case(graphs: Graphs, network: Network, vectors: NDArray[np.float32], 
 
 
 def _vote_case(graphs: Graphs, network: Network, support: Arrays) -> GoldenCase:
-    rows = support["rows"]
+    """The support's votes for two users: one who has its events, and one who has none."""
+    rows = np.append(support["rows"], 0)
     inputs: Arrays = {
         "neighbour_rows": network.neighbour_rows[rows].int().numpy(),
         "neighbour_weights": network.tilted_weights()[rows].detach().numpy(),
-        **{name: support[name] for name in ("values", "ages", "mask")},
+        "values": np.append(support["values"], np.float32(0)),
+        "ages": np.append(support["ages"], np.float32(0)),
+        "users": np.append(np.zeros(len(rows) - 1, dtype=np.int64), 1),
+        "shots": np.array([support["mask"].sum(), 0], dtype=np.float32),
     }
     case = _run(graphs, "vote.onnx", inputs)
-    addend_rows, addends = Vote(network.gate)(**_tensors(inputs))
-    _check(case, {"addend_rows": addend_rows, "addends": addends})
+    names = ("addend_users", "addend_rows", "addends")
+    _check(case, dict(zip(names, network.gate(**_tensors(inputs)), strict=True)))
     return case
 
 
@@ -131,13 +135,14 @@ def _check_recall(
     for _ in range(RECALL_USERS):
         support = _draw(len(vectors), values, int(rng.integers(1, 30)), rng)
         state = _adapt_case(graphs, network, vectors, support).outputs["user_state"]
-        votes = _vote_case(graphs, network, support).outputs
-        rows, _ = graphs.score(state, votes["addend_rows"], votes["addends"], at)
+        votes = Addends(*_vote_case(graphs, network, support).outputs.values())
+        rows, _ = graphs.score(np.stack([state, state]), votes, at)
         exact = vectors @ state
-        np.add.at(exact, votes["addend_rows"], votes["addends"])
+        own = votes.users == 0
+        np.add.at(exact, votes.rows[own], votes.values[own])
         # Ties at the edge: any item that scores as high as the last exact one is right.
         edge = np.partition(exact, -at)[-at]
-        found += int((exact[rows] >= edge - TOLERANCE).sum())
+        found += int((exact[rows[0]] >= edge - TOLERANCE).sum())
     recall = found / (RECALL_USERS * at)
     if recall < MIN_RECALL:
         raise ExportRefused(f"score.onnx: recall@{at} against float32 is {recall:.4f}, expected at least {MIN_RECALL}")

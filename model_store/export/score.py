@@ -1,14 +1,14 @@
-"""``score.onnx``: an int8 scan of the whole catalogue, an exact selection, a float32 rescoring of the best.
+"""``score.onnx``: an int8 scan of the whole catalogue for a batch of users, an exact selection, a float32 rescoring.
 
-    bias  = prior · prior_scale with the addends scattered in     votes, boosts, −inf for exclusions
-    full  = int8(V) · int8(w) · scales + bias                     every item, read once
+    bias  = (prior_scale · prior + addends) / max|w|              votes, boosts, −inf for exclusions
+    full  = int8(w / max|w|) · int8(V) · scales + bias            every item; the table is read once a batch
     best  = top count + 32 of full, by block maxima               exact: a block's maximum bounds its items
-    score = V · w in float32 + bias                               only for the best
+    score = w · V in float32 + max|w| · bias                      only for the best
 
-The table is quantised to 7 bits and the state to 8, so that the sum of two products stays within int16: the AVX2 kernel
-for u8 × s8 saturates there, silently. The prior stays outside the quantised product: its long tail would take the
-whole range of a per-tensor scale. The addends go into the bias, before the scan, so that the scatter works in place
-and the catalogue's scores are written once.
+Every pass over the catalogue counts, so ``full`` is in units of the user's max|w|, which changes no order. States are
+quantised one by one, so that a user's list does not depend on who else is in the batch. The table has 7 bits
+and a state 8, so that the sum of two products stays within int16: the AVX2 kernel for u8 × s8 saturates there,
+silently. The prior stays outside the quantised product: its long tail would take the whole range of a per-tensor scale.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 20
-# onnxruntime's own operators: product, scales and bias in one pass; the standard ones take three.
+# onnxruntime's own operators: product and scales in one pass; the standard ones take three.
 CONTRIB = "com.microsoft"
 # Places beyond the list's length that are rescored: what quantisation may have misplaced. 12 were enough everywhere.
 SLACK = 32
 BLOCK = 64
 # Under this size one TopK over all scores is faster than two over blocks.
 BLOCK_MAX_FROM = 10_000
+STATE_LEVELS = 127.0
 TABLE_LEVELS = 64.0  # 2 · 64 · 255 < 2¹⁵
 
 
@@ -54,84 +55,98 @@ def export_score(path: Path, vectors: NDArray[np.float32], vectors_file: str) ->
 
     Args:
         path: the graph's file.
-        vectors: float32 (n_items, dim + 1), last column the prior.
+        vectors: float32 (n_items, dim + 1), last column the prior, which a state must scale by more than 0.
         vectors_file: the ``.npy`` file beside the graph that holds ``vectors``; the graph maps it instead of
             keeping a copy, so that all workers share its pages.
     """
     graph = _Graph()
     n_items, dim = len(vectors), vectors.shape[1] - 1
+    graph.constant("flat", [-1])
+    graph.constant("column", [-1])
+    graph.node("Split", ["user_state", graph.constant("parts", [dim, 1])], "weights", "prior_scale", axis=1)
+    graph.node("ReduceMax", [graph.node("Abs", ["weights"], "magnitudes"), graph.constant("across", [1])], "largest")
+    graph.node("Max", ["largest", graph.constant("tiny", np.float32(1e-12))], "unit")
     padded = np.zeros((-(-n_items // BLOCK) * BLOCK, dim + 1), dtype=np.float32)
     padded[:n_items] = vectors
-    graph.constant("flat", [-1])
-    graph.node("Split", ["user_state", graph.constant("parts", [dim, 1])], "weights", "prior_scale", axis=0)
-    _bias(graph, padded[:, dim], n_items)
+    padded[n_items:, dim] = -np.inf
+    _bias(graph, padded[:, dim])
     _scan(graph, padded[:, :dim])
     graph.node("Add", ["count", graph.constant("slack", [SLACK])], "wanted")
     graph.node("Min", ["wanted", graph.constant("n_items", [n_items])], "candidates")
     if n_items >= BLOCK_MAX_FROM:
-        _select_by_blocks(graph, n_items)
+        _select_by_blocks(graph, len(padded))
     else:
-        graph.node("TopK", ["full", "candidates"], "best_full", "best", sorted=0)
+        graph.node("TopK", ["full", "candidates"], "best_full", "best_or_padding", axis=1, sorted=0)
     graph.constants.append(_external("vectors", vectors, path.parent / vectors_file))
-    _rescore(graph, dim)
+    _rescore(graph, n_items)
     onnx.save(_model(graph, dim + 1), path)
 
 
-def _bias(graph: _Graph, prior: NDArray[np.float32], n_items: int) -> None:
-    """What is added to the product: scaled prior and addends; the padding of the last block is excluded."""
-    graph.node("Mul", [graph.constant("prior", prior), "prior_scale"], "scaled_prior")
-    padding = np.arange(n_items, len(prior))
-    rows, values = "addend_rows", "addends"
-    if len(padding):
-        graph.constant("padding_rows", padding)
-        graph.constant("padding_addends", np.full(len(padding), -np.inf, dtype=np.float32))
-        rows = graph.node("Concat", [rows, "padding_rows"], "all_rows", axis=0)
-        values = graph.node("Concat", [values, "padding_addends"], "all_addends", axis=0)
-    graph.node("ScatterElements", ["scaled_prior", rows, values], "bias", axis=0, reduction="add")
+def _bias(graph: _Graph, prior: NDArray[np.float32]) -> None:
+    """What is added to the product, (B, n_padded), in units."""
+    graph.node("Div", ["prior_scale", "unit"], "prior_units")
+    graph.node("Mul", ["prior_units", graph.constant("prior", prior[None])], "scaled_prior")
+    graph.node("Reshape", ["scaled_prior", "flat"], "scaled_prior_flat")
+    graph.node("Mul", ["addend_users", graph.constant("n_padded", [len(prior)])], "first_places")
+    graph.node("Add", ["first_places", "addend_rows"], "places")
+    graph.node("Gather", [graph.node("Reshape", ["unit", "flat"], "unit_flat"), "addend_users"], "addend_unit", axis=0)
+    graph.node("Div", ["addends", "addend_unit"], "addend_units")
+    graph.node("ScatterElements", ["scaled_prior_flat", "places", "addend_units"], "bias_flat", axis=0, reduction="add")
+    graph.node("Reshape", ["bias_flat", graph.constant("by_user", [-1, len(prior)])], "bias")
 
 
 def _scan(graph: _Graph, vectors: NDArray[np.float32]) -> None:
-    """Approximate scores of all items."""
-    dim = vectors.shape[1]
-    scale = np.float32(max(float(np.abs(vectors).max()), 1e-12) / TABLE_LEVELS)
-    graph.node("Reshape", ["weights", graph.constant("one_row", [1, dim])], "weights_row")
-    graph.node("DynamicQuantizeLinear", ["weights_row"], "state_uint8", "state_step", "state_zero")
-    graph.constant("table", np.round(vectors / scale).astype(np.int8).T)
+    """Approximate scores of all items, (B, n_padded), in units."""
+    table_step = np.float32(max(float(np.abs(vectors).max()), 1e-12) / TABLE_LEVELS)
+    graph.node("Div", ["weights", "unit"], "unit_weights")
+    graph.constant("state_step", np.float32(1 / STATE_LEVELS))
+    graph.constant("state_zero", np.uint8(128))
+    graph.node("QuantizeLinear", ["unit_weights", "state_step", "state_zero"], "state_uint8")
+    graph.constant("table", np.round(vectors / table_step).astype(np.int8).T)
+    graph.constant("table_step", table_step)
     graph.constant("table_zero", np.int8(0))
-    graph.constant("table_step", scale)
-    product = ["state_uint8", "table", "state_step", "table_step", "state_zero", "table_zero", "bias"]
-    graph.node("MatMulIntegerToFloat", product, "full_row", domain=CONTRIB)
-    graph.node("Reshape", ["full_row", "flat"], "full")
+    product = ["state_uint8", "table", "state_step", "table_step", "state_zero", "table_zero"]
+    graph.node("MatMulIntegerToFloat", product, "dense", domain=CONTRIB)
+    graph.node("Add", ["dense", "bias"], "full")
 
 
-def _select_by_blocks(graph: _Graph, n_items: int) -> None:
+def _select_by_blocks(graph: _Graph, n_padded: int) -> None:
     """The best items are in the blocks with the best maxima, one block an item at the worst."""
-    n_blocks = -(-n_items // BLOCK)
-    graph.node("Reshape", ["full", graph.constant("block_shape", [n_blocks, BLOCK])], "blocks")
-    graph.node("ReduceMax", ["blocks", graph.constant("within", [1])], "maxima", keepdims=0)
+    n_blocks = n_padded // BLOCK
+    graph.node("Reshape", ["full", graph.constant("block_shape", [-1, n_blocks, BLOCK])], "blocks")
+    graph.node("ReduceMax", ["blocks", graph.constant("within", [2])], "maxima", keepdims=0)
     graph.node("Min", ["candidates", graph.constant("n_blocks", [n_blocks])], "n_best_blocks")
-    graph.node("TopK", ["maxima", "n_best_blocks"], "best_maxima", "best_blocks", sorted=0)
-    graph.node("Gather", ["blocks", "best_blocks"], "best_block_scores", axis=0)
-    graph.node("Reshape", ["best_block_scores", "flat"], "pool")
-    graph.node("TopK", ["pool", "candidates"], "best_full", "pool_places", sorted=0)
+    graph.node("TopK", ["maxima", "n_best_blocks"], "best_maxima", "best_blocks", axis=1, sorted=0)
+    graph.node("Unsqueeze", ["best_blocks", "column"], "block_index")
+    graph.node("GatherND", ["blocks", "block_index"], "best_block_scores", batch_dims=1)
+    graph.node("Reshape", ["best_block_scores", graph.constant("pool_shape", [0, -1])], "pool")
+    graph.node("TopK", ["pool", "candidates"], "best_full", "pool_places", axis=1, sorted=0)
     graph.constant("block", [BLOCK])
     graph.node("Div", ["pool_places", "block"], "which_block")
     graph.node("Mod", ["pool_places", "block"], "place_in_block")
-    graph.node("Gather", ["best_blocks", "which_block"], "block_number")
+    graph.node("GatherElements", ["best_blocks", "which_block"], "block_number", axis=1)
     graph.node("Mul", ["block_number", "block"], "block_start")
-    graph.node("Add", ["block_start", "place_in_block"], "best")
+    graph.node("Add", ["block_start", "place_in_block"], "best_or_padding")
 
 
-def _rescore(graph: _Graph, dim: int) -> None:
+def _rescore(graph: _Graph, n_items: int) -> None:
     """Score the best once more, in float32, and sort them."""
+    # Padding ties with excluded items; it is only reached where a catalogue is all but used up.
+    graph.node("Min", ["best_or_padding", graph.constant("last_item", [n_items - 1])], "best")
     graph.node("Gather", ["vectors", "best"], "best_vectors", axis=0)
-    graph.node("Concat", ["weights", graph.constant("nothing", np.zeros(1, dtype=np.float32))], "weights_only", axis=0)
-    graph.node("Reshape", ["weights_only", graph.constant("column", [dim + 1, 1])], "state_column")
-    graph.node("Reshape", [graph.node("MatMul", ["best_vectors", "state_column"], "exact_column"), "flat"], "exact")
-    graph.node("Add", ["exact", graph.node("Gather", ["bias", "best"], "best_bias")], "rescored_scores")
+    graph.node("Pad", ["weights", graph.constant("prior_column", [0, 0, 0, 1])], "weights_alone")
+    graph.node("Unsqueeze", ["weights_alone", "column"], "weights_column")
+    graph.node("MatMul", ["best_vectors", "weights_column"], "exact_column")
+    graph.node("Squeeze", ["exact_column", "column"], "exact")
+    graph.node("GatherElements", ["bias", "best"], "best_units", axis=1)
+    graph.node("Mul", ["best_units", "unit"], "best_bias")
+    graph.node("Add", ["exact", "best_bias"], "rescored")
+    # An excluded place stays so, padding too.
+    graph.node("Equal", ["best_full", graph.constant("excluded", np.float32(-np.inf))], "is_excluded")
+    graph.node("Where", ["is_excluded", "excluded", "rescored"], "scored")
     graph.node("Min", ["count", "candidates"], "returned")
-    graph.node("TopK", ["rescored_scores", "returned"], "scores", "order")
-    graph.node("Gather", ["best", "order"], "rows")
+    graph.node("TopK", ["scored", "returned"], "scores", "order", axis=1)
+    graph.node("GatherElements", ["best", "order"], "rows", axis=1)
 
 
 def _external(name: str, array: NDArray[np.float32], file: Path) -> onnx.TensorProto:
@@ -145,16 +160,16 @@ def _external(name: str, array: NDArray[np.float32], file: Path) -> onnx.TensorP
 
 def _model(graph: _Graph, state_dim: int) -> onnx.ModelProto:
     inputs = [
-        helper.make_tensor_value_info("user_state", TensorProto.FLOAT, [state_dim]),
+        helper.make_tensor_value_info("user_state", TensorProto.FLOAT, ["users", state_dim]),
+        helper.make_tensor_value_info("addend_users", TensorProto.INT64, ["addends"]),
         helper.make_tensor_value_info("addend_rows", TensorProto.INT64, ["addends"]),
         helper.make_tensor_value_info("addends", TensorProto.FLOAT, ["addends"]),
         helper.make_tensor_value_info("count", TensorProto.INT64, [1]),
     ]
     outputs = [
-        helper.make_tensor_value_info("rows", TensorProto.INT64, ["returned"]),
-        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["returned"]),
+        helper.make_tensor_value_info("rows", TensorProto.INT64, ["users", "returned"]),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["users", "returned"]),
     ]
     body = helper.make_graph(graph.nodes, "score", inputs, outputs, initializer=graph.constants)
-    return helper.make_model(
-        body, opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)], ir_version=10
-    )
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
+    return helper.make_model(body, opset_imports=opsets, ir_version=10)

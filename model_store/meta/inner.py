@@ -64,7 +64,7 @@ class InnerLoop(nn.Module):
         self.log_step = nn.Parameter(torch.full((steps, dim), 0.5))
         self.log_step_by_k = nn.Parameter(torch.zeros(steps, dim))
         self.log_pull = nn.Parameter(torch.full((dim,), -3.0))
-        self.prior_scale = nn.Parameter(torch.tensor([1.0, 0.0, 0.0]))
+        self.log_prior_scale = nn.Parameter(torch.zeros(3))
 
     def forward(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
         """Adapt a batch of users at once.
@@ -82,8 +82,8 @@ class InnerLoop(nn.Module):
         support, prior = vectors[..., :-1], vectors[..., -1]
         weights = self._event_weights(values, ages, prior, mask)
         w = self._descend(support, weights, log_k)
-        scale = self.prior_scale[0] + self.prior_scale[1] * log_k + self.prior_scale[2] * log_k * log_k
-        return torch.cat([w, scale], dim=1)
+        log_scale = self.log_prior_scale[0] + self.log_prior_scale[1] * log_k + self.log_prior_scale[2] * log_k * log_k
+        return torch.cat([w, log_scale.exp()], dim=1)
 
     def _event_weights(self, values: Tensor, ages: Tensor, prior: Tensor, mask: Tensor) -> Tensor:
         """c_e of every event, (B, S)."""

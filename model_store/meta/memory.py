@@ -105,36 +105,58 @@ class VoteGate(nn.Module):
         return torch.exp(-self.tilt * self.log_popularity)
 
     def event_votes(self, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
-        """g(value_e, age_e) ≥ 0 of every event, (B, S)."""
+        """g(value_e, age_e) ≥ 0 of every event, 0 where ``mask`` is 0; all of one shape."""
         fading = torch.exp(-nn.functional.softplus(self.decay - 4) * torch.log1p(ages))
         by_value: Tensor = self.levels(values, nn.functional.softplus(self.vote_weight))
         return by_value * fading * mask
 
-    def addend(self, tilted_votes: Tensor, mask: Tensor) -> Tensor:
-        """ω(k) · log(1 + γ(k) · v / p^τ), elementwise on (B, …)."""
-        log_k = torch.log1p(mask.sum(1, keepdim=True))
-        powers = torch.cat([torch.ones_like(log_k), log_k, log_k * log_k], dim=1)  # (B, 3)
+    def addend(self, tilted_votes: Tensor, shots: Tensor) -> Tensor:
+        """ω(k) · log(1 + γ(k) · v / p^τ), elementwise on (N, …) with k = ``shots`` (N, 1)."""
+        log_k = torch.log1p(shots)
+        powers = torch.cat([torch.ones_like(log_k), log_k, log_k * log_k], dim=1)  # (N, 3)
         scale = torch.exp(powers @ self.log_scale.unsqueeze(1))
         sharpness = torch.exp(powers @ self.log_sharpness.unsqueeze(1))
         return scale * torch.log1p(sharpness * tilted_votes)
 
-    def dense_votes(self, neighbour_rows: Tensor, neighbour_weights: Tensor, event_votes: Tensor) -> Tensor:
-        """Votes over the whole catalogue, (B, n_items), from (B, S, M) lists and (B, S) event votes."""
+    def dense(self, neighbour_rows: Tensor, neighbour_weights: Tensor, event_votes: Tensor, shots: Tensor) -> Tensor:
+        """Addends over the whole catalogue, (B, n_items), from padded (B, S, M) lists and (B, S) event votes."""
         batch = event_votes.shape[0]
         each = (neighbour_weights * event_votes.unsqueeze(-1)).reshape(batch, -1)
         votes = torch.zeros(batch, self.log_popularity.shape[0])
-        return votes.scatter_add(1, neighbour_rows.reshape(batch, -1), each)
+        votes = votes.scatter_add(1, neighbour_rows.reshape(batch, -1), each)
+        return self.addend(votes * self.tilts(), shots)
 
     def forward(
-        self, neighbour_rows: Tensor, tilted_weights: Tensor, values: Tensor, ages: Tensor, mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Votes of a batch as sparse addends: rows int64 (B, S·M) and addends float32 (B, S·M).
+        self,
+        neighbour_rows: Tensor,
+        neighbour_weights: Tensor,
+        values: Tensor,
+        ages: Tensor,
+        users: Tensor,
+        shots: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Votes of a batch of B users as sparse addends.
 
-        ``tilted_weights`` (B, S, M) are P(i | e) / p_i^τ, as a bundle holds them. A row that several events vote
-        for stands several times; each place carries its share, so that the addends of a row sum to the row's.
+        Args:
+            neighbour_rows: int32 (E, M), neighbours of every event of the batch.
+            neighbour_weights: float32 (E, M), P(i | e) / p_i^τ: tilted, as a bundle holds them.
+            values: float32 (E,), feedback values.
+            ages: float32 (E,), days before the user's most recent event.
+            users: int64 (E,), whose event it is, 0 … B − 1; any event may stand for a user who has none.
+            shots: float32 (B,), events of each user, k.
+
+        Returns:
+            Users int64, rows int64 and addends float32, each (E·M,). A row that several events of a user vote for
+            stands several times; each place carries its share, so that the places sum to the row's addend.
         """
-        rows = neighbour_rows.reshape(neighbour_rows.shape[0], -1).long()
-        votes = self.dense_votes(rows, tilted_weights, self.event_votes(values, ages, mask)).gather(1, rows)
-        places = torch.zeros(rows.shape[0], self.log_popularity.shape[0])
-        places = places.scatter_add(1, rows, torch.ones_like(votes)).gather(1, rows)
-        return rows, self.addend(votes, mask) / places
+        n_items = self.log_popularity.shape[0]
+        rows = neighbour_rows.long()
+        # index_select becomes a plain Gather, indexing by a tensor a slow GatherND.
+        places = (users.unsqueeze(1) * n_items + rows).flatten()
+        known = shots.index_select(0, users)
+        each = neighbour_weights * self.event_votes(values, ages, known.clamp(max=1)).unsqueeze(1)
+        table = torch.zeros(shots.shape[0] * n_items)
+        votes = table.scatter_add(0, places, each.flatten()).index_select(0, places)
+        sharers = table.scatter_add(0, places, torch.ones_like(votes)).index_select(0, places)
+        addends = self.addend(votes.view_as(each), known.unsqueeze(1)).flatten() / sharers
+        return users.unsqueeze(1).expand_as(rows).flatten(), rows.flatten(), addends

@@ -99,8 +99,8 @@ class Network(nn.Module):
             shares = self.own_share[rows] * support_liked
             among_own = own.gather(1, lists.flatten(1)).view_as(lists)
             weights = (weights - shares.unsqueeze(-1) * among_own).clamp(min=0)
-        votes = self.gate.dense_votes(lists, weights, self.gate.event_votes(values, ages, mask))
-        return state @ vectors.T + self.gate.addend(votes * self.gate.tilts(), mask)
+        event_votes = self.gate.event_votes(values, ages, mask)
+        return state @ vectors.T + self.gate.dense(lists, weights, event_votes, mask.sum(1, keepdim=True))
 
     def tilted_weights(self) -> Tensor:
         """Neighbours' weights as a bundle holds them, P(i | e) / p_i^τ, float32 (n_items, M)."""

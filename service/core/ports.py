@@ -62,7 +62,10 @@ class Model(Protocol):
     def adapt(self, support: Support) -> NDArray[np.float32]:
         """The inner loop: ``user_state`` float32 (state_dim,)."""
 
-    def rank(
+    async def rank(
         self, user_state: NDArray[np.float32], support: Support, excluded: NDArray[np.int64], count: int
     ) -> tuple[list[int], list[float]]:
-        """The best ``count`` rows and their scores, best first, without the ``excluded`` rows int64 (E,)."""
+        """The best ``count`` rows and their scores, best first, without the ``excluded`` rows int64 (E,).
+
+        Users asked for in one tick of the event loop are ranked together.
+        """

@@ -53,7 +53,7 @@ async def recommend(user_id: str, k: int, *, include_seen: bool, store: UserStor
         state = model.adapt(support)
         await _keep_state(store, user_id, record, UserState(model.version, state))
     excluded = np.zeros(0, dtype=np.int64) if include_seen else _seen_rows(record, rows, model)
-    best, scores = model.rank(state, support, excluded, k)
+    best, scores = await model.rank(state, support, excluded, k)
 
     source: Source = "degraded" if degraded else "adapted" if len(events) else "cold"
     telemetry.recommendations.labels(source).inc()

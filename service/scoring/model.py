@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import Bundle, Catalogue, Manifest, open_bundle
+from model_store.bundle import Addends, Bundle, Catalogue, Manifest, open_bundle
 from service import telemetry
 from service.core.support import NO_SUPPORT, Support
+from service.ticks import Ticks
 
 EXCLUDED = np.float32(-np.inf)
+# Users scored at once: the catalogue is read once for all of them. Beyond these their scores fall out of the cache
+# and nothing more is gained.
+MAX_TOGETHER = 4
+MAX_SCORES = 4_000_000
+
+Ranked = tuple[list[int], list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranking:
+    """One user to rank for, as :meth:`Model.rank` takes it."""
+
+    user_state: NDArray[np.float32]
+    support: Support
+    excluded: NDArray[np.int64]
+    count: int
 
 
 class Model:
@@ -27,7 +46,10 @@ class Model:
         self.manifest: Manifest = bundle.manifest
         self.catalogue: Catalogue = bundle.catalogue
         self._graphs = bundle.graphs
-        self.rank(self.adapt(NO_SUPPORT), NO_SUPPORT, np.zeros(0, dtype=np.int64), 1)
+        self._together = max(1, min(MAX_TOGETHER, MAX_SCORES // len(self.catalogue)))
+        self._ticks: Ticks[_Ranking, Ranked] = Ticks(self._rank_all)
+        nothing = np.zeros(0, dtype=np.int64)
+        self._rank_together([_Ranking(self.adapt(NO_SUPPORT), NO_SUPPORT, nothing, 1)])
 
     @classmethod
     def load(cls, folder: Path, threads: int) -> Model:
@@ -45,10 +67,12 @@ class Model:
             vectors = self.catalogue.vectors[support.rows]
             return self._graphs.adapt(vectors, support.values, support.ages, support.mask)
 
-    def rank(
+    async def rank(
         self, user_state: NDArray[np.float32], support: Support, excluded: NDArray[np.int64], count: int
-    ) -> tuple[list[int], list[float]]:
+    ) -> Ranked:
         """The best ``count`` rows with their scores, best first; fewer where the catalogue is used up.
+
+        Users asked for in one tick of the event loop are ranked together, which reads the catalogue once for all.
 
         Args:
             user_state: float32 (state_dim,), adapted with this bundle.
@@ -56,14 +80,41 @@ class Model:
             excluded: int64 (E,), rows that must not be in the list.
             count: length of the list.
         """
-        with telemetry.scoring.time():
-            lists, weights = self.catalogue.neighbour_rows, self.catalogue.neighbour_weights
-            vote_rows, votes = self._graphs.vote(
-                lists[support.rows], weights[support.rows], support.values, support.ages, support.mask
-            )
-            addend_rows = np.concatenate([vote_rows, excluded])
-            addends = np.concatenate([votes, np.full(len(excluded), EXCLUDED)])
-            count = min(count, self.manifest.limits.max_count)
-            rows, scores = self._graphs.score(user_state, addend_rows, addends, count)
-        kept = scores > EXCLUDED
-        return rows[kept].tolist(), scores[kept].tolist()
+        return await self._ticks.submit(_Ranking(user_state, support, excluded, count))
+
+    async def _rank_all(self, asked: list[_Ranking]) -> list[Ranked]:
+        runs = [asked[first : first + self._together] for first in range(0, len(asked), self._together)]
+        return [ranked for run in runs for ranked in self._rank_together(run)]
+
+    def _rank_together(self, asked: list[_Ranking]) -> list[Ranked]:
+        started = time.perf_counter()
+        states = np.stack([each.user_state for each in asked])
+        count = min(max(each.count for each in asked), self.manifest.limits.max_count)
+        rows, scores = self._graphs.score(states, self._votes(asked) + _exclusions(asked), count)
+        ranked = [_listed(rows[user, : each.count], scores[user, : each.count]) for user, each in enumerate(asked)]
+        share = (time.perf_counter() - started) / len(asked)
+        for _ in asked:
+            telemetry.scoring.observe(share)
+        return ranked
+
+    def _votes(self, asked: list[_Ranking]) -> Addends:
+        supports = [each.support for each in asked]
+        rows, values, ages = (
+            np.concatenate([getattr(support, name) for support in supports]) for name in ("rows", "values", "ages")
+        )
+        users = np.repeat(np.arange(len(asked)), [len(support.rows) for support in supports])
+        shots = np.array([support.mask.sum() for support in supports], dtype=np.float32)
+        lists, weights = self.catalogue.neighbour_rows[rows], self.catalogue.neighbour_weights[rows]
+        return self._graphs.vote(lists, weights, values, ages, users, shots)
+
+
+def _exclusions(asked: list[_Ranking]) -> Addends:
+    rows = np.concatenate([each.excluded for each in asked])
+    users = np.repeat(np.arange(len(asked)), [len(each.excluded) for each in asked])
+    return Addends(users, rows, np.full(len(rows), EXCLUDED))
+
+
+def _listed(rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Ranked:
+    """Plain lists without the excluded rows, which stand last."""
+    kept = int((scores > EXCLUDED).sum())
+    return rows[:kept].tolist(), scores[:kept].tolist()

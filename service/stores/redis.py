@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError, RedisError
 from service.core.values import EMPTY, UserRecord
 from service.errors import AddressInvalid, StoreUnavailable
 from service.stores.codec import decode_record, decode_served, encode_record, encode_revision, encode_served
-from service.stores.ticks import Ticks
+from service.ticks import Ticks
 
 Answer = TypeVar("Answer")
 Command = tuple[bytes | str | int, ...]

@@ -74,9 +74,17 @@ class Scorer:
     def run(
         self, state: np.ndarray, rows: np.ndarray, addends: np.ndarray, count: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        feed = {"user_state": state, "addend_rows": rows, "addends": addends, "count": np.array([count])}
+        users = np.ones(len(rows), dtype=np.int64)
+        # In a batch with a user of other scores, who must not matter.
+        feed = {
+            "user_state": np.stack([100 * np.abs(state[::-1]) + 1, state]),
+            "addend_users": users,
+            "addend_rows": rows,
+            "addends": addends,
+            "count": np.array([count]),
+        }
         best, scores = self.session.run(["rows", "scores"], feed)
-        return best, scores
+        return best[1], scores[1]
 
     def exact(self, state: np.ndarray, rows: np.ndarray, addends: np.ndarray) -> np.ndarray:
         scores = self.vectors @ state
@@ -100,6 +108,7 @@ def test_the_best_rows_are_those_of_float32(scorer: Scorer, seed: int, votes: in
     rng = np.random.default_rng(seed)
     n_items = len(scorer.vectors)
     state = rng.standard_normal(scorer.vectors.shape[1]).astype(np.float32)
+    state[-1] = abs(state[-1])
     rows = rng.integers(0, n_items, votes + excluded)
     addends = np.concatenate([rng.exponential(2, votes), np.full(excluded, -np.inf)]).astype(np.float32)
     best, scores = scorer.run(state, rows, addends, count)
@@ -112,12 +121,15 @@ def test_the_best_rows_are_those_of_float32(scorer: Scorer, seed: int, votes: in
     np.testing.assert_allclose(scores[finite], ideal[finite], rtol=1e-4, atol=1e-4)
 
 
-def test_a_zero_state_and_a_zero_catalogue_still_score(tmp_path: Path) -> None:
+def test_a_state_without_weights_ranks_by_the_prior(tmp_path: Path) -> None:
     scorer = Scorer(tmp_path, 10)
     state = np.zeros(scorer.vectors.shape[1], dtype=np.float32)
+    state[-1] = 2
     none = np.zeros(0, dtype=np.int64)
-    _, scores = scorer.run(state, none, none.astype(np.float32), 3)
-    assert scores.tolist() == [0, 0, 0]
+    best, scores = scorer.run(state, none, none.astype(np.float32), 3)
+    prior = scorer.vectors[:, -1]
+    assert best.tolist() == np.argsort(-prior)[:3].tolist()
+    np.testing.assert_allclose(scores, 2 * prior[best], rtol=1e-6)
 
 
 def test_states_as_large_as_they_get_do_not_saturate(tmp_path: Path) -> None:
@@ -129,15 +141,27 @@ def test_states_as_large_as_they_get_do_not_saturate(tmp_path: Path) -> None:
     vectors[:, -1] = 0
     np.save(folder / "vectors.npy", vectors)
     export_score(folder / "score.onnx", vectors, "vectors.npy")
-    state = np.ones(65, dtype=np.float32)
+    state = np.ones((1, 65), dtype=np.float32)
     session = open_session(folder / "score.onnx")
     none = np.zeros(0, dtype=np.int64)
     feed = {
         "user_state": state,
+        "addend_users": none,
         "addend_rows": none,
         "addends": none.astype(np.float32),
         "count": np.array([150]),
     }
     rows, scores = session.run(["rows", "scores"], feed)
-    assert set(rows[:100].tolist()) == set(range(100))
-    np.testing.assert_allclose(np.sort(scores), np.sort(vectors[rows] @ state), rtol=1e-4)
+    assert set(rows[0, :100].tolist()) == set(range(100))
+    np.testing.assert_allclose(np.sort(scores[0]), np.sort(vectors[rows[0]] @ state[0]), rtol=1e-4)
+
+
+def test_a_catalogue_that_is_used_up_returns_the_rest_and_excluded_rows(tmp_path: Path) -> None:
+    n_items = BLOCK_MAX_FROM + 5  # the last block has more padding than items
+    scorer = Scorer(tmp_path, n_items, dim=4)
+    state = np.ones(5, dtype=np.float32)
+    rows = np.arange(10, n_items)
+    best, scores = scorer.run(state, rows, np.full(len(rows), -np.inf, dtype=np.float32), 30)
+    assert set(best[:10].tolist()) == set(range(10))
+    assert np.isneginf(scores[10:]).all()
+    assert best.max() < n_items

@@ -92,14 +92,13 @@ def test_no_events_leave_the_start_where_it_is() -> None:
     loop = inner_loop()
     state = loop(*support(0, 1))
     torch.testing.assert_close(state[0, :-1], loop.start)
-    assert state[0, -1] == loop.prior_scale[0]
+    assert state[0, -1] == loop.log_prior_scale[0].exp()
 
 
-def test_values_between_two_levels_belong_to_both() -> None:
+def test_a_function_over_the_scale_is_linear_between_its_knots_and_level_beyond() -> None:
     levels = ValueLevels(torch.tensor([1.0, 3.0, 5.0]))
-    basis = levels(torch.tensor([0.0, 1.0, 2.0, 4.5, 9.0]))
-    expected = [[1, 0, 0], [1, 0, 0], [0.5, 0.5, 0], [0, 0.25, 0.75], [0, 0, 1]]
-    torch.testing.assert_close(basis, torch.tensor(expected))
+    found = levels(torch.tensor([[0.0, 1.0, 2.0], [4.5, 5.0, 9.0]]), torch.tensor([-1.0, 1.0, 5.0]))
+    torch.testing.assert_close(found, torch.tensor([[-1.0, -1.0, 0.0], [4.0, 5.0, 5.0]]))
 
 
 def test_neighbours_are_conditional_co_counts_best_first() -> None:
@@ -116,14 +115,28 @@ def network(dataset: Dataset) -> Network:
 
 
 def test_votes_as_sparse_addends_sum_to_the_dense_ones(network: Network) -> None:
-    rows = torch.tensor([[3, 4, 3]])
-    values, ages, mask = torch.tensor([[5.0, 4.0, 1.0]]), torch.zeros(1, 3), torch.ones(1, 3)
-    lists, weights = network.neighbour_rows[rows], network.neighbour_weights[rows]
-    gate = network.gate
-    votes = gate.dense_votes(lists, weights, gate.event_votes(values, ages, mask))
-    dense = gate.addend(votes, gate.log_popularity, mask)
-    addend_rows, addends = gate(lists, weights, values, ages, mask)
-    torch.testing.assert_close(torch.zeros_like(dense).scatter_add(1, addend_rows, addends), dense)
+    """Three users in one batch: three events, none, one; against each alone, padded and dense."""
+    gate, n_items = network.gate, len(network.own_share)
+    supports = [([3, 4, 3], [5.0, 4.0, 1.0]), ([0], [0.0]), ([7], [5.0])]
+    shots = torch.tensor([3.0, 0.0, 1.0])
+    rows = torch.tensor([row for each, _ in supports for row in each])
+    values = torch.tensor([value for _, each in supports for value in each])
+    users = torch.tensor([0, 0, 0, 1, 2])
+    tilted = network.tilted_weights()[rows]
+    found = torch.zeros(3, n_items)
+    found.index_put_(*_places(gate(network.neighbour_rows[rows], tilted, values, torch.zeros(5), users, shots)))
+    for user, (each, theirs) in enumerate(supports):
+        lists, weights = network.neighbour_rows[each].unsqueeze(0), network.neighbour_weights[each].unsqueeze(0)
+        mask = torch.full((1, len(each)), min(1.0, shots[user].item()))
+        votes = gate.event_votes(torch.tensor([theirs]), torch.zeros(1, len(each)), mask)
+        expected = gate.dense(lists, weights, votes, shots[user].reshape(1, 1))
+        torch.testing.assert_close(found[user], expected[0])
+        assert (expected > 0).any() == (shots[user] > 0)
+
+
+def _places(addends: tuple[torch.Tensor, ...]) -> tuple[tuple[torch.Tensor, ...], torch.Tensor, bool]:
+    users, rows, values = addends
+    return (users, rows), values, True
 
 
 def run(
