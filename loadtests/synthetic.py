@@ -16,13 +16,14 @@ from model_store.bundle.manifest import DataFingerprint
 from model_store.config import TrainingConfig
 from model_store.data.schema import Dataset, Events, ItemFeatures
 from model_store.export import write_draft
-from model_store.meta.inner import InnerLoop, ValueLevels
+from model_store.meta.inner import InnerLoop, Levels, Share
 from model_store.meta.memory import Neighbours, VoteGate
 from model_store.meta.network import ItemEncoder, Network
 
 VALUES = np.arange(1, 6, dtype=np.float32)
 WEIGHTS = torch.tensor([-0.3, -0.1, 0.1, 0.7, 1.0])  # what an untrained event of each value says
 USERS = 100_000
+SHOTS = (0, 1, 3, 5, 10, 20)
 
 
 def synthetic_bundle(folder: Path, n_items: int, seed: int) -> Path:
@@ -52,10 +53,11 @@ def _network(n_items: int, config: TrainingConfig, rng: np.random.Generator) -> 
     liked_by = USERS / np.arange(1, n_items + 1)  # Zipf with exponent 1
     prior = torch.from_numpy(np.log(liked_by + 1)).float()
     encoder = ItemEncoder(_vectors(n_items, config.dim, rng), _no_features(n_items), prior - prior.mean(), 0.0)
-    levels = ValueLevels(torch.from_numpy(VALUES))
-    inner = InnerLoop(config.dim, config.inner_steps, encoder.id_vectors[: config.anchors].detach(), levels, WEIGHTS)
+    levels = Levels(torch.from_numpy(VALUES))
+    anchors = encoder.id_vectors[: config.anchors].detach()
+    inner = InnerLoop(config.dim, config.inner_steps, anchors, levels, WEIGHTS, Share(SHOTS))
     share = torch.from_numpy((liked_by + 1) / (USERS + 1)).float()
-    gate = VoteGate(levels, WEIGHTS, share)
+    gate = VoteGate(levels, WEIGHTS, share, Share(SHOTS))
     return Network(encoder, inner, gate, _neighbours(n_items, config.neighbours, rng))
 
 

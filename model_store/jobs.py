@@ -19,6 +19,7 @@ from model_store.data.sources import Loaded, load
 from model_store.data.split import UserSplit, split_users
 from model_store.errors import DataError
 from model_store.evaluation import comparison, report
+from model_store.evaluation.calibration import calibrate
 from model_store.evaluation.models import ServedModel, TrainingModel
 from model_store.evaluation.protocol import HEADLINE, KShot, Tasks, choose_protocol, evaluate, make_tasks
 from model_store.evaluation.tuning import tuned_baselines
@@ -59,7 +60,7 @@ def train(source: str, store: Path, config: TrainingConfig, judging: Judging, co
     dataset, split = loaded.dataset, split_users(loaded.dataset.events.n_users, config.seed)
     protocol = choose_protocol(dataset, judging.shots)
     checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
-    network, progress = _meta_train(dataset, split, protocol, config, checkpoint, console)
+    network, progress, shares = _meta_train(dataset, split, protocol, config, checkpoint, console)
     with ExitStack() as until_published:
         with bar(console, "export") as exporting:
             exporting.say("graphs, golden cases, parity with torch")
@@ -70,6 +71,7 @@ def train(source: str, store: Path, config: TrainingConfig, judging: Judging, co
             "history": progress.history,
             "best_epoch": progress.best_epoch,
             "seconds": round(progress.elapsed_s, 1),
+            "shares": shares,
             "config": config.model_dump(),
         }
         _write_report(draft, results)
@@ -112,7 +114,7 @@ def _meta_train(
     config: TrainingConfig,
     checkpoint: Checkpoint,
     console: Console,
-) -> tuple[Network, Progress]:
+) -> tuple[Network, Progress, Results]:
     training = dataset.events.select(split.train)
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
 
@@ -124,7 +126,7 @@ def _meta_train(
 
     with bar(console, "meta-training", total=config.max_epochs) as training_bar:
         training_bar.say("counting co-occurrences, SVD")
-        network = build(dataset, training, config)
+        network = build(dataset, training, config, protocol.shots)
         outer = Outer.begin(network, config)
 
         def on_epoch(progress: Progress) -> None:
@@ -140,7 +142,9 @@ def _meta_train(
         if progress.epoch:
             console.print(f"resuming after epoch {progress.epoch}")
         meta_train(outer, dataset, training, validate, config, progress=progress, on_epoch=on_epoch)
-    return network, progress
+    with bar(console, "calibration", total=len(protocol.shots)) as calibrating:
+        shares = calibrate(network, validation, on_shots=lambda k: calibrating.advance(f"k = {k}"))
+    return network, progress, shares
 
 
 def _judge(
@@ -197,7 +201,7 @@ def _write_report(draft: Draft, results: Results) -> None:
 
 
 def shots_of(text: str) -> tuple[int, ...]:
-    """Parse "0,1,3": increasing, not negative.
+    """Parse "0,1,3": 0 and more, increasing; popularity at 0 is what the rest is held against.
 
     Raises:
         DataError: naming the text and the expectation.
@@ -206,6 +210,6 @@ def shots_of(text: str) -> tuple[int, ...]:
         shots = tuple(int(part) for part in text.split(","))
     except ValueError:
         shots = ()
-    if not shots or shots[0] < 0 or list(shots) != sorted(set(shots)) or shots[-1] == 0:
-        raise DataError(f"--shots {text!r}: expected increasing numbers from 0 on, e.g. 0,1,3,5,10,20")
+    if shots[:1] != (0,) or len(shots) == 1 or list(shots) != sorted(set(shots)):
+        raise DataError(f"--shots {text!r}: expected 0 and then increasing numbers, e.g. 0,1,3,5,10,20")
     return shots

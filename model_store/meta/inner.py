@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 
-class ValueLevels(nn.Module):
-    """Piecewise linear functions over the scale of feedback values, given by what they are at a few knots."""
+class Levels(nn.Module):
+    """Piecewise linear functions of one variable, given by what they are at a few knots and level beyond them."""
 
     low: Tensor
     gap: Tensor
@@ -30,10 +30,31 @@ class ValueLevels(nn.Module):
         self.register_buffer("low", knots[:-1].clone())
         self.register_buffer("gap", knots.diff())
 
-    def forward(self, values: Tensor, at_knots: Tensor) -> Tensor:
-        """The function that is ``at_knots`` (n_levels,) at the knots, at ``values`` (…); level beyond the ends."""
-        climbed = ((values.unsqueeze(-1) - self.low) / self.gap).clamp(0, 1)
+    def forward(self, at: Tensor, at_knots: Tensor) -> Tensor:
+        """The function that is ``at_knots`` (n_levels,) at the knots, at ``at`` (…)."""
+        climbed = ((at.unsqueeze(-1) - self.low) / self.gap).clamp(0, 1)
         return at_knots[0] + (climbed @ at_knots.diff().unsqueeze(1)).squeeze(-1)
+
+
+class Share(nn.Module):
+    """How much of one part of the score counts, by the number of events k; 1 everywhere until it is calibrated.
+
+    It is not trained: the likelihood does not find what serves the ranking best, so it is chosen by the ranking metric
+    on validation users, at a few k, and linear in log(1 + k) between them.
+    """
+
+    at_knots: Tensor
+
+    def __init__(self, shots: tuple[int, ...]) -> None:
+        """Take the k to choose at, at least two, increasing."""
+        super().__init__()
+        self.by_log_k = Levels(torch.tensor(shots, dtype=torch.float32).log1p())
+        self.register_buffer("at_knots", torch.ones(len(shots)))
+
+    def forward(self, log_k: Tensor) -> Tensor:
+        """The share at log(1 + k), in the shape of ``log_k``."""
+        share: Tensor = self.by_log_k(log_k, self.at_knots)
+        return share
 
 
 class InnerLoop(nn.Module):
@@ -43,7 +64,7 @@ class InnerLoop(nn.Module):
     ``user_state · item_vector``.
     """
 
-    def __init__(self, dim: int, steps: int, anchors: Tensor, levels: ValueLevels, liked: Tensor) -> None:
+    def __init__(self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share) -> None:
         """Start from neutral step sizes.
 
         Args:
@@ -52,9 +73,11 @@ class InnerLoop(nn.Module):
             anchors: float32 (n_anchors, dim), first positions of the anchors.
             levels: the scale of the feedback values.
             liked: float32 (n_levels,), first event weight of each level, e.g. −.3 … 1.
+            share: how much of w counts.
         """
         super().__init__()
         self.levels = levels
+        self.share = share
         self.start = nn.Parameter(torch.zeros(dim))
         self.anchors = nn.Parameter(anchors.clone())
         self.anchor_bias = nn.Parameter(torch.zeros(len(anchors), 1))
@@ -83,7 +106,7 @@ class InnerLoop(nn.Module):
         weights = self._event_weights(values, ages, prior, mask)
         w = self._descend(support, weights, log_k)
         log_scale = self.log_prior_scale[0] + self.log_prior_scale[1] * log_k + self.log_prior_scale[2] * log_k * log_k
-        return torch.cat([w, log_scale.exp()], dim=1)
+        return torch.cat([self.share(log_k) * w, log_scale.exp()], dim=1)
 
     def _event_weights(self, values: Tensor, ages: Tensor, prior: Tensor, mask: Tensor) -> Tensor:
         """c_e of every event, (B, S)."""

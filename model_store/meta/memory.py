@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model_store.meta.inner import ValueLevels
+from model_store.meta.inner import Levels, Share
 
 SHRINKAGE = 5.0
 
@@ -83,15 +83,17 @@ class VoteGate(nn.Module):
 
     log_popularity: Tensor
 
-    def __init__(self, levels: ValueLevels, liked: Tensor, popularity: Tensor) -> None:
+    def __init__(self, levels: Levels, liked: Tensor, popularity: Tensor, share: Share) -> None:
         """Start with a small say for the memory.
 
         Args:
             levels: the scale of the feedback values.
             liked: float32 (n_levels,), first vote weight of each level before softplus.
             popularity: float32 (n_items,), p_i: share of the users that liked the item.
+            share: how much of the votes counts.
         """
         super().__init__()
+        self.share = share
         self.levels = levels
         self.vote_weight = nn.Parameter(liked.clone())
         self.decay = nn.Parameter(torch.zeros(()))
@@ -116,7 +118,8 @@ class VoteGate(nn.Module):
         powers = torch.cat([torch.ones_like(log_k), log_k, log_k * log_k], dim=1)  # (N, 3)
         scale = torch.exp(powers @ self.log_scale.unsqueeze(1))
         sharpness = torch.exp(powers @ self.log_sharpness.unsqueeze(1))
-        return scale * torch.log1p(sharpness * tilted_votes)
+        share: Tensor = self.share(log_k)
+        return share * scale * torch.log1p(sharpness * tilted_votes)
 
     def dense(self, neighbour_rows: Tensor, neighbour_weights: Tensor, event_votes: Tensor, shots: Tensor) -> Tensor:
         """Addends over the whole catalogue, (B, n_items), from padded (B, S, M) lists and (B, S) event votes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from model_store.config import TrainingConfig
 from model_store.data.episodes import Support
 from model_store.data.schema import Dataset, Events, ItemFeatures
-from model_store.meta.inner import InnerLoop, ValueLevels
+from model_store.meta.inner import InnerLoop, Levels, Share
 from model_store.meta.memory import Neighbours, VoteGate, conditional_neighbours
 
 MAX_LEVELS = 10
@@ -55,6 +56,14 @@ class ItemEncoder(nn.Module):
         return torch.cat([learned.squeeze(0), self.prior_of_new])
 
 
+class Parts(NamedTuple):
+    """The summands of a batch's scores, each float32 (B, n_items)."""
+
+    dense: Tensor
+    votes: Tensor
+    prior: Tensor
+
+
 class Network(nn.Module):
     """The whole model; ``forward`` scores the catalogue for a batch of users."""
 
@@ -89,18 +98,28 @@ class Network(nn.Module):
             support_liked: bool (B, S), goes with ``own``.
             dropout: share of adapted weights dropped.
         """
+        parts = self.parts(support, own=own, support_liked=support_liked, dropout=dropout)
+        return parts.dense + parts.votes + parts.prior
+
+    def parts(
+        self, support: Support, *, own: Tensor | None = None, support_liked: Tensor | None = None, dropout: float = 0.0
+    ) -> Parts:
+        """What the scores are made of; arguments as for ``forward``."""
         vectors = self.encoder.vectors()
         rows = torch.from_numpy(support.rows)
         values, ages, mask = map(torch.from_numpy, (support.values, support.ages, support.mask))
         state = self.inner(vectors[rows], values, ages, mask)
-        state = torch.cat([nn.functional.dropout(state[:, :-1], dropout), state[:, -1:]], dim=1)
         lists, weights = self.neighbour_rows[rows], self.neighbour_weights[rows]
         if own is not None and support_liked is not None:
             shares = self.own_share[rows] * support_liked
             among_own = own.gather(1, lists.flatten(1)).view_as(lists)
             weights = (weights - shares.unsqueeze(-1) * among_own).clamp(min=0)
         event_votes = self.gate.event_votes(values, ages, mask)
-        return state @ vectors.T + self.gate.dense(lists, weights, event_votes, mask.sum(1, keepdim=True))
+        return Parts(
+            dense=nn.functional.dropout(state[:, :-1], dropout) @ vectors[:, :-1].T,
+            votes=self.gate.dense(lists, weights, event_votes, mask.sum(1, keepdim=True)),
+            prior=state[:, -1:] * vectors[:, -1],
+        )
 
     def tilted_weights(self) -> Tensor:
         """Neighbours' weights as a bundle holds them, P(i | e) / p_i^τ, float32 (n_items, M)."""
@@ -129,8 +148,15 @@ def count(events: Events, n_items: int, liked_at_least: float) -> Statistics:
     return Statistics(matrix, np.asarray(matrix.sum(0), dtype=np.float64).ravel())
 
 
-def build(dataset: Dataset, training: Events, config: TrainingConfig) -> Network:
-    """A network at its starting point: SVD of what was liked, neutral steps, a small say for the memory."""
+def build(dataset: Dataset, training: Events, config: TrainingConfig, shots: tuple[int, ...]) -> Network:
+    """A network at its starting point: SVD of what was liked, neutral steps, a small say for the memory.
+
+    Args:
+        dataset: for the catalogue, its features and the scale of values.
+        training: events of the training users only.
+        config: sizes and seed.
+        shots: the k at which the parts' shares will be chosen.
+    """
     statistics = count(training, dataset.n_items, dataset.feedback.liked_at_least)
     generator = torch.Generator().manual_seed(config.seed)
     id_vectors = _svd_start(statistics, config, generator)
@@ -138,9 +164,9 @@ def build(dataset: Dataset, training: Events, config: TrainingConfig) -> Network
     encoder = ItemEncoder(id_vectors, _feature_matrix(dataset.features, use=config.content), prior, prior_of_new)
     levels, liked = _levels(training.values, dataset.feedback.liked_at_least)
     popular = torch.from_numpy(np.argsort(-statistics.counts, kind="stable")[: config.anchors].copy())
-    inner = InnerLoop(config.dim, config.inner_steps, id_vectors[popular], levels, liked)
-    share = torch.from_numpy((statistics.counts + 1) / (training.n_users + 1)).float()
-    gate = VoteGate(levels, 2 * liked - 1, share)
+    inner = InnerLoop(config.dim, config.inner_steps, id_vectors[popular], levels, liked, Share(shots))
+    popularity = torch.from_numpy((statistics.counts + 1) / (training.n_users + 1)).float()
+    gate = VoteGate(levels, 2 * liked - 1, popularity, Share(shots))
     return Network(encoder, inner, gate, conditional_neighbours(statistics.liked, config.neighbours))
 
 
@@ -189,7 +215,7 @@ def _feature_matrix(features: ItemFeatures, *, use: bool) -> Tensor:
     return torch.sparse_coo_tensor(places, torch.from_numpy(weights), shape, check_invariants=True).coalesce()
 
 
-def _levels(values: NDArray[np.float32], liked_at_least: float) -> tuple[ValueLevels, Tensor]:
+def _levels(values: NDArray[np.float32], liked_at_least: float) -> tuple[Levels, Tensor]:
     """Knots over the scale of values, and a first weight for each: 1 where liked, falling below."""
     distinct = np.unique(values)
     if len(distinct) > MAX_LEVELS:
@@ -198,4 +224,4 @@ def _levels(values: NDArray[np.float32], liked_at_least: float) -> tuple[ValueLe
         distinct = np.array([distinct[0], distinct[0] + 1])
     spread = max(float(distinct[-1] - distinct[0]), 1e-6)
     weight = np.where(distinct >= liked_at_least, 1.0, 0.3 - (liked_at_least - distinct) / spread)
-    return ValueLevels(torch.from_numpy(distinct).float()), torch.from_numpy(weight).float()
+    return Levels(torch.from_numpy(distinct).float()), torch.from_numpy(weight).float()

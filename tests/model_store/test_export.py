@@ -20,6 +20,7 @@ from model_store.export import write_draft
 from model_store.export.score import BLOCK_MAX_FROM, export_score
 from model_store.meta.network import build
 
+SHOTS = (0, 1, 3, 5)
 CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10, max_support=60)
 
 
@@ -29,7 +30,7 @@ def dataset(source: Path) -> Dataset:
 
 
 def test_an_export_that_misses_its_parity_publishes_nothing(dataset: Dataset, tmp_path: Path) -> None:
-    network = build(dataset, dataset.events, CONFIG)
+    network = build(dataset, dataset.events, CONFIG, SHOTS)
     registry = Registry(tmp_path)
     original = network.inner._descend
     # A formula that a trace freezes: random numbers differ between the graph and torch.
@@ -44,7 +45,7 @@ def test_an_export_that_misses_its_parity_publishes_nothing(dataset: Dataset, tm
 
 def test_a_draft_that_is_not_published_leaves_nothing(dataset: Dataset, tmp_path: Path) -> None:
     registry = Registry(tmp_path)
-    with write_draft(registry, dataset, build(dataset, dataset.events, CONFIG), CONFIG):
+    with write_draft(registry, dataset, build(dataset, dataset.events, CONFIG, SHOTS), CONFIG):
         assert len(list(registry.bundles.iterdir())) == 1
     assert list(registry.bundles.iterdir()) == []
 
@@ -53,7 +54,7 @@ def test_the_same_network_gives_the_same_version(dataset: Dataset, tmp_path: Pat
     versions = []
     for name in ("one", "two"):
         registry = Registry(tmp_path / name)
-        with write_draft(registry, dataset, build(dataset, dataset.events, CONFIG), CONFIG) as draft:
+        with write_draft(registry, dataset, build(dataset, dataset.events, CONFIG, SHOTS), CONFIG) as draft:
             versions.append(draft.publish(registry, results={}))
         assert open_bundle(registry.live_folder()).version == versions[-1]
     assert versions[0] == versions[1]

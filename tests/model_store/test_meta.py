@@ -14,11 +14,12 @@ from model_store.data.schema import Dataset
 from model_store.data.sources import load
 from model_store.errors import TrainingError
 from model_store.meta.checkpoint import Checkpoint
-from model_store.meta.inner import InnerLoop, ValueLevels
+from model_store.meta.inner import InnerLoop, Levels, Share
 from model_store.meta.memory import SHRINKAGE, conditional_neighbours
 from model_store.meta.network import Network, build
 from model_store.meta.outer import Outer, Progress, meta_train
 
+SHOTS = (0, 1, 3, 5)
 CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10, max_epochs=3, patience=3, batch_users=64)
 
 
@@ -29,9 +30,8 @@ def dataset(source: Path) -> Dataset:
 
 def inner_loop(seed: int = 0) -> InnerLoop:
     torch.manual_seed(seed)
-    loop = InnerLoop(
-        4, 3, torch.randn(6, 4), ValueLevels(torch.tensor([1.0, 3.0, 5.0])), torch.tensor([-0.5, 0.2, 1.0])
-    )
+    levels, liked = Levels(torch.tensor([1.0, 3.0, 5.0])), torch.tensor([-0.5, 0.2, 1.0])
+    loop = InnerLoop(4, 3, torch.randn(6, 4), levels, liked, Share(SHOTS))
     with torch.no_grad():
         for parameter in loop.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -96,9 +96,21 @@ def test_no_events_leave_the_start_where_it_is() -> None:
 
 
 def test_a_function_over_the_scale_is_linear_between_its_knots_and_level_beyond() -> None:
-    levels = ValueLevels(torch.tensor([1.0, 3.0, 5.0]))
+    levels = Levels(torch.tensor([1.0, 3.0, 5.0]))
     found = levels(torch.tensor([[0.0, 1.0, 2.0], [4.5, 5.0, 9.0]]), torch.tensor([-1.0, 1.0, 5.0]))
     torch.testing.assert_close(found, torch.tensor([[-1.0, -1.0, 0.0], [4.0, 5.0, 5.0]]))
+
+
+def test_a_share_scales_the_adapted_weights_by_the_number_of_events() -> None:
+    loop = inner_loop()
+    inputs = {shots: support(shots, 5) for shots in (0, 1, 2, 5)}
+    whole = {shots: loop(*each)[0] for shots, each in inputs.items()}
+    loop.share.at_knots.copy_(torch.tensor([0.0, 0.5, 0.25, 2.0]))
+    between = 0.5 + (0.25 - 0.5) * np.log(3 / 2) / np.log(4 / 2)
+    for shots, share in {0: 0.0, 1: 0.5, 2: between, 5: 2.0}.items():
+        state = loop(*inputs[shots])[0]
+        torch.testing.assert_close(state[:-1], share * whole[shots][:-1])
+        torch.testing.assert_close(state[-1], whole[shots][-1])
 
 
 def test_neighbours_are_conditional_co_counts_best_first() -> None:
@@ -111,7 +123,7 @@ def test_neighbours_are_conditional_co_counts_best_first() -> None:
 
 @pytest.fixture(scope="module")
 def network(dataset: Dataset) -> Network:
-    return build(dataset, dataset.events, CONFIG)
+    return build(dataset, dataset.events, CONFIG, SHOTS)
 
 
 def test_votes_as_sparse_addends_sum_to_the_dense_ones(network: Network) -> None:
@@ -142,7 +154,7 @@ def _places(addends: tuple[torch.Tensor, ...]) -> tuple[tuple[torch.Tensor, ...]
 def run(
     dataset: Dataset, config: TrainingConfig, checkpoint: Checkpoint | None = None, stop_after: int = 99
 ) -> Progress:
-    network = build(dataset, dataset.events, config)
+    network = build(dataset, dataset.events, config, SHOTS)
     outer = Outer.begin(network, config)
     progress = checkpoint.resume(outer) if checkpoint else Progress()
 
@@ -180,7 +192,7 @@ def test_another_configuration_does_not_resume(dataset: Dataset, tmp_path: Path)
     with pytest.raises(KeyboardInterrupt):
         run(dataset, CONFIG, Checkpoint(tmp_path, "sha", CONFIG), stop_after=1)
     other = CONFIG.model_copy(update={"learning_rate": 1e-3})
-    network = build(dataset, dataset.events, other)
+    network = build(dataset, dataset.events, other, SHOTS)
     assert Checkpoint(tmp_path, "sha", other).resume(Outer.begin(network, other)).epoch == 0
 
 

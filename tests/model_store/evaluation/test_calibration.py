@@ -1,0 +1,70 @@
+"""Calibration: what misleads gets no share, what helps gets one, and chance decides nothing."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from model_store.data.episodes import Support
+from model_store.data.schema import Events
+from model_store.evaluation.calibration import calibrate
+from model_store.evaluation.protocol import KShot, Tasks
+from model_store.meta.inner import Share
+from model_store.meta.network import Parts
+
+SHOTS = (0, 1, 3)
+USERS, ITEMS, EVENTS = 40, 60, 6
+
+
+def tasks(seed: int = 0) -> Tasks:
+    """Users who like three random items after their third event."""
+    rng = np.random.default_rng(seed)
+    picks = np.stack([rng.choice(ITEMS, EVENTS, replace=False) for _ in range(USERS)]).astype(np.int32)
+    indptr = np.arange(USERS + 1) * EVENTS
+    events = Events(indptr, picks.ravel(), np.ones(USERS * EVENTS, np.float32), np.zeros(USERS * EVENTS))
+    queries, masked = list(picks[:, 3:]), list(picks[:, :3])
+    return Tasks(KShot(SHOTS, EVENTS), events, np.arange(USERS), queries, masked, ITEMS)
+
+
+class FakeNetwork:
+    """Parts of a score that are known to be right or wrong about every user."""
+
+    def __init__(self, asked: Tasks, *, dense: float, votes: float) -> None:
+        self.inner, self.gate = SimpleNamespace(share=Share(SHOTS)), SimpleNamespace(share=Share(SHOTS))
+        self._asked, self._dense, self._votes = asked, dense, votes
+
+    def eval(self) -> None: ...
+
+    def parts(self, support: Support) -> Parts:
+        liked = torch.zeros(len(support.rows), ITEMS)
+        for row, query in enumerate(self._asked.queries[: len(support.rows)]):
+            liked[row, query] = 1
+        prior = torch.linspace(1, 0, ITEMS).expand_as(liked)
+        return Parts(self._dense * liked, self._votes * liked, prior)
+
+
+def shares(*, dense: float, votes: float) -> tuple[list[float], list[float], dict]:
+    asked = tasks()
+    network = FakeNetwork(asked, dense=dense, votes=votes)
+    found = calibrate(network, asked)
+    return network.inner.share.at_knots.tolist(), network.gate.share.at_knots.tolist(), found
+
+
+def test_a_part_that_misleads_gets_no_share() -> None:
+    dense, votes, found = shares(dense=-5, votes=0.3)
+    assert dense == [0, 0, 0]
+    assert min(votes[1:]) > 1
+    assert all(found[str(k)]["after"] > found[str(k)]["before"] for k in SHOTS[1:])
+
+
+def test_parts_that_help_as_they_are_keep_their_share() -> None:
+    dense, votes, found = shares(dense=5, votes=5)
+    assert dense == votes == [0, 1, 1]
+    assert all(found[str(k)]["after"] == found[str(k)]["before"] for k in SHOTS[1:])
+
+
+def test_parts_that_say_nothing_leave_popularity() -> None:
+    dense, votes, _ = shares(dense=0, votes=0)
+    assert dense == votes == [0, 0, 0]
