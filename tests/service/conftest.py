@@ -45,7 +45,7 @@ def second_version(source: Path, trained_store: Path, tmp_path_factory: pytest.T
     store = Path(shutil.copytree(trained_store, tmp_path_factory.mktemp("two") / "store"))
     registry, dataset = Registry(store), load(str(source)).dataset
     config = TrainingConfig(dim=8, anchors=16, neighbours=10, seed=1)
-    with write_draft(registry, dataset, build(dataset, dataset.events, config), config) as draft:
+    with write_draft(registry, dataset, build(dataset, dataset.events, config, (0, 1, 3, 5)), config) as draft:
         other = draft.publish(registry, results={})
     registry.rollback()
     return store, other
