@@ -61,6 +61,8 @@ class Outer:
     def begin(cls, network: Network, config: TrainingConfig) -> Outer:
         """Fresh state for ``network``."""
         torch.manual_seed(config.seed)
+        # Gathers add up their gradients in any order otherwise, and one seed would give several results.
+        torch.use_deterministic_algorithms(mode=True)
         optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
         return cls(network, optimizer, copy.deepcopy(network), np.random.default_rng(config.seed))
 

@@ -43,8 +43,8 @@ def test_every_model_has_every_metric_at_every_k(results: dict) -> None:
 def test_a_few_events_are_enough_in_a_world_of_groups(results: dict) -> None:
     """Of five events one is liked but for bad luck; of one event three in four are."""
     kshot, popularity = results["models"]["kshot"], results["models"]["popularity"]
-    assert kshot["5"]["ndcg@10"] > 0.9
-    assert 0.5 < kshot["1"]["ndcg@10"] < 0.9
+    assert kshot["5"]["ndcg@10"] > 0.8
+    assert kshot["1"]["ndcg@10"] > 0.5
     assert popularity["5"]["ndcg@10"] < 0.3
     assert kshot["0"]["ndcg@10"] == pytest.approx(popularity["0"]["ndcg@10"])
 
