@@ -12,7 +12,7 @@ import orjson
 import typer
 
 from model_store.bundle import Registry, open_bundle
-from model_store.config import TrainingConfig
+from model_store.config import Sweep, TrainingConfig
 from model_store.errors import ModelStoreError
 
 DEFAULT_STORE = Path("store")
@@ -23,7 +23,10 @@ Store = Annotated[Path, typer.Option(help="Folder of the bundles.")]
 Seed = Annotated[int, typer.Option(help="One seed gives one result.", min=0)]
 Content = Annotated[bool, typer.Option(help="Let item features take part in the item vectors.")]
 Shots = Annotated[str | None, typer.Option(help="The k to evaluate, e.g. 0,1,3,5,10,20; the data decides if absent.")]
-MaxItems = Annotated[int, typer.Option(help="Items that item-kNN and EASE cover; their matrices are dense.", min=2)]
+MaxItems = Annotated[
+    int, typer.Option(help="Items that item-kNN, EASE and multi-VAE cover; their matrices are dense.", min=2)
+]
+Tuning = Annotated[Sweep, typer.Option("--sweep", help="How many candidates of each baseline are tried.")]
 Json = Annotated[Path | None, typer.Option(help="Write every number to this file too.")]
 MaxEpochs = Annotated[int, typer.Option(help="Passes over the training users, at most.", min=1)]
 
@@ -39,7 +42,7 @@ def _clear_errors(command: Callable[..., None]) -> Callable[..., None]:
             typer.echo(f"error: {exc}", err=True)
             raise typer.Exit(1) from exc
         except ModuleNotFoundError as exc:
-            if exc.name not in {"torch", "polars", "scipy", "rich", "onnx", "matplotlib", "jinja2"}:
+            if exc.name not in {"torch", "polars", "scipy", "rich", "onnx", "matplotlib", "jinja2", "implicit"}:
                 raise
             typer.echo(f'error: {exc.name} is not installed; training needs: pip install "kshot[train]"', err=True)
             raise typer.Exit(1) from exc
@@ -56,6 +59,7 @@ def train(
     shots: Shots = None,
     max_epochs: MaxEpochs = DEFAULTS.max_epochs,
     max_items: MaxItems = 5000,
+    sweep: Tuning = Sweep.QUICK,
     json: Json = None,
 ) -> None:
     """Meta-train on DATA, evaluate against tuned baselines, and publish a bundle to STORE."""
@@ -63,7 +67,7 @@ def train(
 
     config = TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
     console = _console()
-    version, results = jobs.train(data, store, config, _judging(shots, max_items), console)
+    version, results = jobs.train(data, store, config, _judging(shots, max_items, sweep), console)
     _show(results, console, json)
     folder = Registry(store).folder(version)
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
@@ -80,12 +84,13 @@ def evaluate(
     shots: Shots = None,
     max_epochs: MaxEpochs = DEFAULTS.max_epochs,
     max_items: MaxItems = 10_000,
+    sweep: Tuning = Sweep.FULL,
     json: Json = None,
 ) -> None:
     """Print the k-shot curve of the model and its tuned baselines on users never seen in training."""
     from model_store import jobs
 
-    console, judging = _console(), _judging(shots, max_items)
+    console, judging = _console(), _judging(shots, max_items, sweep)
     if store is None:
         config = TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
         results = jobs.evaluate_anew(data, config, judging, console)
@@ -94,10 +99,10 @@ def evaluate(
     _show(results, console, json)
 
 
-def _judging(shots: str | None, max_items: int) -> Any:
+def _judging(shots: str | None, max_items: int, sweep: Sweep) -> Any:
     from model_store import jobs
 
-    return jobs.Judging(shots=None if shots is None else jobs.shots_of(shots), max_items=max_items)
+    return jobs.Judging(None if shots is None else jobs.shots_of(shots), max_items, sweep)
 
 
 def _console() -> Any:

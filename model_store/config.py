@@ -1,8 +1,17 @@
-"""What a training run may be told; read once by the command line, frozen from there on."""
+"""What a training or evaluation run may be told; read once by the command line, frozen from there on."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import BaseModel, ConfigDict, Field
+
+
+class Sweep(StrEnum):
+    """How many candidates of each baseline are tried on the validation users."""
+
+    QUICK = "quick"
+    FULL = "full"
 
 
 class TrainingConfig(BaseModel):

@@ -13,16 +13,17 @@ import orjson
 from rich.console import Console
 
 from model_store.bundle import Registry, open_bundle
-from model_store.config import TrainingConfig
+from model_store.config import Sweep, TrainingConfig
 from model_store.data.schema import Dataset
 from model_store.data.sources import Loaded, load
 from model_store.data.split import UserSplit, split_users
 from model_store.errors import DataError
 from model_store.evaluation import comparison, report
+from model_store.evaluation.beyond_accuracy import ItemFacts
 from model_store.evaluation.calibration import calibrate
 from model_store.evaluation.models import ServedModel, TrainingModel
 from model_store.evaluation.protocol import HEADLINE, KShot, Tasks, choose_protocol, evaluate, make_tasks
-from model_store.evaluation.tuning import tuned_baselines
+from model_store.evaluation.tuning import Tuner
 from model_store.export import Draft, write_draft
 from model_store.meta.checkpoint import Checkpoint
 from model_store.meta.network import Network, build, count
@@ -41,11 +42,13 @@ class Judging:
 
     Attributes:
         shots: the k, or None to let the data decide.
-        max_items: item-kNN and EASE cover that many items; their matrices are dense.
+        max_items: item-kNN, EASE and multi-VAE cover that many items; their matrices are dense.
+        sweep: how many candidates of each baseline are tried.
     """
 
     shots: tuple[int, ...] | None = None
     max_items: int = 5000
+    sweep: Sweep = Sweep.QUICK
 
 
 def train(source: str, store: Path, config: TrainingConfig, judging: Judging, console: Console) -> tuple[str, Results]:
@@ -162,17 +165,19 @@ def _judge(
     tasks = make_tasks(dataset, split.test, protocol)
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
     liked = count(dataset.events.select(split.train), dataset.n_items, liked_at_least).liked
+    facts = ItemFacts.of(dataset.features, liked)
     baselines: Results = {}
     with bar(console, "evaluation") as judging_bar:
         judging_bar.say(comparison.MODEL)
-        judgements = {comparison.MODEL: evaluate(model, tasks)}
-        candidates = tuned_baselines(
-            liked, liked_at_least, validation, max_items=judging.max_items, on_step=judging_bar.say
+        judgements = {comparison.MODEL: evaluate(model, tasks, facts=facts)}
+        tuner = Tuner(
+            liked, liked_at_least, validation, judging.max_items, judging.sweep, seed=seed, on_step=judging_bar.say
         )
-        for name, tuned in candidates:
-            judgements[name] = evaluate(tuned.recommender, tasks)
+        for name, tuned in tuner.baselines():
+            judgements[name] = evaluate(tuned.recommender, tasks, facts=facts)
             baselines[name] = {
                 "choice": {str(k): choice for k, choice in tuned.choice.items()},
+                "grid": tuned.grid,
                 "note": tuned.note,
             }
     return {

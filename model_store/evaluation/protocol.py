@@ -17,6 +17,7 @@ from model_store.data.episodes import Support, pack_support
 from model_store.data.schema import Dataset, Events
 from model_store.errors import DataError
 from model_store.evaluation import metrics
+from model_store.evaluation.beyond_accuracy import ItemFacts
 
 DEPTH = 100
 BATCH = 128
@@ -137,16 +138,27 @@ class Judgement:
 
 
 def evaluate(
-    recommender: Recommender, tasks: Tasks, *, on_batch: Callable[[], None] = lambda: None
+    recommender: Recommender,
+    tasks: Tasks,
+    *,
+    facts: ItemFacts | None = None,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> dict[int, Judgement]:
-    """Judge a recommender at every k of the protocol; k → :class:`Judgement`."""
+    """Judge a recommender at every k of the protocol; k → :class:`Judgement`.
+
+    Args:
+        recommender: whom to judge.
+        tasks: users and their queries.
+        facts: for the metrics beyond accuracy, which are left out without it.
+        on_batch: told after every batch of users.
+    """
     judgements = {}
     for shots in tasks.protocol.shots:
         tops = []
         for run in tasks.batches():
             tops.append(top_items(recommender.score(tasks.support(shots, run)), tasks, run))
             on_batch()
-        judgements[shots] = judge(np.concatenate(tops), tasks)
+        judgements[shots] = judge(np.concatenate(tops), tasks, facts)
     return judgements
 
 
@@ -164,8 +176,8 @@ def _best_rows(scores: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
     return candidates[np.argsort(-scores[candidates], kind="stable")][:depth]
 
 
-def judge(top: NDArray[np.int64], tasks: Tasks) -> Judgement:
-    """Metrics of everybody's list, int64 (n_users, depth)."""
+def judge(top: NDArray[np.int64], tasks: Tasks, facts: ItemFacts | None = None) -> Judgement:
+    """Metrics of everybody's list, int64 (n_users, depth); those beyond accuracy where there are ``facts``."""
     hits = np.stack([np.isin(row, query) for row, query in zip(top, tasks.queries, strict=True)])
     n_relevant = np.array([len(query) for query in tasks.queries])
     per_user = {
@@ -173,5 +185,6 @@ def judge(top: NDArray[np.int64], tasks: Tasks) -> Judgement:
         "recall@20": metrics.recall(hits, n_relevant, 20),
         "hr@10": metrics.hit_rate(hits, 10),
         "mrr": metrics.reciprocal_rank(hits),
+        **(facts.judge(top) if facts else {}),
     }
     return Judgement(per_user, metrics.coverage(top, tasks.n_items, 10))

@@ -27,7 +27,12 @@ METRICS = {
     "hr@10": "share of users with a hit among the first 10",
     "mrr": "one over the rank of the first hit",
     "coverage@10": "share of the catalogue that somebody sees among the first 10",
+    "diversity@10": "mean of 1 − cosine between the content of two of the first 10 items",
+    "novelty@10": "mean self-information of the first 10 items in bits; popular items say little",
+    "long-tail@10": "share of the first 10 items outside the head, the fewest items that hold 80% of all likes",
 }
+# These describe lists without grading them, so that no figure is the best.
+DESCRIPTIVE = {"diversity@10", "novelty@10", "long-tail@10"}
 
 K_AXIS = "k, events of the user (log scale)"
 
@@ -168,7 +173,7 @@ def render(results: Results) -> str:
     return environment.get_template("report.html.j2").render(
         results=results,
         verdict=list(_verdict(compared)),
-        curves=[_curve(models, *metric) for metric in METRICS.items()] if models else [],
+        curves=list(_curves(models)) if models else [],
         difference=_difference(compared) if compared else None,
         tuning=_tuning(results.get("baselines", {})),
         training=_training(results["training"]) if "training" in results else None,
@@ -189,23 +194,29 @@ def _verdict(compared: Results) -> Iterator[str]:
             yield f"At k = {', '.join(at)}, {MODEL} is {place} the best baseline."
 
 
+def _curves(models: Results) -> Iterator[tuple[Chart, Table]]:
+    """All metrics that were judged: content that items do not have cannot vary."""
+    judged = next(iter(models[MODEL].values()))
+    return (_curve(models, metric, meaning) for metric, meaning in METRICS.items() if metric in judged)
+
+
 def _curve(models: Results, metric: str, meaning: str) -> tuple[Chart, Table]:
     """One metric over k, of all models."""
     shots, title = list(models[MODEL]), _title(metric)
-    best = {k: max(by_shots[k][metric] for by_shots in models.values()) for k in shots}
+    best = {k: max(by_shots[k][metric] for by_shots in models.values()) for k in shots if metric not in DESCRIPTIVE}
     lines, rows = [], []
     for name, by_shots in models.items():
         lines.append(Line(name, [_kshot_point(name, k, by_shots[k], metric) for k in shots]))
-        rows.append((name, [_cell(by_shots[k], metric, best[k]) for k in shots]))
+        rows.append((name, [_cell(by_shots[k], metric, best.get(k)) for k in shots]))
     table = Table(f"{title}: {meaning}", _columns(shots), rows)
     return Chart(title, K_AXIS, _shot_ticks(shots), lines), table
 
 
 def _title(metric: str) -> str:
-    return metric.capitalize() if metric.startswith(("recall", "coverage")) else metric.upper()
+    return metric.upper() if metric.startswith(("ndcg", "hr", "mrr")) else metric.capitalize()
 
 
-def _cell(judged: Results, metric: str, best: float) -> Cell:
+def _cell(judged: Results, metric: str, best: float | None) -> Cell:
     interval = _interval(judged, metric)
     return Cell(f"{judged[metric]:.4f}", _range(interval) if interval else "", judged[metric] == best)
 
@@ -254,16 +265,15 @@ def _difference(compared: Results) -> tuple[Chart, Table]:
 
 
 def _tuning(baselines: Results) -> Table | None:
-    """What every baseline was tuned to at each k; None where nothing was."""
-    choices = {name: tuned["choice"] for name, tuned in baselines.items() if tuned["choice"]}
+    """What every baseline was tuned to at each k, and out of what; None where nothing was."""
     rows: list[tuple[str, list[Cell]]] = []
     shots: list[str] = []
-    for name, choice in choices.items():
-        shots = list(choice)
-        rows += [
-            (f"{name}, {parameter}", [Cell(f"{choice[k][parameter]:g}") for k in shots])
-            for parameter in choice[shots[0]]
-        ]
+    for name, tuned in baselines.items():
+        choice = tuned["choice"]
+        shots = list(choice) or shots
+        for parameter, values in tuned["grid"].items():
+            tried = ", ".join(f"{value:g}" for value in values)
+            rows.append((f"{name}, {parameter} of {tried}", [Cell(f"{choice[k][parameter]:g}") for k in shots]))
     return Table("Chosen on the validation users", _columns(shots), rows) if rows else None
 
 

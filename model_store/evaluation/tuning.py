@@ -1,43 +1,60 @@
 """Tuning the baselines on validation users: a baseline that was not tuned proves nothing.
 
-Every baseline is given, at each k, the hyperparameter and the mix with the popularity prior that serve it best there.
+Every baseline is given, at each k, the hyperparameters and the mix with the popularity prior that serve it best there.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from model_store.config import Sweep
 from model_store.evaluation.baselines import (
+    IALS,
     ByShots,
     CoCounts,
     ItemItem,
+    MultiVAE,
     Popularity,
+    VAESchedule,
     WithPopularity,
     ease,
+    fit_multi_vae,
     item_knn,
 )
-from model_store.evaluation.protocol import HEADLINE, Recommender, Tasks, judge, top_items
+from model_store.evaluation.mixing import mixed_headline
+from model_store.evaluation.protocol import Recommender, Tasks
 
-
-@dataclass(frozen=True)
-class Sweep:
-    """Values of one hyperparameter, and the fit that takes them."""
-
-    parameter: str
-    values: tuple[float, ...]
-    fit: Callable[[CoCounts, float], NDArray[np.float32]]
-
-
-SWEEPS = {
-    "item-kNN": Sweep("shrinkage", (0.0, 10.0, 50.0, 200.0), item_knn),
-    "EASE": Sweep("regularisation", (30.0, 100.0, 300.0, 1000.0), ease),
-}
 BETAS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+
+Grid = dict[str, tuple[float, ...]]
+
+# Baseline → hyperparameter → values; all combinations are tried.
+GRIDS: dict[Sweep, dict[str, Grid]] = {
+    Sweep.QUICK: {
+        "item-kNN": {"shrinkage": (0, 10, 50, 200)},
+        "EASE": {"regularisation": (30, 100, 300, 1000)},
+        "iALS": {"dim": (64,), "regularisation": (1, 3, 10), "unobserved_weight": (0.01, 0.03, 0.1)},
+        "multi-VAE": {"hidden": (100,), "dropout": (0.5,), "kl_weight": (0.2,)},
+    },
+    Sweep.FULL: {
+        "item-kNN": {"shrinkage": (0, 5, 10, 20, 50, 100, 200, 500)},
+        "EASE": {"regularisation": (3, 10, 30, 100, 300, 1000, 3000)},
+        "iALS": {
+            "dim": (32, 64, 128),
+            "regularisation": (0.3, 1, 3, 10, 30),
+            "unobserved_weight": (0.003, 0.01, 0.03, 0.1, 0.2),
+        },
+        "multi-VAE": {"hidden": (100, 200), "dropout": (0.5, 0.7), "kl_weight": (0.1, 0.2, 0.5)},
+    },
+}
+SCHEDULES = {Sweep.QUICK: VAESchedule(max_steps=600), Sweep.FULL: VAESchedule(max_steps=2000)}
 
 
 @dataclass(frozen=True)
@@ -47,70 +64,94 @@ class Tuned:
     Attributes:
         recommender: ready to be judged.
         choice: k → what was chosen there, for the report.
+        grid: what it was chosen from.
         note: what a reader must know, e.g. a restriction; "" if nothing.
     """
 
     recommender: Recommender
-    choice: dict[int, dict[str, float]]
+    choice: dict[int, dict[str, float]] = field(default_factory=dict)
+    grid: Grid = field(default_factory=dict)
     note: str = ""
 
 
-def tuned_baselines(
-    liked: sp.csr_array,
-    liked_at_least: float,
-    validation: Tasks,
-    *,
-    max_items: int,
-    on_step: Callable[[str], None] = lambda _: None,
-) -> Iterator[tuple[str, Tuned]]:
-    """Fit and tune popularity, item-kNN and EASE, one after the other.
+@dataclass(frozen=True)
+class Tuner:
+    """What the baselines learn from, and what they are tuned on.
 
-    Args:
+    Attributes:
         liked: (n_users, n_items), what the training users liked.
         liked_at_least: what counts as liked in a support.
         validation: tasks of the validation users.
-        max_items: item-kNN and EASE are restricted to that many items; their matrices are dense.
+        max_items: item-kNN, EASE and multi-VAE cover that many items; their matrices are dense.
+        sweep: how many candidates to try.
+        seed: of what starts from random numbers.
         on_step: told the name of each candidate before it is fitted.
     """
-    popularity = Popularity.fit(liked)
-    yield "popularity", Tuned(popularity, {})
-    counts = CoCounts.count(liked, max_items)
-    note = "" if max_items >= liked.shape[1] else f"covers the {max_items} most liked of {liked.shape[1]} items"
-    for name, sweep in SWEEPS.items():
-        yield name, _tune(name, sweep, counts, liked_at_least, popularity, validation, note, on_step)
 
+    liked: sp.csr_array
+    liked_at_least: float
+    validation: Tasks
+    max_items: int
+    sweep: Sweep
+    seed: int = 0
+    on_step: Callable[[str], None] = lambda _: None
 
-def _tune(
-    name: str,
-    sweep: Sweep,
-    counts: CoCounts,
-    liked_at_least: float,
-    popularity: Popularity,
-    validation: Tasks,
-    note: str,
-    on_step: Callable[[str], None],
-) -> Tuned:
-    """Keep the best candidate at each k; ties go to the earlier value."""
-    best: dict[int, float] = {}
-    chosen: dict[int, WithPopularity] = {}
-    choice: dict[int, dict[str, float]] = {}
-    for value in sweep.values:
-        on_step(f"{name}, {sweep.parameter} {value:g}")
-        model = ItemItem(sweep.fit(counts, value), counts.kept, counts.n_items, liked_at_least)
-        for shots in validation.protocol.shots:
-            for beta, score in zip(BETAS, _mixes(model, popularity, validation, shots), strict=True):
-                if score > best.get(shots, -np.inf):
-                    best[shots] = score
+    def baselines(self) -> Iterator[tuple[str, Tuned]]:
+        """Fit and tune popularity, item-kNN, EASE, iALS and multi-VAE, one after the other."""
+        popularity = Popularity.fit(self.liked)
+        yield "popularity", Tuned(popularity)
+        counts, n_items = CoCounts.count(self.liked, self.max_items), self.liked.shape[1]
+        restricted = "" if self.max_items >= n_items else f"covers the {self.max_items} most liked of {n_items} items"
+        yield "item-kNN", self._tune("item-kNN", partial(self._item_item, counts, item_knn), popularity, restricted)
+        yield "EASE", self._tune("EASE", partial(self._item_item, counts, ease), popularity, restricted)
+        yield "iALS", self._tune("iALS", self._ials, popularity)
+        vae = partial(self._multi_vae, counts.kept, popularity)
+        yield "multi-VAE", self._tune("multi-VAE", vae, popularity, restricted)
+
+    def _tune(self, name: str, fit: Callable[..., Recommender], popularity: Popularity, note: str = "") -> Tuned:
+        """Keep the best candidate at each k; ties go to the earlier one, and there to the smaller β."""
+        grid = GRIDS[self.sweep][name]
+        best: dict[int, float] = {}
+        chosen: dict[int, WithPopularity] = {}
+        choice: dict[int, dict[str, float]] = {}
+        for values in itertools.product(*grid.values()):
+            settings = dict(zip(grid, values, strict=True))
+            self.on_step(", ".join([name, *(f"{key} {value:g}" for key, value in settings.items())]))
+            model = fit(**settings)
+            for shots in self.validation.protocol.shots:
+                scores = mixed_headline(model, popularity, BETAS, self.validation, shots)
+                beta = BETAS[scores.argmax()]
+                if scores.max() > best.get(shots, -np.inf):
+                    best[shots] = scores.max()
                     chosen[shots] = WithPopularity(model, popularity, beta)
-                    choice[shots] = {sweep.parameter: value, "beta": beta}
-    return Tuned(ByShots(chosen), choice, note)
+                    choice[shots] = {**settings, "beta": beta}
+        return Tuned(ByShots(chosen), choice, {**grid, "beta": BETAS}, note)
 
+    def _item_item(
+        self, counts: CoCounts, weigh: Callable[[CoCounts, float], NDArray[np.float32]], **setting: float
+    ) -> ItemItem:
+        (strength,) = setting.values()
+        return ItemItem(weigh(counts, strength), counts.kept, counts.n_items, self.liked_at_least)
 
-def _mixes(model: ItemItem, popularity: Popularity, tasks: Tasks, shots: int) -> list[float]:
-    """Headline metric of β · model + log popularity for every β."""
-    tops: list[list[NDArray[np.int64]]] = [[] for _ in BETAS]
-    for run in tasks.batches():
-        scores = model.score(tasks.support(shots, run))
-        for beta, top in zip(BETAS, tops, strict=True):
-            top.append(top_items(np.float32(beta) * scores + popularity.log_popularity, tasks, run))
-    return [float(judge(np.concatenate(top), tasks).per_user[HEADLINE].mean()) for top in tops]
+    def _ials(self, dim: int, regularisation: float, unobserved_weight: float) -> IALS:
+        return IALS.fit(
+            self.liked,
+            self.liked_at_least,
+            dim=dim,
+            regularisation=regularisation,
+            unobserved_weight=unobserved_weight,
+            seed=self.seed,
+        )
+
+    def _multi_vae(self, kept: NDArray[np.int64], popularity: Popularity, hidden: int, **settings: float) -> MultiVAE:
+        shots = [each for each in self.validation.protocol.shots if each]
+
+        def judge(model: MultiVAE) -> float:
+            """Mean over k > 0, each with its best β: how it will be used."""
+            scores = [mixed_headline(model, popularity, BETAS, self.validation, each).max() for each in shots]
+            return float(np.mean(scores))
+
+        schedule = SCHEDULES[self.sweep]
+        return fit_multi_vae(
+            self.liked, kept, self.liked_at_least, judge, hidden=hidden, schedule=schedule, seed=self.seed, **settings
+        )

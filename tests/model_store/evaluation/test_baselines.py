@@ -1,60 +1,27 @@
+import itertools
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
+from likes import DISLIKED, LIKED, LIKED_AT_LEAST, liked_of, random_liked, support_of
 from sklearn.linear_model import Ridge
+from torch.distributions import Normal, kl_divergence
 
-from model_store.data.episodes import Support
-from model_store.data.schema import Events
 from model_store.evaluation.baselines import (
+    IALS,
     ByShots,
     CoCounts,
     ItemItem,
     Popularity,
+    VAESchedule,
     WithPopularity,
     ease,
+    fit_multi_vae,
     item_knn,
     liked_matrix,
 )
-from model_store.evaluation.protocol import HEADLINE, KShot, Tasks, evaluate
-from model_store.evaluation.tuning import BETAS, SWEEPS, tuned_baselines
-
-LIKED, DISLIKED = 5.0, 1.0
-LIKED_AT_LEAST = 4.0
-
-
-def liked_of(*users: list[int], n_items: int) -> sp.csr_array:
-    dense = np.zeros((len(users), n_items), dtype=np.float32)
-    for row, items in enumerate(users):
-        dense[row, items] = 1
-    return sp.csr_array(dense)
-
-
-def support_of(*users: list[tuple[int, float]]) -> Support:
-    """Supports of (item, value) events, padded at the front."""
-    width = max(1, *map(len, users)) if len(users) > 1 else max(1, len(users[0]))
-    rows, values, mask = (np.zeros((len(users), width), dtype=kind) for kind in (np.int64, np.float32, np.float32))
-    for row, events in enumerate(users):
-        for place, (item, value) in enumerate(events, start=width - len(events)):
-            rows[row, place], values[row, place], mask[row, place] = item, value, 1
-    return Support(rows, values, np.zeros_like(values), mask)
-
-
-def tasks_of(first_and_query: list[tuple[int, int]], n_items: int) -> Tasks:
-    """Users of two liked events: one of support, one of query."""
-    items = np.array(first_and_query, dtype=np.int32)
-    n_users = len(items)
-    values = np.full(items.size, LIKED, dtype=np.float32)
-    events = Events(np.arange(0, items.size + 1, 2), items.ravel(), values, np.zeros(items.size))
-    queries, masked = [row[1:] for row in items], [row[:1] for row in items]
-    return Tasks(KShot((0, 1), min_events=2), events, np.arange(n_users), queries, masked, n_items)
-
-
-def random_liked(n_users=120, n_items=14) -> np.ndarray:
-    """Likes with structure: every user leans to one half of the catalogue."""
-    rng = np.random.default_rng(0)
-    lean = rng.random((n_users, 1)) < 0.5
-    half = np.arange(n_items) < n_items // 2
-    return (rng.random((n_users, n_items)) < np.where(lean == half, 0.5, 0.1)).astype(np.float32)
+from model_store.evaluation.baselines.multi_vae import BATCH_USERS, Autoencoder, _batches
 
 
 def test_only_liked_events_of_the_support_count():
@@ -130,63 +97,97 @@ def test_each_k_has_its_own_candidate():
     assert by_shots.score(support_of([])).tolist() == [[0, 0]]
 
 
-def distracted() -> tuple[sp.csr_array, Tasks, int]:
-    """Likes among which only a shrunk neighbour, weighed heavily, finds what belongs to item 0.
-
-    Item 0 has 4 likes. Item 1 is its true partner, 4 of its 100 likes came together with item 0; item 2 has a
-    single like, by chance together with item 0, hence the higher cosine; item 3 is merely popular with 1,000.
-    Worked by hand for item-kNN at k = 1: without shrinkage, β up to 10 leaves item 3 first (item 1 gains .2 β on
-    its lead of 2.3 = log(1001 / 101)), and from 30 on item 2 (.5 β) is. With shrinkage 10 item 1 gains β · 4 / 30,
-    enough from β = 30 on, and item 2 stays behind with β · 1 / 12.
-    """
-    users = [[0, 1, 2], *[[0, 1]] * 3, *[[1]] * 96, *[[3]] * 1000]
-    n_items = 4
-    return liked_of(*users, n_items=n_items), tasks_of([(0, 1)] * 5, n_items), n_items
+SHAPE = {"dim": 4, "regularisation": 2.0, "unobserved_weight": 0.2}
 
 
-def test_tuning_finds_the_only_candidate_that_answers():
-    liked, validation, n_items = distracted()
-    tuned = dict(tuned_baselines(liked, LIKED_AT_LEAST, validation, max_items=n_items))
-    assert tuned["item-kNN"].choice[1] == {"shrinkage": 10.0, "beta": 30.0}
-    assert evaluate(tuned["item-kNN"].recommender, validation)[1].per_user[HEADLINE] == pytest.approx(1)
+def test_ials_folds_a_user_in_by_the_least_squares_of_the_loss():
+    liked = random_liked()
+    model = IALS.fit(sp.csr_array(liked), LIKED_AT_LEAST, **SHAPE)
+    vectors = model.solver.item_factors.astype(np.float64)
+    new = random_liked(n_users=9)
+    expected = []
+    for user in new:
+        weights = np.where(user > 0, 1.0, SHAPE["unobserved_weight"])
+        gram = vectors.T @ (weights[:, None] * vectors) + SHAPE["regularisation"] * np.eye(SHAPE["dim"])
+        expected.append(np.linalg.solve(gram, vectors.T @ user))
+    np.testing.assert_allclose(model.fold_in(sp.csr_array(new)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_without_events_nothing_beats_popularity_and_the_earliest_candidate_is_kept():
-    liked, validation, n_items = distracted()
-    tuned = dict(tuned_baselines(liked, LIKED_AT_LEAST, validation, max_items=n_items))
-    assert list(tuned) == ["popularity", "item-kNN", "EASE"]
-    for name, sweep in SWEEPS.items():
-        assert tuned[name].choice[0] == {sweep.parameter: sweep.values[0], "beta": BETAS[0]}
+def test_ials_is_at_rest_in_its_loss_after_many_turns():
+    """Both sides solve each other: the items' vectors are the least squares of the users' too."""
+    liked = random_liked()
+    model = IALS.fit(sp.csr_array(liked), LIKED_AT_LEAST, **SHAPE, turns=300)
+    users = model.fold_in(sp.csr_array(liked)).astype(np.float64)
+    for item, own in enumerate(model.solver.item_factors):
+        weights = np.where(liked[:, item] > 0, 1.0, SHAPE["unobserved_weight"])
+        gram = users.T @ (weights[:, None] * users) + SHAPE["regularisation"] * np.eye(SHAPE["dim"])
+        np.testing.assert_allclose(own, np.linalg.solve(gram, users.T @ liked[:, item]), atol=2e-3)
 
 
-@pytest.mark.parametrize("name", list(SWEEPS))
-def test_no_candidate_is_better_on_validation_than_the_chosen_one(name):
-    rng = np.random.default_rng(1)
-    liked = sp.csr_array(random_liked(n_items=40))
-    validation = tasks_of([tuple(rng.choice(20, 2, replace=False) + 20 * rng.integers(2)) for _ in range(60)], 40)
-    popularity, counts = Popularity.fit(liked), CoCounts.count(liked, 40)
-    candidates = [
-        WithPopularity(ItemItem(SWEEPS[name].fit(counts, value), counts.kept, 40, LIKED_AT_LEAST), popularity, beta)
-        for value in SWEEPS[name].values
-        for beta in BETAS
-    ]
-    tuned = dict(tuned_baselines(liked, LIKED_AT_LEAST, validation, max_items=40))[name]
-    for shots, judgement in evaluate(tuned.recommender, validation).items():
-        scores = [evaluate(candidate, validation)[shots].per_user[HEADLINE].mean() for candidate in candidates]
-        assert judgement.per_user[HEADLINE].mean() == pytest.approx(max(scores))
+def test_ials_scores_by_what_was_liked_and_is_silent_without_likes():
+    model = IALS.fit(sp.csr_array(random_liked()), LIKED_AT_LEAST, **SHAPE)
+    some, none = model.score(support_of([(0, LIKED), (1, LIKED), (9, DISLIKED)], [(3, DISLIKED)]))
+    assert some[2:7].min() > some[7:].max()
+    assert (none == 0).all()
 
 
-def test_a_restricted_baseline_says_so():
-    liked, validation, _ = distracted()
-    tuned = dict(tuned_baselines(liked, LIKED_AT_LEAST, validation, max_items=3))
-    assert tuned["EASE"].note == tuned["item-kNN"].note == "covers the 3 most liked of 4 items"
-    assert tuned["popularity"].note == ""
+def learned_vae(liked: np.ndarray, kept: np.ndarray, judge=lambda _: 0.0, *, max_steps: int = 200, **schedule):
+    schedule = VAESchedule(max_steps, **({"check_every": max_steps} | schedule))
+    shape = {"hidden": 16, "dropout": 0.5, "kl_weight": 0.2}
+    return fit_multi_vae(sp.csr_array(liked), kept, LIKED_AT_LEAST, judge, schedule=schedule, **shape)
 
 
-def test_each_candidate_is_announced():
-    liked, validation, n_items = distracted()
-    said: list[str] = []
-    list(tuned_baselines(liked, LIKED_AT_LEAST, validation, max_items=n_items, on_step=said.append))
-    assert said[0] == "item-kNN, shrinkage 0"
-    assert said[-1] == "EASE, regularisation 1000"
-    assert len(said) == sum(len(sweep.values) for sweep in SWEEPS.values())
+def test_a_multi_vae_learns_which_half_of_the_catalogue_goes_together():
+    model = learned_vae(random_liked(n_items=16), np.arange(16))
+    lower, upper = model.score(support_of([(0, LIKED), (1, LIKED)], [(9, LIKED), (0, DISLIKED)]))
+    assert lower[:8].min() > lower[8:].max()
+    assert upper[8:].min() > upper[:8].max()
+
+
+def test_the_divergence_of_a_multi_vae_is_that_of_its_normals():
+    torch.manual_seed(0)
+    autoencoder = Autoencoder(n_items=6, hidden=8, latent=3, dropout=0.0).eval()
+    liked = torch.tensor([[1.0, 0, 1, 0, 0, 1]])
+    mean, log_variance = autoencoder.encoder(liked / 3**0.5).chunk(2, dim=1)
+    encoded, standard = Normal(mean, (0.5 * log_variance).exp()), Normal(0.0, 1.0)
+    _, divergence = autoencoder(liked)
+    torch.testing.assert_close(divergence, kl_divergence(encoded, standard).sum(1))
+
+
+def test_a_multi_vae_ranks_what_it_does_not_cover_last():
+    kept = np.array([0, 2, 5])
+    scores = learned_vae(random_liked(), kept, max_steps=5).score(support_of([(2, LIKED)]))[0]
+    others = np.setdiff1d(np.arange(14), kept)
+    assert (scores[others] == scores[kept].min()).all()
+    assert len(set(scores[kept])) == 3
+
+
+def test_a_multi_vae_keeps_the_weights_that_validation_liked_best_and_stops_after_its_patience():
+    figures, seen = iter([1.0, 3.0, 2.0, 2.5, 9.0]), []
+    support = support_of([(0, LIKED)])
+
+    def judge(model):
+        seen.append(model.score(support))
+        return next(figures)
+
+    model = learned_vae(random_liked(), np.arange(14), judge, check_every=10, patience=2)
+    assert len(seen) == 4
+    np.testing.assert_array_equal(model.score(support), seen[1])
+
+
+def test_one_seed_gives_one_multi_vae_and_leaves_the_generator_of_others_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    support = support_of([(0, LIKED)])
+    first, second = (learned_vae(random_liked(), np.arange(14), max_steps=20).score(support) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_every_user_is_in_one_batch_of_an_epoch_and_no_batch_is_short():
+    liked = np.eye(2 * BATCH_USERS + 3, dtype=np.float32)
+    liked[7] = 0
+    batches = list(itertools.islice(_batches(sp.csr_array(liked), np.random.default_rng(0)), 3))
+    assert [len(batch) for batch in batches] == [87, 86, 86]
+    np.testing.assert_array_equal(torch.cat(batches).sum(0), liked.sum(0))

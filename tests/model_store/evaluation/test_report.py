@@ -31,7 +31,15 @@ def judgements(gains: dict[str, float], shots=SHOTS) -> comparison.Judgements:
         by_shots = {k: 0.4 + gain * math.log1p(k) + noise + own for k in shots}
         found[name] = {
             k: Judgement(
-                {"ndcg@10": each, "recall@20": 0.8 * each, "hr@10": 1.5 * each, "mrr": 1.1 * each},
+                {
+                    "ndcg@10": each,
+                    "recall@20": 0.8 * each,
+                    "hr@10": 1.5 * each,
+                    "mrr": 1.1 * each,
+                    "diversity@10": 0.9 - each / 2,
+                    "novelty@10": 1 + each,
+                    "long-tail@10": each / 9,
+                },
                 0.02 + gain,
             )
             for k, each in by_shots.items()
@@ -43,6 +51,7 @@ def results_of(judged: comparison.Judgements) -> dict:
     """What report.json holds, read back from JSON."""
     shots = list(judged["kshot"])
     choice = {str(k): {"regularisation": 300.0, "beta": 10.0 * k} for k in shots}
+    grid = {"regularisation": (100, 300), "beta": (0, 10, 200)}
     results = {
         "data": {
             "source": "demo:movies",
@@ -66,8 +75,8 @@ def results_of(judged: comparison.Judgements) -> dict:
         },
         "models": comparison.figures(judged),
         "baselines": {
-            "popularity": {"choice": {}, "note": ""},
-            "EASE": {"choice": choice, "note": "covers the 5000 most liked of 9125 items"},
+            "popularity": {"choice": {}, "grid": {}, "note": ""},
+            "EASE": {"choice": choice, "grid": grid, "note": "covers the 5000 most liked of 9125 items"},
         },
         "best_baseline": comparison.against_best_baseline(judged),
         "training": {
@@ -218,9 +227,24 @@ class TestFigures:
     def test_what_the_baselines_were_tuned_to_is_told(self, results):
         root = page(results)
         table = rows(root, "Chosen")
-        assert [text(cell) for cell in table["EASE, regularisation"]] == ["300"] * len(SHOTS)
-        assert [text(cell) for cell in table["EASE, beta"]] == ["0", "10", "30", "50", "100", "200"]
+        assert [text(cell) for cell in table["EASE, regularisation of 100, 300"]] == ["300"] * len(SHOTS)
+        assert [text(cell) for cell in table["EASE, beta of 0, 10, 200"]] == ["0", "10", "30", "50", "100", "200"]
         assert "EASE: covers the 5000 most liked of 9125 items" in text(root)
+
+    def test_what_describes_a_list_without_grading_it_has_no_best(self, results):
+        root = page(results)
+        for caption in ("Diversity@10", "Novelty@10", "Long-tail@10"):
+            cells = [cell for row in rows(root, caption).values() for cell in row]
+            assert len(cells) == 4 * len(SHOTS)
+            assert all(cell.find("strong") is None for cell in cells)
+
+    def test_a_metric_that_was_not_judged_is_left_out(self, results):
+        for by_shots in results["models"].values():
+            for judged in by_shots.values():
+                del judged["diversity@10"]
+        said = text(page(results))
+        assert "Diversity@10" not in said
+        assert "Novelty@10" in said
 
     def test_every_setting_is_told_with_its_meaning(self, results):
         said = text(page(results))

@@ -1,4 +1,4 @@
-"""Baselines: what a new user gets elsewhere. Each scores the catalogue from the liked part of a support."""
+"""Linear item-item models: item-kNN and EASE, both out of how often two items were liked together."""
 
 from __future__ import annotations
 
@@ -10,32 +10,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from model_store.data.episodes import Support
-
-Scores = NDArray[np.float32]
-
-
-def liked_matrix(support: Support, liked_at_least: float, n_items: int) -> sp.csr_array:
-    """Binary (B, n_items): what each support liked."""
-    user, place = np.nonzero((support.mask > 0) & (support.values >= liked_at_least))
-    ones = np.ones(len(user), dtype=np.float32)
-    return sp.csr_array((ones, (user, support.rows[user, place])), shape=(len(support.rows), n_items))
-
-
-@dataclass(frozen=True)
-class Popularity:
-    """log((n_i + 1) / Σ), the same list for everybody."""
-
-    log_popularity: NDArray[np.float32]
-
-    @classmethod
-    def fit(cls, liked: sp.csr_array) -> Popularity:
-        """Count the users that liked each item."""
-        counts = np.asarray(liked.sum(0), dtype=np.float64).ravel()
-        return cls(np.log((counts + 1) / counts.sum()).astype(np.float32))
-
-    def score(self, support: Support) -> Scores:
-        """Float32 (B, n_items)."""
-        return np.tile(self.log_popularity, (len(support.rows), 1))
+from model_store.evaluation.baselines.popularity import Scores, liked_matrix, most_liked
 
 
 @dataclass(frozen=True)
@@ -55,8 +30,7 @@ class CoCounts:
     @classmethod
     def count(cls, liked: sp.csr_array, max_items: int) -> CoCounts:
         """Restrict ``liked`` (n_users, n_items) to its ``max_items`` most liked items and count."""
-        likes = np.asarray(liked.sum(0)).ravel()
-        kept = np.sort(np.argsort(-likes, kind="stable")[:max_items])
+        kept = most_liked(liked, max_items)
         restricted = liked[:, kept]
         return cls(kept, (restricted.T @ restricted).toarray().astype(np.float32), liked.shape[1])
 
@@ -101,28 +75,3 @@ def ease(counts: CoCounts, regularisation: float) -> NDArray[np.float32]:
     weights: NDArray[np.float32] = inverse / -np.diag(inverse)
     weights[np.diag_indices_from(weights)] = 0
     return weights
-
-
-@dataclass(frozen=True)
-class WithPopularity:
-    """A baseline helped by the popularity prior: β · model + log popularity."""
-
-    model: ItemItem
-    popularity: Popularity
-    beta: float
-
-    def score(self, support: Support) -> Scores:
-        """Float32 (B, n_items)."""
-        return np.float32(self.beta) * self.model.score(support) + self.popularity.log_popularity
-
-
-@dataclass(frozen=True)
-class ByShots:
-    """Another tuned candidate at each k; supports of a batch have the same size."""
-
-    candidates: dict[int, WithPopularity]
-
-    def score(self, support: Support) -> Scores:
-        """Float32 (B, n_items), from the candidate of the largest k not above the support's size."""
-        shots = int(support.mask.sum(1).max())
-        return self.candidates[max(k for k in self.candidates if k <= shots)].score(support)

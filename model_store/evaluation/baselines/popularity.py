@@ -1,0 +1,69 @@
+"""Popularity, and what it lends to every other baseline: the mix β · model + log popularity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from model_store.data.episodes import Support
+from model_store.evaluation.protocol import Recommender
+
+Scores = NDArray[np.float32]
+
+
+def liked_matrix(support: Support, liked_at_least: float, n_items: int) -> sp.csr_array:
+    """Binary (B, n_items): what each support liked."""
+    user, place = np.nonzero((support.mask > 0) & (support.values >= liked_at_least))
+    ones = np.ones(len(user), dtype=np.float32)
+    return sp.csr_array((ones, (user, support.rows[user, place])), shape=(len(support.rows), n_items))
+
+
+def most_liked(liked: sp.csr_array, max_items: int) -> NDArray[np.int64]:
+    """Rows of the ``max_items`` items that most users of ``liked`` (n_users, n_items) liked, increasing."""
+    likes = np.asarray(liked.sum(0)).ravel()
+    return np.sort(np.argsort(-likes, kind="stable")[:max_items])
+
+
+@dataclass(frozen=True)
+class Popularity:
+    """log((n_i + 1) / Σ), the same list for everybody."""
+
+    log_popularity: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, liked: sp.csr_array) -> Popularity:
+        """Count the users that liked each item."""
+        counts = np.asarray(liked.sum(0), dtype=np.float64).ravel()
+        return cls(np.log((counts + 1) / counts.sum()).astype(np.float32))
+
+    def score(self, support: Support) -> Scores:
+        """Float32 (B, n_items)."""
+        return np.tile(self.log_popularity, (len(support.rows), 1))
+
+
+@dataclass(frozen=True)
+class WithPopularity:
+    """A baseline helped by the popularity prior: β · model + log popularity."""
+
+    model: Recommender
+    popularity: Popularity
+    beta: float
+
+    def score(self, support: Support) -> Scores:
+        """Float32 (B, n_items)."""
+        return np.float32(self.beta) * self.model.score(support) + self.popularity.log_popularity
+
+
+@dataclass(frozen=True)
+class ByShots:
+    """Another tuned candidate at each k; supports of a batch have the same size."""
+
+    candidates: dict[int, WithPopularity]
+
+    def score(self, support: Support) -> Scores:
+        """Float32 (B, n_items), from the candidate of the largest k not above the support's size."""
+        shots = int(support.mask.sum(1).max())
+        return self.candidates[max(k for k in self.candidates if k <= shots)].score(support)

@@ -1,0 +1,48 @@
+"""Likes, supports and tasks small enough to work out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from model_store.data.episodes import Support
+from model_store.data.schema import Events
+from model_store.evaluation.protocol import KShot, Tasks
+
+LIKED, DISLIKED = 5.0, 1.0
+LIKED_AT_LEAST = 4.0
+
+
+def liked_of(*users: list[int], n_items: int) -> sp.csr_array:
+    dense = np.zeros((len(users), n_items), dtype=np.float32)
+    for row, items in enumerate(users):
+        dense[row, items] = 1
+    return sp.csr_array(dense)
+
+
+def support_of(*users: list[tuple[int, float]]) -> Support:
+    """Supports of (item, value) events, padded at the front."""
+    width = max(1, *map(len, users)) if len(users) > 1 else max(1, len(users[0]))
+    rows, values, mask = (np.zeros((len(users), width), dtype=kind) for kind in (np.int64, np.float32, np.float32))
+    for row, events in enumerate(users):
+        for place, (item, value) in enumerate(events, start=width - len(events)):
+            rows[row, place], values[row, place], mask[row, place] = item, value, 1
+    return Support(rows, values, np.zeros_like(values), mask)
+
+
+def tasks_of(first_and_query: list[tuple[int, int]], n_items: int) -> Tasks:
+    """Users of two liked events: one of support, one of query."""
+    items = np.array(first_and_query, dtype=np.int32)
+    n_users = len(items)
+    values = np.full(items.size, LIKED, dtype=np.float32)
+    events = Events(np.arange(0, items.size + 1, 2), items.ravel(), values, np.zeros(items.size))
+    queries, masked = [row[1:] for row in items], [row[:1] for row in items]
+    return Tasks(KShot((0, 1), min_events=2), events, np.arange(n_users), queries, masked, n_items)
+
+
+def random_liked(n_users: int = 120, n_items: int = 14) -> np.ndarray:
+    """Likes with structure: every user leans to one half of the catalogue."""
+    rng = np.random.default_rng(0)
+    lean = rng.random((n_users, 1)) < 0.5
+    half = np.arange(n_items) < n_items // 2
+    return (rng.random((n_users, n_items)) < np.where(lean == half, 0.5, 0.1)).astype(np.float32)
