@@ -186,7 +186,7 @@ def test_one_seed_gives_one_multi_vae_and_leaves_the_generator_of_others_alone()
 
 
 def test_every_user_is_in_one_batch_of_an_epoch_and_no_batch_is_short():
-    liked = np.eye(2 * BATCH_USERS + 3, dtype=np.float32)
+    liked = np.eye(2 * BATCH_USERS + 4, dtype=np.float32)
     liked[7] = 0
     batches = list(itertools.islice(_batches(sp.csr_array(liked), np.random.default_rng(0)), 3))
     assert [len(batch) for batch in batches] == [87, 86, 86]
