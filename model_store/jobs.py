@@ -26,6 +26,7 @@ from model_store.evaluation.protocol import HEADLINE, KShot, Tasks, choose_proto
 from model_store.evaluation.tuning import Tuner
 from model_store.export import Draft, write_draft
 from model_store.meta.checkpoint import Checkpoint
+from model_store.meta.linear_memory import CoCounts
 from model_store.meta.network import Network, build, count
 from model_store.meta.outer import Outer, Progress, meta_train
 from model_store.progress import bar
@@ -34,6 +35,8 @@ Results = dict[str, Any]
 
 # Validation is read after every epoch; so many users are enough to choose by.
 MAX_VALIDATION_USERS = 1000
+# The linear memory covers the most liked items: fitting it takes a dense matrix of them and its inverse.
+MAX_LINEAR_ITEMS = 6000
 
 
 @dataclass(frozen=True)
@@ -145,8 +148,10 @@ def _meta_train(
         if progress.epoch:
             console.print(f"resuming after epoch {progress.epoch}")
         meta_train(outer, dataset, training, validate, config, progress=progress, on_epoch=on_epoch)
-    with bar(console, "calibration", total=len(protocol.shots)) as calibrating:
-        shares = calibrate(network, validation, on_shots=lambda k: calibrating.advance(f"k = {k}"))
+    with bar(console, "calibration") as calibrating:
+        liked = count(training, dataset.n_items, dataset.feedback.liked_at_least).liked
+        counts = CoCounts.count(liked, MAX_LINEAR_ITEMS)
+        shares = calibrate(network, validation, counts, config.neighbours, on_step=calibrating.say)
     return network, progress, shares
 
 

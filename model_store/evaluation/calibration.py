@@ -1,92 +1,179 @@
 """Calibration: how much of each part of the score counts at each k, chosen by the ranking metric on validation users.
 
 The outer loop maximises a likelihood, and on data where a few events say little, or nothing that lasts, it trusts them
-too much. So the last step of a training sweeps the shares of the dense part and of the votes. A share is taken only
-where it beats what the likelihood found by more than one standard error of the paired difference (the
-one-standard-error rule, Breiman et al. 1984), each k is judged together with its neighbours, so that few users do not
-decide alone, and a model that does not clearly beat popularity at some k is popularity there.
+too much; and the linear memory takes no part in it. So the last step of a training sweeps the shares of the dense part,
+the votes and the linear memory. A share is changed only where that is better by more than one standard error of the
+paired difference (the one-standard-error rule, Breiman et al. 1984), each k is judged together with its neighbours, so
+that few users do not decide alone, and a model that does not clearly beat popularity at some k is popularity there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from model_store.evaluation.protocol import HEADLINE, Tasks, judge, top_items
+from model_store.evaluation import metrics
+from model_store.evaluation.protocol import Tasks
+from model_store.meta.linear_memory import CoCounts
 from model_store.meta.network import Network
 
 DENSE_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 VOTE_SHARES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
-PAIRS = tuple(product(DENSE_SHARES, VOTE_SHARES))
-LEARNED, NOTHING = PAIRS.index((1.0, 1.0)), PAIRS.index((0.0, 0.0))
+LINEAR_SHARES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
+REGULARISATIONS = (30.0, 100.0, 300.0, 1000.0)
 # What the neighbouring k of the protocol say counts half as much as what the k itself says.
 NEIGHBOUR_WEIGHT = 0.5
+DEPTH = 10  # of the headline metric
+
+
+class Mix(NamedTuple):
+    """Shares of the three parts beside the popularity prior."""
+
+    dense: float
+    votes: float
+    linear: float
+
+
+LEARNED, NOTHING = Mix(1.0, 1.0, 0.0), Mix(0.0, 0.0, 0.0)
+
+# Of each k, the mixes tried and the headline metric of every validation user under each, (n_mixes, n_users).
+Swept = list[tuple[list[Mix], NDArray[np.float64]]]
 
 
 def calibrate(
-    network: Network, validation: Tasks, *, on_shots: Callable[[int], None] = lambda _: None
-) -> dict[str, dict[str, Any]]:
-    """Set the shares of ``network`` by the validation users.
+    network: Network,
+    validation: Tasks,
+    counts: CoCounts,
+    neighbours: int,
+    *,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Set the shares of ``network``, and its linear memory, by the validation users.
 
     Args:
         network: trained; its shares are still 1.
         validation: tasks of the validation users; their shots are the knots of the shares.
-        on_shots: told each k before it is swept.
+        counts: co-occurrences to fit the linear memory on.
+        neighbours: length of its lists.
+        on_step: told each step before it is taken.
 
     Returns:
-        By k, for the report: the shares taken, and the headline metric before and after.
+        For the report: the linear memory's regularisation, and by k the shares taken and the headline metric
+        before and after.
     """
-    shots = validation.protocol.shots
-    swept = []
-    for each in shots:
-        on_shots(each)
-        swept.append(_sweep(network, validation, each))
-    # Without events there is nothing to be personal about: popularity, whatever chance says.
-    chosen = [_choose(_near(swept, shots, place)) if k else NOTHING for place, k in enumerate(shots)]
-    dense, votes = zip(*(PAIRS[pair] for pair in chosen), strict=True)
-    network.inner.share.at_knots.copy_(torch.tensor(dense))
-    network.gate.share.at_knots.copy_(torch.tensor(votes))
+    network.eval()
+    shots = [k for k in validation.protocol.shots if k]
+    on_step("dense part and votes")
+    mixes = _improve(_sweep(network, validation, [_pairs(LEARNED) for _ in shots]), [LEARNED] * len(shots))
+    regularisation, swept = _fit_linear(network, validation, counts, neighbours, mixes, on_step)
+    mixes = _improve(swept, mixes)
+    on_step("all parts together")
+    mixes = _improve(_sweep(network, validation, [_pairs(mix) for mix in mixes]), mixes)
+    final = _sweep(network, validation, [[NOTHING, mix, LEARNED] for mix in mixes])
+    # Not better than nothing: popularity, whatever chance says.
+    mixes = _improve([(tried[:2], scores[:2]) for tried, scores in final], [NOTHING] * len(shots))
+    _set_shares(network, validation.protocol.shots, mixes)
+    used = any(mix.linear for mix in mixes)
     return {
-        str(k): {
-            "dense": PAIRS[pair][0],
-            "votes": PAIRS[pair][1],
-            "before": float(scores[LEARNED].mean()),
-            "after": float(scores[pair].mean()),
-        }
-        for k, scores, pair in zip(shots, swept, chosen, strict=True)
+        "regularisation": regularisation if used else None,
+        "shots": {
+            str(k): {
+                **mix._asdict(),
+                "before": float(scores[tried.index(LEARNED)].mean()),
+                "after": float(scores[tried.index(mix)].mean()),
+            }
+            for k, mix, (tried, scores) in zip(shots, mixes, final, strict=True)
+        },
     }
 
 
+def _pairs(mix: Mix) -> list[Mix]:
+    """Every share of the dense part with every share of the votes, beside what ``mix`` gives the linear memory."""
+    return [Mix(dense, votes, mix.linear) for dense, votes in product(DENSE_SHARES, VOTE_SHARES)]
+
+
+def _fit_linear(
+    network: Network,
+    validation: Tasks,
+    counts: CoCounts,
+    neighbours: int,
+    mixes: list[Mix],
+    on_step: Callable[[str], None],
+) -> tuple[float, Swept]:
+    """Keep the regularisation under which the linear memory could help most, all k together."""
+    found: dict[float, Swept] = {}
+    for regularisation in REGULARISATIONS:
+        on_step(f"linear memory, regularisation {regularisation:g}")
+        network.linear.remember(counts, regularisation, neighbours)
+        tried = [[mix._replace(linear=linear) for linear in LINEAR_SHARES] for mix in mixes]
+        found[regularisation] = _sweep(network, validation, tried)
+    best = max(found, key=lambda each: sum(scores.mean(1).max() for _, scores in found[each]))
+    network.linear.remember(counts, best, neighbours)
+    return best, found[best]
+
+
+def _set_shares(network: Network, shots: tuple[int, ...], mixes: list[Mix]) -> None:
+    # Without events there is nothing to be personal about.
+    at_knots = [NOTHING, *mixes] if len(mixes) < len(shots) else mixes
+    parts = (network.inner.share, network.gate.share, network.linear.share)
+    for part, shares in zip(parts, zip(*at_knots, strict=True), strict=True):
+        part.at_knots.copy_(torch.tensor(shares))
+    if not any(mix.linear for mix in mixes):
+        network.linear.forget()
+
+
 @torch.no_grad()
-def _sweep(network: Network, tasks: Tasks, shots: int) -> NDArray[np.float64]:
-    """Headline metric of every user under every pair of shares, (n_pairs, n_users)."""
-    network.eval()
-    tops: list[list[NDArray[np.int64]]] = [[] for _ in PAIRS]
-    for run in tasks.batches():
-        dense, votes, prior = (part.numpy() for part in network.parts(tasks.support(shots, run)))
-        for top, (dense_share, vote_share) in zip(tops, PAIRS, strict=True):
-            scores = np.float32(dense_share) * dense + np.float32(vote_share) * votes + prior
-            top.append(top_items(scores, tasks, run))
-    return np.stack([judge(np.concatenate(top), tasks).per_user[HEADLINE] for top in tops])
+def _sweep(network: Network, tasks: Tasks, tried: list[list[Mix]]) -> Swept:
+    """Judge the mixes given for each k > 0."""
+    shots = [k for k in tasks.protocol.shots if k]
+    n_relevant = np.array([len(query) for query in tasks.queries])
+    swept = []
+    for k, mixes in zip(shots, tried, strict=True):
+        hits: list[list[NDArray[np.bool_]]] = [[] for _ in mixes]
+        for run in tasks.batches():
+            parts = network.parts(tasks.support(k, run))
+            masked = _mask(tasks, run, parts.prior)
+            for mix, found in zip(mixes, hits, strict=True):
+                scores = mix.dense * parts.dense + mix.votes * parts.votes + mix.linear * parts.linear + masked
+                found.append(_hits(scores, tasks, run))
+        swept.append((mixes, np.stack([metrics.ndcg(np.concatenate(each), n_relevant, DEPTH) for each in hits])))
+    return swept
 
 
-def _near(swept: list[NDArray[np.float64]], shots: tuple[int, ...], place: int) -> NDArray[np.float64]:
-    """What is known about one k > 0: its own users, and with less weight the next k on either side."""
-    others = [other for other in (place - 1, place + 1) if 0 <= other < len(shots) and shots[other]]
+def _mask(tasks: Tasks, run: slice, prior: Tensor) -> Tensor:
+    """The prior's part of the scores, −inf where an item is not to be listed."""
+    masked = prior.clone()
+    for row, rows in enumerate(tasks.masked[run]):
+        masked[row, torch.from_numpy(rows).long()] = -torch.inf
+    return masked
+
+
+def _hits(scores: Tensor, tasks: Tasks, run: slice) -> NDArray[np.bool_]:
+    best = scores.topk(min(DEPTH, scores.shape[1]), dim=1).indices.numpy()
+    return np.stack([np.isin(row, query) for row, query in zip(best, tasks.queries[run], strict=True)])
+
+
+def _improve(swept: Swept, current: list[Mix]) -> list[Mix]:
+    """At each k the best mix tried, if it is clearly better than the current one there."""
+    improved = []
+    for place, (mixes, _) in enumerate(swept):
+        scores = _near([scores for _, scores in swept], place)
+        best, now = int(scores.mean(1).argmax()), mixes.index(current[place])
+        improved.append(mixes[best if _clearly_better(scores[best], scores[now]) else now])
+    return improved
+
+
+def _near(scores: list[NDArray[np.float64]], place: int) -> NDArray[np.float64]:
+    """What is known about one k: its own users, and with less weight the next k on either side."""
+    others = [other for other in (place - 1, place + 1) if 0 <= other < len(scores)]
     weights = [1.0, *(NEIGHBOUR_WEIGHT for _ in others)]
-    return np.asarray(np.average([swept[place], *(swept[other] for other in others)], axis=0, weights=weights))
-
-
-def _choose(scores: NDArray[np.float64]) -> int:
-    """The best pair if it clearly beats what was learned, else that; and nothing unless that clearly beats nothing."""
-    best = int(scores.mean(1).argmax())
-    chosen = best if _clearly_better(scores[best], scores[LEARNED]) else LEARNED
-    return chosen if _clearly_better(scores[chosen], scores[NOTHING]) else NOTHING
+    return np.asarray(np.average([scores[place], *(scores[other] for other in others)], axis=0, weights=weights))
 
 
 def _clearly_better(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:

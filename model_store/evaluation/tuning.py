@@ -18,18 +18,17 @@ from model_store.config import Sweep
 from model_store.evaluation.baselines import (
     IALS,
     ByShots,
-    CoCounts,
     ItemItem,
     MultiVAE,
     Popularity,
     VAESchedule,
     WithPopularity,
-    ease,
     fit_multi_vae,
     item_knn,
 )
 from model_store.evaluation.mixing import mixed_headline
 from model_store.evaluation.protocol import Recommender, Tasks
+from model_store.meta.linear_memory import CoCounts, ease
 
 BETAS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 

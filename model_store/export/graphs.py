@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from model_store.errors import ExportRefused
 from model_store.meta.inner import InnerLoop
-from model_store.meta.memory import VoteGate
-from model_store.meta.network import ItemEncoder
+from model_store.meta.network import ItemEncoder, Network
 
 OPSET = 20
 # Sizes to trace with; 0 and 1 would be taken for constants.
@@ -36,6 +35,37 @@ class Adapt(nn.Module):
         return state.squeeze(0)
 
 
+class Vote(nn.Module):
+    """All memories: their lists stand side by side, the conditional one's first."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.gate, self.linear = network.gate, network.linear
+        self.split = [network.neighbour_rows.shape[1], network.linear.rows.shape[1]]
+
+    def forward(
+        self,
+        neighbour_rows: Tensor,
+        neighbour_weights: Tensor,
+        values: Tensor,
+        ages: Tensor,
+        users: Tensor,
+        shots: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Arguments and result as for ``VoteGate.forward``, with the lists of all memories."""
+        rows, linear_rows = torch.split(neighbour_rows, self.split, dim=1)
+        weights, linear_weights = torch.split(neighbour_weights, self.split, dim=1)
+        votes: tuple[Tensor, Tensor, Tensor] = self.gate(rows, weights, values, ages, users, shots)
+        if not self.split[1]:
+            return votes
+        known = shots.index_select(0, users).unsqueeze(1)
+        linear = self.linear.addends(linear_weights, values.unsqueeze(1), known)
+        linear_users = users.unsqueeze(1).expand_as(linear_rows)
+        others = (linear_users, linear_rows.long(), linear)
+        found = [torch.cat([vote, other.flatten()]) for vote, other in zip(votes, others, strict=True)]
+        return found[0], found[1], found[2]
+
+
 def export_adapt(path: Path, inner: InnerLoop, state_dim: int) -> None:
     """Write ``adapt.onnx``."""
     example = {
@@ -46,8 +76,10 @@ def export_adapt(path: Path, inner: InnerLoop, state_dim: int) -> None:
     _export(path, Adapt(inner), example, ["user_state"])
 
 
-def export_vote(path: Path, gate: VoteGate, neighbours: int) -> None:
+def export_vote(path: Path, network: Network) -> None:
     """Write ``vote.onnx``."""
+    vote = Vote(network)
+    neighbours = sum(vote.split)
     example = {
         "neighbour_rows": torch.zeros(EXAMPLE_SUPPORT, neighbours, dtype=torch.int32),
         "neighbour_weights": torch.ones(EXAMPLE_SUPPORT, neighbours),
@@ -56,7 +88,7 @@ def export_vote(path: Path, gate: VoteGate, neighbours: int) -> None:
         "users": torch.zeros(EXAMPLE_SUPPORT, dtype=torch.int64),
         "shots": torch.ones(EXAMPLE_BATCH),
     }
-    _export(path, gate, example, ["addend_users", "addend_rows", "addends"])
+    _export(path, vote, example, ["addend_users", "addend_rows", "addends"])
 
 
 def export_encode_item(path: Path, encoder: ItemEncoder) -> None:

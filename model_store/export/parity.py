@@ -13,7 +13,7 @@ from torch import Tensor
 from model_store.bundle import Addends, Graphs
 from model_store.bundle.golden import GoldenCase
 from model_store.errors import ExportRefused
-from model_store.export.graphs import Adapt
+from model_store.export.graphs import Adapt, Vote
 from model_store.meta.network import Network
 
 SUPPORT_LENGTHS = (1, 2, 7, 50)
@@ -84,9 +84,10 @@ def _adapt_case(graphs: Graphs, network: Network, vectors: NDArray[np.float32], 
 def _vote_case(graphs: Graphs, network: Network, support: Arrays) -> GoldenCase:
     """The support's votes for two users: one who has its events, and one who has none."""
     rows = np.append(support["rows"], 0)
+    neighbour_rows, neighbour_weights = network.neighbour_lists()
     inputs: Arrays = {
-        "neighbour_rows": network.neighbour_rows[rows].int().numpy(),
-        "neighbour_weights": network.tilted_weights()[rows].detach().numpy(),
+        "neighbour_rows": neighbour_rows[rows].int().numpy(),
+        "neighbour_weights": neighbour_weights[rows].detach().numpy(),
         "values": np.append(support["values"], np.float32(0)),
         "ages": np.append(support["ages"], np.float32(0)),
         "users": np.append(np.zeros(len(rows) - 1, dtype=np.int64), 1),
@@ -94,7 +95,7 @@ def _vote_case(graphs: Graphs, network: Network, support: Arrays) -> GoldenCase:
     }
     case = _run(graphs, "vote.onnx", inputs)
     names = ("addend_users", "addend_rows", "addends")
-    _check(case, dict(zip(names, network.gate(**_tensors(inputs)), strict=True)))
+    _check(case, dict(zip(names, Vote(network)(**_tensors(inputs)), strict=True)))
     return case
 
 

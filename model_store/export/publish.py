@@ -72,17 +72,18 @@ def write_draft(registry: Registry, dataset: Dataset, network: Network, config: 
     """
     network.eval()
     vectors = network.encoder.vectors().detach().numpy()
+    neighbour_rows, neighbour_weights = network.neighbour_lists()
     with draft(registry.bundles) as folder:
         write_catalogue(
             folder,
             items=_items(dataset),
             vectors=vectors,
-            neighbour_rows=network.neighbour_rows.int().numpy(),
-            neighbour_weights=network.tilted_weights().detach().numpy(),
+            neighbour_rows=neighbour_rows.int().numpy(),
+            neighbour_weights=neighbour_weights.detach().numpy(),
             features={name: index for index, name in enumerate(dataset.features.names)},
         )
         export_adapt(folder / "adapt.onnx", network.inner, vectors.shape[1])
-        export_vote(folder / "vote.onnx", network.gate, network.neighbour_rows.shape[1])
+        export_vote(folder / "vote.onnx", network)
         export_encode_item(folder / "encode_item.onnx", network.encoder)
         export_score(folder / "score.onnx", vectors, "items.vectors.npy")
         cases = prove(folder, network, dataset.events.values, config.max_support, config.seed)

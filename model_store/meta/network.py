@@ -16,6 +16,7 @@ from model_store.config import TrainingConfig
 from model_store.data.episodes import Support
 from model_store.data.schema import Dataset, Events, ItemFeatures
 from model_store.meta.inner import InnerLoop, Levels, Share
+from model_store.meta.linear_memory import LinearMemory
 from model_store.meta.memory import Neighbours, VoteGate, conditional_neighbours
 
 MAX_LEVELS = 10
@@ -61,6 +62,7 @@ class Parts(NamedTuple):
 
     dense: Tensor
     votes: Tensor
+    linear: Tensor
     prior: Tensor
 
 
@@ -70,13 +72,16 @@ class Network(nn.Module):
     encoder: ItemEncoder
     inner: InnerLoop
     gate: VoteGate
+    linear: LinearMemory
     neighbour_rows: Tensor
     neighbour_weights: Tensor
     own_share: Tensor
 
-    def __init__(self, encoder: ItemEncoder, inner: InnerLoop, gate: VoteGate, neighbours: Neighbours) -> None:
+    def __init__(
+        self, encoder: ItemEncoder, inner: InnerLoop, gate: VoteGate, neighbours: Neighbours, linear: LinearMemory
+    ) -> None:
         super().__init__()
-        self.encoder, self.inner, self.gate = encoder, inner, gate
+        self.encoder, self.inner, self.gate, self.linear = encoder, inner, gate, linear
         self.register_buffer("neighbour_rows", torch.from_numpy(neighbours.rows).long(), persistent=False)
         self.register_buffer("neighbour_weights", torch.from_numpy(neighbours.weights), persistent=False)
         self.register_buffer("own_share", torch.from_numpy(neighbours.own_share), persistent=False)
@@ -99,7 +104,7 @@ class Network(nn.Module):
             dropout: share of adapted weights dropped.
         """
         parts = self.parts(support, own=own, support_liked=support_liked, dropout=dropout)
-        return parts.dense + parts.votes + parts.prior
+        return parts.dense + parts.votes + parts.linear + parts.prior
 
     def parts(
         self, support: Support, *, own: Tensor | None = None, support_liked: Tensor | None = None, dropout: float = 0.0
@@ -118,12 +123,20 @@ class Network(nn.Module):
         return Parts(
             dense=nn.functional.dropout(state[:, :-1], dropout) @ vectors[:, :-1].T,
             votes=self.gate.dense(lists, weights, event_votes, mask.sum(1, keepdim=True)),
+            linear=self.linear.dense(rows, values, mask),
             prior=state[:, -1:] * vectors[:, -1],
         )
 
-    def tilted_weights(self) -> Tensor:
-        """Neighbours' weights as a bundle holds them, P(i | e) / p_i^τ, float32 (n_items, M)."""
-        return self.neighbour_weights * self.gate.tilts()[self.neighbour_rows]
+    def neighbour_lists(self) -> tuple[Tensor, Tensor]:
+        """Rows int64 and weights float32, (n_items, M), as a bundle holds them: all memories side by side.
+
+        The conditional memory's weights are tilted, P(i | e) / p_i^τ; the linear memory's follow as they are.
+        """
+        tilted = self.neighbour_weights * self.gate.tilts()[self.neighbour_rows]
+        return (
+            torch.cat([self.neighbour_rows, self.linear.rows], dim=1),
+            torch.cat([tilted, self.linear.weights], dim=1),
+        )
 
 
 @dataclass(frozen=True)
@@ -167,7 +180,8 @@ def build(dataset: Dataset, training: Events, config: TrainingConfig, shots: tup
     inner = InnerLoop(config.dim, config.inner_steps, id_vectors[popular], levels, liked, Share(shots))
     popularity = torch.from_numpy((statistics.counts + 1) / (training.n_users + 1)).float()
     gate = VoteGate(levels, 2 * liked - 1, popularity, Share(shots))
-    return Network(encoder, inner, gate, conditional_neighbours(statistics.liked, config.neighbours))
+    linear = LinearMemory(dataset.n_items, dataset.feedback.liked_at_least, Share(shots))
+    return Network(encoder, inner, gate, conditional_neighbours(statistics.liked, config.neighbours), linear)
 
 
 def _log_popularity(counts: NDArray[np.float64]) -> tuple[Tensor, float]:

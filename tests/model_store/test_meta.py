@@ -10,13 +10,16 @@ import scipy.sparse as sp
 import torch
 
 from model_store.config import TrainingConfig
+from model_store.data.episodes import pack_support
 from model_store.data.schema import Dataset
 from model_store.data.sources import load
 from model_store.errors import TrainingError
+from model_store.export.graphs import Vote
 from model_store.meta.checkpoint import Checkpoint
 from model_store.meta.inner import InnerLoop, Levels, Share
+from model_store.meta.linear_memory import CoCounts, LinearMemory, ease
 from model_store.meta.memory import SHRINKAGE, conditional_neighbours
-from model_store.meta.network import Network, build
+from model_store.meta.network import Network, build, count
 from model_store.meta.outer import Outer, Progress, meta_train
 
 SHOTS = (0, 1, 3, 5)
@@ -134,7 +137,7 @@ def test_votes_as_sparse_addends_sum_to_the_dense_ones(network: Network) -> None
     rows = torch.tensor([row for each, _ in supports for row in each])
     values = torch.tensor([value for _, each in supports for value in each])
     users = torch.tensor([0, 0, 0, 1, 2])
-    tilted = network.tilted_weights()[rows]
+    tilted = network.neighbour_lists()[1][rows]
     found = torch.zeros(3, n_items)
     found.index_put_(*_places(gate(network.neighbour_rows[rows], tilted, values, torch.zeros(5), users, shots)))
     for user, (each, theirs) in enumerate(supports):
@@ -144,6 +147,41 @@ def test_votes_as_sparse_addends_sum_to_the_dense_ones(network: Network) -> None
         expected = gate.dense(lists, weights, votes, shots[user].reshape(1, 1))
         torch.testing.assert_close(found[user], expected[0])
         assert (expected > 0).any() == (shots[user] > 0)
+
+
+def test_the_linear_memory_votes_as_ease_does(network: Network) -> None:
+    liked = sp.csr_array(np.random.default_rng(0).integers(0, 2, (50, 6)).astype(np.float32))
+    counts = CoCounts.count(liked, 4)
+    memory = LinearMemory(6, 4.0, Share(SHOTS))
+    support, values = torch.tensor([[0, 1, 2], [0, 5, 3]]), torch.tensor([[0.0, 5.0, 4.0], [5.0, 5.0, 1.0]])
+    mask = torch.tensor([[0.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    assert not memory.dense(support, values, mask).any()
+    memory.remember(counts, 10.0, 4)
+    weights = np.zeros((6, 6), dtype=np.float32)
+    weights[np.ix_(counts.kept, counts.kept)] = ease(counts, 10.0)
+    expected = np.stack([weights[1] + weights[2], weights[0] + weights[5]])
+    torch.testing.assert_close(memory.dense(support, values, mask), torch.from_numpy(expected))
+    memory.remember(counts, 10.0, 1)
+    largest = np.abs(weights[counts.kept[0]]).argmax()
+    assert memory.rows[counts.kept[0]].tolist() == [largest]
+
+
+def test_the_graph_of_all_memories_sums_to_the_parts(dataset: Dataset) -> None:
+    network = build(dataset, dataset.events, CONFIG, SHOTS)
+    liked = count(dataset.events, dataset.n_items, dataset.feedback.liked_at_least).liked
+    network.linear.remember(CoCounts.count(liked, dataset.n_items), 10.0, 7)
+    network.linear.share.at_knots.copy_(torch.tensor([0.0, 0.5, 1.0, 2.0]))
+    support = pack_support(dataset.events, [np.arange(3), np.arange(10, 12)])
+    rows, weights = network.neighbour_lists()
+    kept = support.mask > 0
+    places = support.rows[kept]
+    values, ages = (torch.from_numpy(each[kept]) for each in (support.values, support.ages))
+    users, shots = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([3.0, 2.0])
+    found = torch.zeros(2, dataset.n_items)
+    found.index_put_(*_places(Vote(network)(rows[places], weights[places], values, ages, users, shots)))
+    parts = network.parts(support)
+    assert parts.linear.any()
+    torch.testing.assert_close(found, parts.votes + parts.linear)
 
 
 def _places(addends: tuple[torch.Tensor, ...]) -> tuple[tuple[torch.Tensor, ...], torch.Tensor, bool]:

@@ -1,28 +1,24 @@
 """Baselines: what a new user gets elsewhere. Each scores the catalogue from the liked part of a support."""
 
 from model_store.evaluation.baselines.ials import IALS
-from model_store.evaluation.baselines.item_item import CoCounts, ItemItem, ease, item_knn
+from model_store.evaluation.baselines.item_item import ItemItem, item_knn
 from model_store.evaluation.baselines.multi_vae import MultiVAE, VAESchedule, fit_multi_vae
 from model_store.evaluation.baselines.popularity import (
     ByShots,
     Popularity,
     WithPopularity,
     liked_matrix,
-    most_liked,
 )
 
 __all__ = [
     "IALS",
     "ByShots",
-    "CoCounts",
     "ItemItem",
     "MultiVAE",
     "Popularity",
     "VAESchedule",
     "WithPopularity",
-    "ease",
     "fit_multi_vae",
     "item_knn",
     "liked_matrix",
-    "most_liked",
 ]

@@ -5,34 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy import linalg
 
 from model_store.data.episodes import Support
-from model_store.evaluation.baselines.popularity import Scores, liked_matrix, most_liked
-
-
-@dataclass(frozen=True)
-class CoCounts:
-    """How many training users liked both of two items, over the items that most users liked.
-
-    Attributes:
-        kept: int64 (n_kept,), rows of the catalogue that are covered; the matrices below are dense.
-        together: float32 (n_kept, n_kept), XᵀX of the liked matrix X; the diagonal counts the likes of an item.
-        n_items: size of the whole catalogue.
-    """
-
-    kept: NDArray[np.int64]
-    together: NDArray[np.float32]
-    n_items: int
-
-    @classmethod
-    def count(cls, liked: sp.csr_array, max_items: int) -> CoCounts:
-        """Restrict ``liked`` (n_users, n_items) to its ``max_items`` most liked items and count."""
-        kept = most_liked(liked, max_items)
-        restricted = liked[:, kept]
-        return cls(kept, (restricted.T @ restricted).toarray().astype(np.float32), liked.shape[1])
+from model_store.evaluation.baselines.popularity import Scores, liked_matrix
+from model_store.meta.linear_memory import CoCounts
 
 
 @dataclass(frozen=True)
@@ -65,13 +42,3 @@ def item_knn(counts: CoCounts, shrinkage: float) -> NDArray[np.float32]:
     weights = counts.together / np.maximum(np.outer(root, root) + np.float32(shrinkage), 1e-9)
     weights[np.diag_indices_from(weights)] = 0
     return weights.astype(np.float32)
-
-
-def ease(counts: CoCounts, regularisation: float) -> NDArray[np.float32]:
-    """EASE (Steck 2019, arXiv:1905.03375, eq. 8): B = I − P · diag(1 / diag P), P = (XᵀX + λI)⁻¹."""
-    gram = counts.together.copy()
-    gram[np.diag_indices_from(gram)] += regularisation
-    inverse = linalg.inv(gram, overwrite_a=True, check_finite=False)
-    weights: NDArray[np.float32] = inverse / -np.diag(inverse)
-    weights[np.diag_indices_from(weights)] = 0
-    return weights

@@ -21,12 +21,6 @@ def liked_matrix(support: Support, liked_at_least: float, n_items: int) -> sp.cs
     return sp.csr_array((ones, (user, support.rows[user, place])), shape=(len(support.rows), n_items))
 
 
-def most_liked(liked: sp.csr_array, max_items: int) -> NDArray[np.int64]:
-    """Rows of the ``max_items`` items that most users of ``liked`` (n_users, n_items) liked, increasing."""
-    likes = np.asarray(liked.sum(0)).ravel()
-    return np.sort(np.argsort(-likes, kind="stable")[:max_items])
-
-
 @dataclass(frozen=True)
 class Popularity:
     """log((n_i + 1) / Σ), the same list for everybody."""

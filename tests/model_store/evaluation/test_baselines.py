@@ -11,17 +11,16 @@ from torch.distributions import Normal, kl_divergence
 from model_store.evaluation.baselines import (
     IALS,
     ByShots,
-    CoCounts,
     ItemItem,
     Popularity,
     VAESchedule,
     WithPopularity,
-    ease,
     fit_multi_vae,
     item_knn,
     liked_matrix,
 )
 from model_store.evaluation.baselines.multi_vae import BATCH_USERS, Autoencoder, _batches
+from model_store.meta.linear_memory import CoCounts, ease
 
 
 def test_only_liked_events_of_the_support_count():

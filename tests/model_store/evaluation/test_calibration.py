@@ -12,10 +12,13 @@ from model_store.data.schema import Events
 from model_store.evaluation.calibration import calibrate
 from model_store.evaluation.protocol import KShot, Tasks
 from model_store.meta.inner import Share
+from model_store.meta.linear_memory import CoCounts
 from model_store.meta.network import Parts
 
 SHOTS = (0, 1, 3)
 USERS, ITEMS, EVENTS = 40, 60, 6
+BEST_REGULARISATION = 300.0
+NO_COUNTS = CoCounts(np.zeros(0, np.int64), np.zeros((0, 0), np.float32), ITEMS)
 
 
 def tasks(seed: int = 0) -> Tasks:
@@ -28,12 +31,26 @@ def tasks(seed: int = 0) -> Tasks:
     return Tasks(KShot(SHOTS, EVENTS), events, np.arange(USERS), queries, masked, ITEMS)
 
 
+class FakeMemory:
+    """Remembers what it was last fitted with."""
+
+    def __init__(self) -> None:
+        self.share, self.regularisation = Share(SHOTS), None
+
+    def remember(self, _counts: CoCounts, regularisation: float, _neighbours: int) -> None:
+        self.regularisation = regularisation
+
+    def forget(self) -> None:
+        self.regularisation = None
+
+
 class FakeNetwork:
     """Parts of a score that are known to be right or wrong about every user."""
 
-    def __init__(self, asked: Tasks, *, dense: float, votes: float) -> None:
+    def __init__(self, asked: Tasks, *, dense: float, votes: float, linear: float) -> None:
         self.inner, self.gate = SimpleNamespace(share=Share(SHOTS)), SimpleNamespace(share=Share(SHOTS))
-        self._asked, self._dense, self._votes = asked, dense, votes
+        self.linear = FakeMemory()
+        self._asked, self._dense, self._votes, self._linear = asked, dense, votes, linear
 
     def eval(self) -> None: ...
 
@@ -42,29 +59,42 @@ class FakeNetwork:
         for row, query in enumerate(self._asked.queries[: len(support.rows)]):
             liked[row, query] = 1
         prior = torch.linspace(1, 0, ITEMS).expand_as(liked)
-        return Parts(self._dense * liked, self._votes * liked, prior)
+        helps = self._linear if self.linear.regularisation == BEST_REGULARISATION else 0
+        return Parts(self._dense * liked, self._votes * liked, helps * liked, prior)
 
 
-def shares(*, dense: float, votes: float) -> tuple[list[float], list[float], dict]:
+def shares(
+    *, dense: float, votes: float, linear: float = 0
+) -> tuple[list[float], list[float], list[float], FakeNetwork, dict]:
     asked = tasks()
-    network = FakeNetwork(asked, dense=dense, votes=votes)
-    found = calibrate(network, asked)
-    return network.inner.share.at_knots.tolist(), network.gate.share.at_knots.tolist(), found
+    network = FakeNetwork(asked, dense=dense, votes=votes, linear=linear)
+    found = calibrate(network, asked, NO_COUNTS, 10)
+    taken = (part.share.at_knots.tolist() for part in (network.inner, network.gate, network.linear))
+    return *taken, network, found
 
 
 def test_a_part_that_misleads_gets_no_share() -> None:
-    dense, votes, found = shares(dense=-5, votes=0.3)
+    dense, votes, _, _, found = shares(dense=-5, votes=0.3)
     assert dense == [0, 0, 0]
     assert min(votes[1:]) > 1
-    assert all(found[str(k)]["after"] > found[str(k)]["before"] for k in SHOTS[1:])
+    assert all(found["shots"][str(k)]["after"] > found["shots"][str(k)]["before"] for k in SHOTS[1:])
 
 
 def test_parts_that_help_as_they_are_keep_their_share() -> None:
-    dense, votes, found = shares(dense=5, votes=5)
+    dense, votes, linear, network, found = shares(dense=5, votes=5)
     assert dense == votes == [0, 1, 1]
-    assert all(found[str(k)]["after"] == found[str(k)]["before"] for k in SHOTS[1:])
+    assert linear == [0, 0, 0]
+    assert network.linear.regularisation is found["regularisation"] is None
+    assert all(found["shots"][str(k)]["after"] == found["shots"][str(k)]["before"] for k in SHOTS[1:])
 
 
 def test_parts_that_say_nothing_leave_popularity() -> None:
-    dense, votes, _ = shares(dense=0, votes=0)
-    assert dense == votes == [0, 0, 0]
+    dense, votes, linear, _, _ = shares(dense=0, votes=0)
+    assert dense == votes == linear == [0, 0, 0]
+
+
+def test_a_linear_memory_that_helps_is_fitted_as_it_helps_best() -> None:
+    _, _, linear, network, found = shares(dense=0, votes=0.01, linear=0.3)
+    assert linear[0] == 0
+    assert min(linear[1:]) > 0
+    assert network.linear.regularisation == found["regularisation"] == BEST_REGULARISATION

@@ -173,7 +173,7 @@ class TestPage:
 
     def test_every_plot_says_what_it_shows(self, results):
         plots = [each for each in page(results).iter("svg") if each.get("aria-hidden") != "true"]
-        assert len(plots) == 9
+        assert len(plots) == 12
         for each in plots:
             assert each.get("role") == "img"
             assert "table" in each.get("aria-label")

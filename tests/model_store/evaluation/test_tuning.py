@@ -10,9 +10,10 @@ from likes import LIKED_AT_LEAST, liked_of, random_liked, tasks_of
 
 from model_store.config import Sweep
 from model_store.evaluation import mixing
-from model_store.evaluation.baselines import IALS, CoCounts, ItemItem, Popularity, WithPopularity, ease, item_knn
+from model_store.evaluation.baselines import IALS, ItemItem, Popularity, WithPopularity, item_knn
 from model_store.evaluation.protocol import HEADLINE, KShot, Tasks, evaluate
 from model_store.evaluation.tuning import BETAS, GRIDS, Tuned, Tuner
+from model_store.meta.linear_memory import CoCounts, ease
 
 
 class Fixed:
