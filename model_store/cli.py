@@ -27,6 +27,7 @@ MaxItems = Annotated[
     int, typer.Option(help="Items that item-kNN, EASE and multi-VAE cover; their matrices are dense.", min=2)
 ]
 Tuning = Annotated[Sweep, typer.Option("--sweep", help="How many candidates of each baseline are tried.")]
+Splits = Annotated[int, typer.Option(help="User splits to train and judge, without --store; seeds count up.", min=1)]
 Json = Annotated[Path | None, typer.Option(help="Write every number to this file too.")]
 MaxEpochs = Annotated[int, typer.Option(help="Passes over the training users, at most.", min=1)]
 
@@ -85,6 +86,7 @@ def evaluate(
     max_epochs: MaxEpochs = DEFAULTS.max_epochs,
     max_items: MaxItems = 10_000,
     sweep: Tuning = Sweep.FULL,
+    splits: Splits = 1,
     json: Json = None,
 ) -> None:
     """Print the k-shot curve of the model and its tuned baselines on users never seen in training."""
@@ -93,7 +95,7 @@ def evaluate(
     console, judging = _console(), _judging(shots, max_items, sweep)
     if store is None:
         config = TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
-        results = jobs.evaluate_anew(data, config, judging, console)
+        results = jobs.evaluate_anew(data, config, judging, console, splits)
     else:
         results = jobs.evaluate_store(data, store, judging, console)
     _show(results, console, json)

@@ -54,36 +54,50 @@ class Judging:
     sweep: Sweep = Sweep.QUICK
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A model beside its baselines: every user's figures, and what the report says of them."""
+
+    judgements: comparison.Judgements
+    results: Results
+
+
 def train(source: str, store: Path, config: TrainingConfig, judging: Judging, console: Console) -> tuple[str, Results]:
     """Meta-train on ``source``, evaluate, export, and publish to ``store``.
 
     Returns:
         The version published, and its results.
     """
+    version, judged = _train(source, store, config, judging, console)
+    return version, judged.results
+
+
+def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, console: Console) -> tuple[str, Judged]:
     loaded = load(source)
     console.print(loaded.summary.render())
     registry = Registry(store)
     dataset, split = loaded.dataset, split_users(loaded.dataset.events.n_users, config.seed)
     protocol = choose_protocol(dataset, judging.shots)
     checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
-    network, progress, shares = _meta_train(dataset, split, protocol, config, checkpoint, console)
+    network, progress, calibration = _meta_train(dataset, split, protocol, config, checkpoint, console)
     with ExitStack() as until_published:
         with bar(console, "export") as exporting:
             exporting.say("graphs, golden cases, parity with torch")
             draft = until_published.enter_context(write_draft(registry, dataset, network, config))
         model = ServedModel(*draft.open())
-        results = _judge(model, loaded, split, protocol, judging, config.seed, console)
+        judged = _judge(model, loaded, split, protocol, judging, config.seed, console)
+        results = judged.results
         results["training"] = {
             "history": progress.history,
             "best_epoch": progress.best_epoch,
             "seconds": round(progress.elapsed_s, 1),
-            "shares": shares,
+            "calibration": calibration,
             "config": config.model_dump(),
         }
         _write_report(draft, results)
         version = draft.publish(registry, results=results["models"])
     checkpoint.discard()
-    return version, results
+    return version, judged
 
 
 def evaluate_store(source: str, store: Path, judging: Judging, console: Console) -> Results:
@@ -104,13 +118,32 @@ def evaluate_store(source: str, store: Path, judging: Judging, console: Console)
     split = split_users(loaded.dataset.events.n_users, seed)
     protocol = choose_protocol(loaded.dataset, judging.shots)
     model = ServedModel(bundle.graphs, bundle.catalogue)
-    return _judge(model, loaded, split, protocol, judging, seed, console)
+    return _judge(model, loaded, split, protocol, judging, seed, console).results
 
 
-def evaluate_anew(source: str, config: TrainingConfig, judging: Judging, console: Console) -> Results:
-    """Train a bundle that is not kept, and judge it."""
-    with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
-        return train(source, Path(folder), config, judging, console)[1]
+def evaluate_anew(source: str, config: TrainingConfig, judging: Judging, console: Console, splits: int = 1) -> Results:
+    """Train bundles that are not kept, one for each of ``splits`` user splits, and judge them together.
+
+    The seeds count up from the configuration's. Users of several test sets count once in each.
+    """
+    judged = []
+    for seed in range(config.seed, config.seed + splits):
+        console.print(f"split {len(judged) + 1} of {splits}, seed {seed}")
+        with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
+            own = config.model_copy(update={"seed": seed})
+            judged.append(_train(source, Path(folder), own, judging, console)[1])
+    first = judged[0].results
+    if splits == 1:
+        return first
+    pooled = comparison.pool([each.judgements for each in judged])
+    users = sum(each.results["protocol"]["users"] for each in judged)
+    return {
+        "data": first["data"],
+        "protocol": {**first["protocol"], "users": users, "splits": splits},
+        "models": comparison.figures(pooled),
+        "best_baseline": comparison.against_best_baseline(pooled),
+        "splits": [each.results for each in judged],
+    }
 
 
 def _meta_train(
@@ -151,8 +184,8 @@ def _meta_train(
     with bar(console, "calibration") as calibrating:
         liked = count(training, dataset.n_items, dataset.feedback.liked_at_least).liked
         counts = CoCounts.count(liked, MAX_LINEAR_ITEMS)
-        shares = calibrate(network, validation, counts, config.neighbours, on_step=calibrating.say)
-    return network, progress, shares
+        calibration = calibrate(network, validation, counts, config.neighbours, on_step=calibrating.say)
+    return network, progress, calibration
 
 
 def _judge(
@@ -163,7 +196,7 @@ def _judge(
     judging: Judging,
     seed: int,
     console: Console,
-) -> Results:
+) -> Judged:
     """The model and its tuned baselines on the test users, read here and nowhere else."""
     dataset = loaded.dataset
     liked_at_least = dataset.feedback.liked_at_least
@@ -185,13 +218,14 @@ def _judge(
                 "grid": tuned.grid,
                 "note": tuned.note,
             }
-    return {
+    results = {
         "data": loaded.summary.as_dict(),
         "protocol": _protocol(tasks, dataset, seed),
         "models": comparison.figures(judgements),
         "baselines": baselines,
         "best_baseline": comparison.against_best_baseline(judgements),
     }
+    return Judged(judgements, results)
 
 
 def _protocol(tasks: Tasks, dataset: Dataset, seed: int) -> Results:

@@ -292,8 +292,24 @@ def _training(training: Results) -> dict[str, Any]:
     return {
         "charts": [_epochs(history, key, title, best) for key, title in titles.items()],
         "history": Table("The best epoch is bold; its weights are the bundle's", list(titles.values()), rows),
+        "calibration": _calibration(training["calibration"]),
         "config": [(name, value, fields[name].description) for name, value in training["config"].items()],
     }
+
+
+def _calibration(calibration: Results) -> Table:
+    """The shares of the parts at every k, and what validation users say of them."""
+    by_shots, regularisation = calibration["shots"], calibration["regularisation"]
+    shares = {
+        "dense part": "dense",
+        "votes": "votes",
+        f"linear memory{f', regularisation {regularisation:g}' if regularisation else ''}": "linear",
+    }
+    rows = [(name, [Cell(f"{row[key]:g}") for row in by_shots.values()]) for name, key in shares.items()]
+    for when in ("before", "after"):
+        name = f"validation {_title(HEADLINE)} {when}"
+        rows.append((name, [Cell(f"{row[when]:.4f}") for row in by_shots.values()]))
+    return Table("Shares of the parts of the score, chosen on the validation users", _columns(list(by_shots)), rows)
 
 
 def _epochs(history: list[Results], key: str, title: str, best: int) -> Chart:

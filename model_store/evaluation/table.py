@@ -63,11 +63,15 @@ def _figure(value: float, best: float) -> Text:
     return Text(f"{value:.4f}", style="bold" if value == best else "")
 
 
+def _of_splits(protocol: dict[str, Any]) -> str:
+    return f" of {protocol['splits']} splits" if "splits" in protocol else ""
+
+
 def _caption(results: dict[str, Any]) -> str:
     protocol = results["protocol"]
     n_items = protocol.get("items") or results["data"]["n_items"]
     caption = (
-        f"{protocol['users']:,} test users, all {n_items:,} items ranked. Support: the first k events in "
+        f"{protocol['users']:,} test users{_of_splits(protocol)}, all {n_items:,} items ranked. Support: the first k events in "
         f"{protocol['order']} order. Query: what they liked after event {protocol['query_after']}."
     )
     if results.get("best_baseline"):
