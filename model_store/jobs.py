@@ -126,7 +126,7 @@ def evaluate_anew(source: str, config: TrainingConfig, judging: Judging, console
 
     The seeds count up from the configuration's. Users of several test sets count once in each.
     """
-    judged = []
+    judged: list[Judged] = []
     for seed in range(config.seed, config.seed + splits):
         console.print(f"split {len(judged) + 1} of {splits}, seed {seed}")
         with tempfile.TemporaryDirectory(prefix="kshot-") as folder:

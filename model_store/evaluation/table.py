@@ -71,8 +71,8 @@ def _caption(results: dict[str, Any]) -> str:
     protocol = results["protocol"]
     n_items = protocol.get("items") or results["data"]["n_items"]
     caption = (
-        f"{protocol['users']:,} test users{_of_splits(protocol)}, all {n_items:,} items ranked. Support: the first k events in "
-        f"{protocol['order']} order. Query: what they liked after event {protocol['query_after']}."
+        f"{protocol['users']:,} test users{_of_splits(protocol)}, all {n_items:,} items ranked. Support: the first k events "
+        f"in {protocol['order']} order. Query: what they liked after event {protocol['query_after']}."
     )
     if results.get("best_baseline"):
         caption += "\n* the 95% interval of the paired difference excludes 0"
