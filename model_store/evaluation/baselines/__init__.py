@@ -1,5 +1,6 @@
 """Baselines: what a new user gets elsewhere. Each scores the catalogue from the liked part of a support."""
 
+from model_store.evaluation.baselines.content_knn import ContentKNN, content_matrix, rare_counts_more
 from model_store.evaluation.baselines.ials import IALS
 from model_store.evaluation.baselines.item_item import CoCounts, ItemItem, ease, item_knn
 from model_store.evaluation.baselines.multi_vae import MultiVAE, VAESchedule, fit_multi_vae
@@ -15,14 +16,17 @@ __all__ = [
     "IALS",
     "ByShots",
     "CoCounts",
+    "ContentKNN",
     "ItemItem",
     "MultiVAE",
     "Popularity",
     "VAESchedule",
     "WithPopularity",
+    "content_matrix",
     "ease",
     "fit_multi_vae",
     "item_knn",
     "liked_matrix",
     "most_liked",
+    "rare_counts_more",
 ]
