@@ -12,7 +12,7 @@ import orjson
 import typer
 
 from model_store.bundle import Registry, open_bundle
-from model_store.config import Sweep, TrainingConfig
+from model_store.config import EvaluationProtocol, Sweep, TrainingConfig
 from model_store.errors import ModelStoreError
 
 DEFAULT_STORE = Path("store")
@@ -29,6 +29,10 @@ MaxItems = Annotated[
 Tuning = Annotated[Sweep, typer.Option("--sweep", help="How many candidates of each baseline are tried.")]
 Splits = Annotated[int, typer.Option(help="User splits to train and judge, without --store; seeds count up.", min=1)]
 Json = Annotated[Path | None, typer.Option(help="Write every number to this file too.")]
+AskedFor = Annotated[
+    EvaluationProtocol,
+    typer.Option(help="k-shot: new users. new-items: trains without a tenth of the items, asks for those."),
+]
 MaxEpochs = Annotated[int, typer.Option(help="Passes over the training users, at most.", min=1)]
 
 
@@ -87,14 +91,20 @@ def evaluate(
     max_items: MaxItems = 10_000,
     sweep: Tuning = Sweep.FULL,
     splits: Splits = 1,
+    protocol: AskedFor = EvaluationProtocol.KSHOT,
     json: Json = None,
 ) -> None:
     """Print the k-shot curve of the model and its tuned baselines on users never seen in training."""
     from model_store import jobs
+    from model_store.studies import new_items
 
     console, judging = _console(), _judging(shots, max_items, sweep)
-    if store is None:
-        config = TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
+    config = TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
+    if protocol is EvaluationProtocol.NEW_ITEMS:
+        if store is not None:
+            raise ModelStoreError(f"--store {store}: the new-items protocol trains its own bundle; leave --store out")
+        results = new_items.evaluate_new_items(data, config, judging, console)
+    elif store is None:
         results = jobs.evaluate_anew(data, config, judging, console, splits)
     else:
         results = jobs.evaluate_store(data, store, judging, console)
@@ -114,9 +124,11 @@ def _console() -> Any:
 
 
 def _show(results: dict[str, Any], console: Any, json: Path | None) -> None:
+    from model_store.evaluation.protocol import HEADLINE
     from model_store.evaluation.table import kshot_table
 
-    console.print(kshot_table(results))
+    for metric in results["protocol"].get("metrics", [HEADLINE]):
+        console.print(kshot_table(results, metric))
     if json is not None:
         json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
 

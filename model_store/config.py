@@ -14,6 +14,13 @@ class Sweep(StrEnum):
     FULL = "full"
 
 
+class EvaluationProtocol(StrEnum):
+    """What a model is asked: to know new users, or to place new items."""
+
+    KSHOT = "k-shot"
+    NEW_ITEMS = "new-items"
+
+
 class TrainingConfig(BaseModel):
     """Settings of one meta-training run. The defaults are what the published figures were made with."""
 

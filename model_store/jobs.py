@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -27,6 +27,7 @@ from model_store.evaluation.tuning import Tuner
 from model_store.export import Draft, write_draft
 from model_store.meta.checkpoint import Checkpoint
 from model_store.meta.linear_memory import CoCounts
+from model_store.meta.mapping import map_content
 from model_store.meta.network import Network, build, count
 from model_store.meta.outer import Outer, Progress, meta_train
 from model_store.progress import bar
@@ -79,7 +80,8 @@ def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, c
     dataset, split = loaded.dataset, split_users(loaded.dataset.events.n_users, config.seed)
     protocol = choose_protocol(dataset, judging.shots)
     checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
-    network, progress, calibration = _meta_train(dataset, split, protocol, config, checkpoint, console)
+    learned = learn(dataset, split, protocol, config, checkpoint, console)
+    network, progress = learned.network, learned.progress
     with ExitStack() as until_published:
         with bar(console, "export") as exporting:
             exporting.say("graphs, golden cases, parity with torch")
@@ -91,7 +93,8 @@ def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, c
             "history": progress.history,
             "best_epoch": progress.best_epoch,
             "seconds": round(progress.elapsed_s, 1),
-            "calibration": calibration,
+            "calibration": learned.calibration,
+            "content": learned.content,
             "config": config.model_dump(),
         }
         _write_report(draft, results)
@@ -146,14 +149,31 @@ def evaluate_anew(source: str, config: TrainingConfig, judging: Judging, console
     }
 
 
-def _meta_train(
+class Learned(NamedTuple):
+    """What a training leaves.
+
+    Attributes:
+        network: ready to be exported.
+        progress: how it came about.
+        calibration: what it chose, by k.
+        content: how well content alone stands for an item's history.
+    """
+
+    network: Network
+    progress: Progress
+    calibration: Results
+    content: dict[str, float]
+
+
+def learn(
     dataset: Dataset,
     split: UserSplit,
     protocol: KShot,
     config: TrainingConfig,
     checkpoint: Checkpoint,
     console: Console,
-) -> tuple[Network, Progress, Results]:
+) -> Learned:
+    """Meta-train on the training users of ``split``; choose by its validation users, read nobody else."""
     training = dataset.events.select(split.train)
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
 
@@ -181,11 +201,12 @@ def _meta_train(
         if progress.epoch:
             console.print(f"resuming after epoch {progress.epoch}")
         meta_train(outer, dataset, training, validate, config, progress=progress, on_epoch=on_epoch)
+    content = map_content(network.encoder, training, dataset.feedback.liked_at_least, config.seed)
     with bar(console, "calibration") as calibrating:
         liked = count(training, dataset.n_items, dataset.feedback.liked_at_least).liked
         counts = CoCounts.count(liked, MAX_LINEAR_ITEMS)
         calibration = calibrate(network, validation, counts, config.neighbours, on_step=calibrating.say)
-    return network, progress, calibration
+    return Learned(network, progress, calibration, content)
 
 
 def _judge(
@@ -213,11 +234,7 @@ def _judge(
         )
         for name, tuned in tuner.baselines():
             judgements[name] = evaluate(tuned.recommender, tasks, facts=facts)
-            baselines[name] = {
-                "choice": {str(k): choice for k, choice in tuned.choice.items()},
-                "grid": tuned.grid,
-                "note": tuned.note,
-            }
+            baselines[name] = tuned.as_dict()
     results = {
         "data": loaded.summary.as_dict(),
         "protocol": _protocol(tasks, dataset, seed),

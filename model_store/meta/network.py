@@ -24,10 +24,15 @@ SVD_SCALE = 4.0
 
 
 class ItemEncoder(nn.Module):
-    """Item vectors: an id part and a content part, so that an item without history still has one."""
+    """Item vectors: an id part and a content part, so that an item without history still has one.
 
+    Both are learned together. Once they are, ``mapping`` makes the content part stand alone and sets the base.
+    """
+
+    base: Tensor
     features: Tensor
     prior: Tensor
+    prior_by_feature: Tensor
     prior_of_new: Tensor
 
     def __init__(self, id_vectors: Tensor, features: Tensor, prior: Tensor, prior_of_new: float) -> None:
@@ -42,19 +47,28 @@ class ItemEncoder(nn.Module):
         super().__init__()
         self.id_vectors = nn.Parameter(id_vectors)
         self.content = nn.Parameter(torch.zeros(features.shape[1], id_vectors.shape[1]))
+        self.register_buffer("base", torch.zeros(id_vectors.shape[1]))
         self.register_buffer("features", features, persistent=False)
+        self.register_buffer("prior_by_feature", torch.zeros(features.shape[1], 1))
         self.register_buffer("prior", prior.unsqueeze(1))
         self.register_buffer("prior_of_new", torch.tensor([prior_of_new]))
 
     def vectors(self) -> Tensor:
         """All item vectors, float32 (n_items, dim + 1); the last column is the prior."""
-        learned = self.id_vectors + torch.sparse.mm(self.features, self.content)
+        learned = self.base + self.id_vectors + torch.sparse.mm(self.features, self.content)
         return torch.cat([learned, self.prior], dim=1)
+
+    def by_content(self) -> Tensor:
+        """What all items' vectors would be without their history, float32 (n_items, dim + 1)."""
+        learned = self.base + torch.sparse.mm(self.features, self.content)
+        return torch.cat([learned, self.prior_of_new + torch.sparse.mm(self.features, self.prior_by_feature)], dim=1)
 
     def forward(self, feature_ids: Tensor, feature_weights: Tensor) -> Tensor:
         """Vector of an item without history from its features (F,), float32 (dim + 1,)."""
-        learned = feature_weights.unsqueeze(0) @ self.content[feature_ids]
-        return torch.cat([learned.squeeze(0), self.prior_of_new])
+        weights = feature_weights.unsqueeze(0)
+        learned = self.base + (weights @ self.content[feature_ids]).squeeze(0)
+        prior = self.prior_of_new + (weights @ self.prior_by_feature[feature_ids]).squeeze(0)
+        return torch.cat([learned, prior])
 
 
 class Parts(NamedTuple):
