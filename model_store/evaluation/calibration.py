@@ -46,8 +46,9 @@ def calibrate(
     for each in shots:
         on_shots(each)
         swept.append(_sweep(network, validation, each))
-    # Without events there is nothing to be personal about: popularity, whatever chance says.
-    chosen = [_choose(_near(swept, shots, place)) if k else NOTHING for place, k in enumerate(shots)]
+    # Without events and attributes there is nothing to be personal about: popularity, whatever chance says.
+    cold = _choose(swept[0]) if validation.events.attributes else NOTHING
+    chosen = [_choose(_near(swept, shots, place)) if k else cold for place, k in enumerate(shots)]
     dense, votes = zip(*(PAIRS[pair] for pair in chosen), strict=True)
     network.inner.share.at_knots.copy_(torch.tensor(dense))
     network.gate.share.at_knots.copy_(torch.tensor(votes))
