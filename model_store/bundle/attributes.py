@@ -120,7 +120,7 @@ def _tags(value: Value) -> list[str]:
     return [tag for tag in dict.fromkeys(map(str.strip, tags)) if tag]
 
 
-def _text(value: str | float | bool) -> str:
+def _text(value: str | float) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return value if isinstance(value, str) else repr(float(value)).removesuffix(".0")

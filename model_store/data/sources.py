@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from model_store.bundle.manifest import DataFingerprint
 from model_store.data import demos
@@ -108,7 +109,8 @@ def _check_liked(name: str, merged: pl.DataFrame) -> None:
 def _fingerprint(source: str, user_ids: list[str], item_ids: list[str], events: Events) -> DataFingerprint:
     """SHA-256 over ids and names, which line ends separate (no id holds one), and little-endian arrays."""
     digest = hashlib.sha256()
-    names, arrays = [user_ids, item_ids], [events.indptr, events.items, events.values, events.times]
+    names = [user_ids, item_ids]
+    arrays: list[NDArray[Any]] = [events.indptr, events.items, events.values, events.times]
     known = events.attributes
     if known is not None:
         names.append(known.names)

@@ -140,7 +140,10 @@ class InnerLoop(nn.Module):
         return by_value * fading * mask
 
     def _descend(self, support: Tensor, weights: Tensor, log_k: Tensor, start: Tensor) -> Tensor:
-        """The gradient steps from every user's ``start`` (B, dim); everything stays 2-D or 3-D (onnxruntime miscomputes Transpose(X) @ 1-D)."""
+        """The gradient steps from each user's ``start`` (B, dim).
+
+        Everything stays 2-D or 3-D: onnxruntime miscomputes Transpose(X) @ 1-D.
+        """
         total = weights.abs().sum(1, keepdim=True)  # C, (B, 1)
         pull_to_events = torch.bmm(weights.unsqueeze(1), support).squeeze(1)  # (B, dim)
         step_sizes = torch.exp(self.log_step.unsqueeze(1) + self.log_step_by_k.unsqueeze(1) * log_k)  # (T, B, dim)
