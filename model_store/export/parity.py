@@ -65,7 +65,7 @@ def _draw(network: Network, values: NDArray[np.float32], shots: int, rng: np.ran
         "values": rng.choice(values, length).astype(np.float32),
         "ages": np.sort(rng.exponential(30, length).astype(np.float32))[::-1].copy(),
         "mask": np.full(length, float(shots > 0), dtype=np.float32),
-        "attribute_ids": rng.integers(0, len(network.inner.attribute_vectors), known),
+        "attribute_ids": rng.integers(0, len(network.inner.scaled_attributes), known),
         "attribute_weights": rng.random(known, dtype=np.float32),
     }
 

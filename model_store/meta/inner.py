@@ -20,6 +20,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+# Vectors of attributes start at zero and have far to go, where few outer steps are all that little data allows.
+ATTRIBUTE_SCALE = 10.0
+
 
 class Levels(nn.Module):
     """Piecewise linear functions of one variable, given by what they are at a few knots and level beyond them."""
@@ -92,7 +95,7 @@ class InnerLoop(nn.Module):
         self.levels = levels
         self.share = share
         self.start = nn.Parameter(torch.zeros(dim))
-        self.attribute_vectors = nn.Parameter(torch.zeros(max(n_attributes, 1), dim))
+        self.scaled_attributes = nn.Parameter(torch.zeros(max(n_attributes, 1), dim))
         self.anchors = nn.Parameter(anchors.clone())
         self.anchor_bias = nn.Parameter(torch.zeros(len(anchors), 1))
         self.event_weight = nn.Parameter(liked.clone())
@@ -128,10 +131,14 @@ class InnerLoop(nn.Module):
         log_k = torch.log1p(mask.sum(1, keepdim=True))  # (B, 1)
         support, prior = vectors[..., :-1], vectors[..., -1]
         weights = self._event_weights(values, ages, prior, mask)
-        known = torch.bmm(attribute_weights.unsqueeze(1), self.attribute_vectors[attribute_ids]).squeeze(1)
+        known = torch.bmm(attribute_weights.unsqueeze(1), self.attribute_vectors()[attribute_ids]).squeeze(1)
         w = self._descend(support, weights, log_k, self.start + known)
         log_scale = self.log_prior_scale[0] + self.log_prior_scale[1] * log_k + self.log_prior_scale[2] * log_k * log_k
         return torch.cat([self.share(log_k) * w, log_scale.exp()], dim=1)
+
+    def attribute_vectors(self) -> Tensor:
+        """What each attribute adds to the start, float32 (n_attributes or 1, dim)."""
+        return ATTRIBUTE_SCALE * self.scaled_attributes
 
     def _event_weights(self, values: Tensor, ages: Tensor, prior: Tensor, mask: Tensor) -> Tensor:
         """c_e of every event, (B, S)."""

@@ -100,7 +100,7 @@ def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig) -
     likelihood = torch.log_softmax(scores.masked_fill(seen > 0, -1e9), dim=1)
     regularisation = network.encoder.vectors()[:, :-1].square().mean()
     # Summed, not averaged: an attribute of few users is drawn to zero harder than one of many.
-    of_attributes = config.attribute_l2 * network.inner.attribute_vectors.square().sum()
+    of_attributes = config.attribute_l2 * network.inner.attribute_vectors().square().sum()
     return -(likelihood * target).sum() / target.sum().clamp(min=1) + config.l2 * regularisation + of_attributes
 
 

@@ -51,7 +51,7 @@ def support(shots: int, width: int, seed: int = 1) -> tuple[torch.Tensor, ...]:
 
 def own_start(loop: InnerLoop) -> torch.Tensor:
     """Where the made-up user of :func:`support` starts."""
-    return (loop.start + 0.6 * loop.attribute_vectors[2] - 0.8 * loop.attribute_vectors[0]).detach()
+    return (loop.start + 0.6 * loop.attribute_vectors()[2] - 0.8 * loop.attribute_vectors()[0]).detach()
 
 
 def test_one_inner_step_is_the_gradient_of_the_inner_loss() -> None:

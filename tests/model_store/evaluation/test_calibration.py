@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from model_store.data.episodes import Support
-from model_store.data.schema import Events
+from model_store.data.schema import Events, UserAttributes
 from model_store.evaluation.calibration import calibrate
 from model_store.evaluation.protocol import KShot, Tasks
 from model_store.meta.inner import Share
@@ -18,12 +18,12 @@ SHOTS = (0, 1, 3)
 USERS, ITEMS, EVENTS = 40, 60, 6
 
 
-def tasks(seed: int = 0) -> Tasks:
+def tasks(seed: int = 0, attributes: UserAttributes | None = None) -> Tasks:
     """Users who like three random items after their third event."""
     rng = np.random.default_rng(seed)
     picks = np.stack([rng.choice(ITEMS, EVENTS, replace=False) for _ in range(USERS)]).astype(np.int32)
     indptr = np.arange(USERS + 1) * EVENTS
-    events = Events(indptr, picks.ravel(), np.ones(USERS * EVENTS, np.float32), np.zeros(USERS * EVENTS))
+    events = Events(indptr, picks.ravel(), np.ones(USERS * EVENTS, np.float32), np.zeros(USERS * EVENTS), attributes)
     queries, masked = list(picks[:, 3:]), list(picks[:, :3])
     return Tasks(KShot(SHOTS, EVENTS), events, np.arange(USERS), queries, masked, ITEMS)
 
@@ -45,8 +45,10 @@ class FakeNetwork:
         return Parts(self._dense * liked, self._votes * liked, prior)
 
 
-def shares(*, dense: float, votes: float) -> tuple[list[float], list[float], dict]:
-    asked = tasks()
+def shares(
+    *, dense: float, votes: float, attributes: UserAttributes | None = None
+) -> tuple[list[float], list[float], dict]:
+    asked = tasks(attributes=attributes)
     network = FakeNetwork(asked, dense=dense, votes=votes)
     found = calibrate(network, asked)
     return network.inner.share.at_knots.tolist(), network.gate.share.at_knots.tolist(), found
@@ -68,3 +70,16 @@ def test_parts_that_help_as_they_are_keep_their_share() -> None:
 def test_parts_that_say_nothing_leave_popularity() -> None:
     dense, votes, _ = shares(dense=0, votes=0)
     assert dense == votes == [0, 0, 0]
+
+
+KNOWN = UserAttributes(["member"], np.arange(USERS + 1), np.zeros(USERS, np.int64), np.ones(USERS, np.float32))
+
+
+def test_where_attributes_are_known_the_start_counts_if_it_helps() -> None:
+    dense, *_ = shares(dense=5, votes=0, attributes=KNOWN)
+    assert dense[0] > 0
+
+
+def test_where_attributes_are_known_but_mislead_it_is_popularity_before_the_first_event() -> None:
+    dense, votes, _ = shares(dense=-5, votes=0, attributes=KNOWN)
+    assert (dense[0], votes[0]) == (0, 0)
