@@ -37,6 +37,10 @@ class TrainingConfig(BaseModel):
     batch_users: int = Field(128, ge=1, description="episodes in one outer step")
     learning_rate: float = Field(2e-3, gt=0, description="Adam step of the outer loop")
     l2: float = Field(4.0, ge=0, description="weight of the mean squared norm of the item vectors in the loss")
+    attribute_l2: float = Field(1e-4, ge=0, description="weight of the squared norm of the attributes' vectors")
+    attribute_dropout: float = Field(
+        0.5, ge=0, le=1, description="share of users of whom an outer step knows no attributes"
+    )
     dropout: float = Field(0.4, ge=0, lt=1, description="share of adapted weights dropped in an outer step")
     max_epochs: int = Field(200, ge=1, description="passes over the training users, at most")
     patience: int = Field(10, ge=1, description="validations without a better one before training stops")

@@ -178,9 +178,11 @@ def learn(
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
 
     def validate(network: Network) -> float:
-        """Mean headline metric over all k that say something about adaptation."""
+        """Mean headline metric over all k at which the model says something of its own."""
         judged = evaluate(TrainingModel(network), validation)
-        scores = [judgement.per_user[HEADLINE].mean() for shots, judgement in judged.items() if shots]
+        scores = [
+            judgement.per_user[HEADLINE].mean() for shots, judgement in judged.items() if shots or dataset.attributes
+        ]
         return float(np.mean(scores))
 
     with bar(console, "meta-training", total=config.max_epochs) as training_bar:

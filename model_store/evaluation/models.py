@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_store.bundle import Catalogue, Graphs
+from model_store.bundle import Catalogue, Encoded, Graphs
 from model_store.data.episodes import Support
 from model_store.meta.network import Network
 
@@ -38,9 +38,10 @@ class ServedModel:
         batch = len(support.rows)
         catalogue, graphs = self._catalogue, self._graphs
         columns = (support.rows, support.values, support.ages, support.mask)
+        attributes = map(Encoded, support.attribute_ids, support.attribute_weights)
         states = [
-            graphs.adapt(catalogue.vectors[rows], values, ages, mask)
-            for rows, values, ages, mask in zip(*columns, strict=True)
+            graphs.adapt(catalogue.vectors[rows], values, ages, mask, known)
+            for rows, values, ages, mask, known in zip(*columns, attributes, strict=True)
         ]
         scores: NDArray[np.float32] = np.stack(states) @ catalogue.vectors.T
         # Of a user without events one masked place stays, standing for none.

@@ -79,8 +79,10 @@ class Tasks:
 
     def support(self, shots: int, run: slice) -> Support:
         """The first ``shots`` events of a run of the tasks' users."""
-        starts = self.events.indptr[self.users[run]]
-        return pack_support(self.events, [np.arange(start, start + shots) for start in starts])
+        users = self.users[run]
+        return pack_support(
+            self.events, [np.arange(start, start + shots) for start in self.events.indptr[users]], users
+        )
 
     def batches(self) -> list[slice]:
         """Runs of users small enough to score at once."""

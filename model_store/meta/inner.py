@@ -10,12 +10,18 @@ step and coordinate (Meta-SGD, Li et al. 2017, arXiv:1707.09835) and modulated b
 order for the outer loop, since these steps are plain differentiable code (MAML, Finn et al. 2017,
 arXiv:1703.03400). Event weights are learned per level of the value and decay with the event's age; events of
 low value get a negative weight and push away.
+
+The start is the user's own where attributes of the user are known: w₀ = start + Σ_a weight_a · vector_a, with one
+learned vector an attribute, so that the list before the first event is personal too.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+# Vectors of attributes start at zero and have far to go, where few outer steps are all that little data allows.
+ATTRIBUTE_SCALE = 10.0
 
 
 class Levels(nn.Module):
@@ -64,7 +70,16 @@ class InnerLoop(nn.Module):
     ``user_state · item_vector``.
     """
 
-    def __init__(self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share) -> None:
+    def __init__(
+        self,
+        dim: int,
+        steps: int,
+        anchors: Tensor,
+        levels: Levels,
+        liked: Tensor,
+        share: Share,
+        n_attributes: int = 0,
+    ) -> None:
         """Start from neutral step sizes.
 
         Args:
@@ -74,11 +89,13 @@ class InnerLoop(nn.Module):
             levels: the scale of the feedback values.
             liked: float32 (n_levels,), first event weight of each level, e.g. −.3 … 1.
             share: how much of w counts.
+            n_attributes: attributes of users; without any, one that nobody has keeps the graph's form.
         """
         super().__init__()
         self.levels = levels
         self.share = share
         self.start = nn.Parameter(torch.zeros(dim))
+        self.scaled_attributes = nn.Parameter(torch.zeros(max(n_attributes, 1), dim))
         self.anchors = nn.Parameter(anchors.clone())
         self.anchor_bias = nn.Parameter(torch.zeros(len(anchors), 1))
         self.event_weight = nn.Parameter(liked.clone())
@@ -89,7 +106,15 @@ class InnerLoop(nn.Module):
         self.log_pull = nn.Parameter(torch.full((dim,), -3.0))
         self.log_prior_scale = nn.Parameter(torch.zeros(3))
 
-    def forward(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
+    def forward(
+        self,
+        vectors: Tensor,
+        values: Tensor,
+        ages: Tensor,
+        mask: Tensor,
+        attribute_ids: Tensor,
+        attribute_weights: Tensor,
+    ) -> Tensor:
         """Adapt a batch of users at once.
 
         Args:
@@ -97,6 +122,8 @@ class InnerLoop(nn.Module):
             values: float32 (B, S), feedback values on the data's own scale.
             ages: float32 (B, S), days before the user's most recent event.
             mask: float32 (B, S), 1 for an event and 0 for padding.
+            attribute_ids: int64 (B, A), what else is known about the users.
+            attribute_weights: float32 (B, A), 0 for padding.
 
         Returns:
             float32 (B, dim + 1).
@@ -104,9 +131,14 @@ class InnerLoop(nn.Module):
         log_k = torch.log1p(mask.sum(1, keepdim=True))  # (B, 1)
         support, prior = vectors[..., :-1], vectors[..., -1]
         weights = self._event_weights(values, ages, prior, mask)
-        w = self._descend(support, weights, log_k)
+        known = torch.bmm(attribute_weights.unsqueeze(1), self.attribute_vectors()[attribute_ids]).squeeze(1)
+        w = self._descend(support, weights, log_k, self.start + known)
         log_scale = self.log_prior_scale[0] + self.log_prior_scale[1] * log_k + self.log_prior_scale[2] * log_k * log_k
         return torch.cat([self.share(log_k) * w, log_scale.exp()], dim=1)
+
+    def attribute_vectors(self) -> Tensor:
+        """What each attribute adds to the start, float32 (n_attributes or 1, dim)."""
+        return ATTRIBUTE_SCALE * self.scaled_attributes
 
     def _event_weights(self, values: Tensor, ages: Tensor, prior: Tensor, mask: Tensor) -> Tensor:
         """c_e of every event, (B, S)."""
@@ -114,14 +146,16 @@ class InnerLoop(nn.Module):
         by_value: Tensor = self.levels(values, self.event_weight)
         return by_value * fading * mask
 
-    def _descend(self, support: Tensor, weights: Tensor, log_k: Tensor) -> Tensor:
-        """The gradient steps; everything stays 2-D or 3-D (onnxruntime miscomputes Transpose(X) @ 1-D)."""
+    def _descend(self, support: Tensor, weights: Tensor, log_k: Tensor, start: Tensor) -> Tensor:
+        """The gradient steps from each user's ``start`` (B, dim).
+
+        Everything stays 2-D or 3-D: onnxruntime miscomputes Transpose(X) @ 1-D.
+        """
         total = weights.abs().sum(1, keepdim=True)  # C, (B, 1)
         pull_to_events = torch.bmm(weights.unsqueeze(1), support).squeeze(1)  # (B, dim)
         step_sizes = torch.exp(self.log_step.unsqueeze(1) + self.log_step_by_k.unsqueeze(1) * log_k)  # (T, B, dim)
         pull_to_start = self.log_pull.exp()
-        start = self.start.unsqueeze(0)
-        w = start.expand(log_k.shape[0], -1)
+        w = start
         for step_size in step_sizes.unbind(0):
             expected = torch.softmax(w @ self.anchors.T + self.anchor_bias.T, dim=1) @ self.anchors
             gradient = total * (expected + pull_to_start * (w - start)) - pull_to_events

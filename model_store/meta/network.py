@@ -127,7 +127,8 @@ class Network(nn.Module):
         vectors = self.encoder.vectors()
         rows = torch.from_numpy(support.rows)
         values, ages, mask = map(torch.from_numpy, (support.values, support.ages, support.mask))
-        state = self.inner(vectors[rows], values, ages, mask)
+        attributes = map(torch.from_numpy, (support.attribute_ids, support.attribute_weights))
+        state = self.inner(vectors[rows], values, ages, mask, *attributes)
         lists, weights = self.neighbour_rows[rows], self.neighbour_weights[rows]
         if own is not None and support_liked is not None:
             shares = self.own_share[rows] * support_liked
@@ -191,7 +192,9 @@ def build(dataset: Dataset, training: Events, config: TrainingConfig, shots: tup
     encoder = ItemEncoder(id_vectors, _feature_matrix(dataset.features, use=config.content), prior, prior_of_new)
     levels, liked = _levels(training.values, dataset.feedback.liked_at_least)
     popular = torch.from_numpy(np.argsort(-statistics.counts, kind="stable")[: config.anchors].copy())
-    inner = InnerLoop(config.dim, config.inner_steps, id_vectors[popular], levels, liked, Share(shots))
+    inner = InnerLoop(
+        config.dim, config.inner_steps, id_vectors[popular], levels, liked, Share(shots), len(dataset.attribute_names)
+    )
     popularity = torch.from_numpy((statistics.counts + 1) / (training.n_users + 1)).float()
     gate = VoteGate(levels, 2 * liked - 1, popularity, Share(shots))
     linear = LinearMemory(dataset.n_items, dataset.feedback.liked_at_least, Share(shots))

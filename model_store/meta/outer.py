@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from model_store.config import TrainingConfig
-from model_store.data.episodes import Episodes, deal
+from model_store.data.episodes import Episodes, deal, hide_attributes
 from model_store.data.schema import Dataset, Events
 from model_store.errors import TrainingError
 from model_store.meta.network import Network
@@ -86,7 +86,7 @@ class Outer:
 
 
 def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig) -> Tensor:
-    """Negative log-likelihood per query item, plus L2 on the item vectors; a scalar."""
+    """Negative log-likelihood per query item, plus L2 on the vectors of items and of attributes; a scalar."""
     n_items = network.own_share.shape[0]
     episode, item = torch.from_numpy(episodes.rest)
     query = torch.from_numpy(episodes.rest_liked)
@@ -99,7 +99,9 @@ def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig) -
     seen = torch.zeros_like(target).scatter_add(1, rows, mask)
     likelihood = torch.log_softmax(scores.masked_fill(seen > 0, -1e9), dim=1)
     regularisation = network.encoder.vectors()[:, :-1].square().mean()
-    return -(likelihood * target).sum() / target.sum().clamp(min=1) + config.l2 * regularisation
+    # Summed, not averaged: an attribute of few users is drawn to zero harder than one of many.
+    of_attributes = config.attribute_l2 * network.inner.attribute_vectors().square().sum()
+    return -(likelihood * target).sum() / target.sum().clamp(min=1) + config.l2 * regularisation + of_attributes
 
 
 def train_epoch(outer: Outer, events: Events, liked_at_least: float, config: TrainingConfig) -> Iterator[float]:
@@ -111,6 +113,7 @@ def train_epoch(outer: Outer, events: Events, liked_at_least: float, config: Tra
         episodes = deal(events, batch, liked_at_least, config.max_shots, outer.rng)
         if not episodes.rest_liked.any():
             continue
+        episodes = hide_attributes(episodes, config.attribute_dropout, outer.rng)
         loss = episode_loss(outer.network, episodes, config)
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss became {loss.item()}; expected a number: lower the learning rate")
