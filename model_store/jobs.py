@@ -25,10 +25,11 @@ from model_store.evaluation.models import ServedModel, TrainingModel
 from model_store.evaluation.protocol import HEADLINE, KShot, Tasks, choose_protocol, evaluate, make_tasks
 from model_store.evaluation.tuning import Tuner
 from model_store.export import Draft, write_draft
+from model_store.meta.algorithms import begin
 from model_store.meta.checkpoint import Checkpoint
 from model_store.meta.linear_memory import CoCounts
-from model_store.meta.network import Network, build, count
-from model_store.meta.outer import Outer, Progress, meta_train
+from model_store.meta.network import Network, count
+from model_store.meta.outer import Progress, meta_train
 from model_store.progress import bar
 
 Results = dict[str, Any]
@@ -66,7 +67,7 @@ def train(source: str, store: Path, config: TrainingConfig, judging: Judging, co
     dataset, split = loaded.dataset, split_users(loaded.dataset.events.n_users, config.seed)
     protocol = choose_protocol(dataset, judging.shots)
     checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
-    network, progress, shares = _meta_train(dataset, split, protocol, config, checkpoint, console)
+    network, progress, shares = meta_train_network(dataset, split, protocol, config, checkpoint, console)
     with ExitStack() as until_published:
         with bar(console, "export") as exporting:
             exporting.say("graphs, golden cases, parity with torch")
@@ -113,7 +114,7 @@ def evaluate_anew(source: str, config: TrainingConfig, judging: Judging, console
         return train(source, Path(folder), config, judging, console)[1]
 
 
-def _meta_train(
+def meta_train_network(
     dataset: Dataset,
     split: UserSplit,
     protocol: KShot,
@@ -121,6 +122,7 @@ def _meta_train(
     checkpoint: Checkpoint,
     console: Console,
 ) -> tuple[Network, Progress, Results]:
+    """Meta-train ``config.algorithm`` and calibrate: the network, how its training went, the shares taken."""
     training = dataset.events.select(split.train)
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
 
@@ -132,8 +134,7 @@ def _meta_train(
 
     with bar(console, "meta-training", total=config.max_epochs) as training_bar:
         training_bar.say("counting co-occurrences, SVD")
-        network = build(dataset, training, config, protocol.shots)
-        outer = Outer.begin(network, config)
+        outer = begin(dataset, training, config, protocol.shots)
 
         def on_epoch(progress: Progress) -> None:
             last = progress.history[-1]
@@ -148,6 +149,7 @@ def _meta_train(
         if progress.epoch:
             console.print(f"resuming after epoch {progress.epoch}")
         meta_train(outer, dataset, training, validate, config, progress=progress, on_epoch=on_epoch)
+    network = outer.network
     with bar(console, "calibration") as calibrating:
         liked = count(training, dataset.n_items, dataset.feedback.liked_at_least).liked
         counts = CoCounts.count(liked, MAX_LINEAR_ITEMS)
@@ -187,14 +189,15 @@ def _judge(
             }
     return {
         "data": loaded.summary.as_dict(),
-        "protocol": _protocol(tasks, dataset, seed),
+        "protocol": describe_protocol(tasks, dataset, seed),
         "models": comparison.figures(judgements),
         "baselines": baselines,
         "best_baseline": comparison.against_best_baseline(judgements),
     }
 
 
-def _protocol(tasks: Tasks, dataset: Dataset, seed: int) -> Results:
+def describe_protocol(tasks: Tasks, dataset: Dataset, seed: int) -> Results:
+    """What was asked of whom, for the report."""
     order = "time" if dataset.has_time else "sequence" if dataset.has_order else "random, seeded"
     return {
         **tasks.protocol.as_dict(),
