@@ -1,4 +1,4 @@
-"""The model store's commands: ``kshot train``, ``kshot evaluate``, ``kshot bundles``."""
+"""The model store's commands: ``kshot train``, ``kshot evaluate``, ``kshot compare``, ``kshot bundles``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 import typer
 
 from model_store.bundle import Registry, open_bundle
-from model_store.config import EvaluationProtocol, Sweep, TrainingConfig
+from model_store.config import AlgorithmName, EvaluationProtocol, Sweep, TrainingConfig
 from model_store.errors import ModelStoreError
 
 DEFAULT_STORE = Path("store")
@@ -33,6 +33,7 @@ AskedFor = Annotated[
     EvaluationProtocol,
     typer.Option(help="k-shot: new users. new-items: trains without a tenth of the items, asks for those."),
 ]
+Algorithm = Annotated[AlgorithmName, typer.Option(help="How the starting point is learned.")]
 MaxEpochs = Annotated[int, typer.Option(help="Passes over the training users, at most.", min=1)]
 
 
@@ -62,6 +63,7 @@ def train(
     seed: Seed = 0,
     content: Content = True,
     shots: Shots = None,
+    algorithm: Algorithm = DEFAULTS.algorithm,
     max_epochs: MaxEpochs = DEFAULTS.max_epochs,
     max_items: MaxItems = 5000,
     sweep: Tuning = Sweep.QUICK,
@@ -70,7 +72,7 @@ def train(
     """Meta-train on DATA, evaluate against tuned baselines, and publish a bundle to STORE."""
     from model_store import jobs
 
-    config = TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
+    config = TrainingConfig(seed=seed, content=content, algorithm=algorithm, max_epochs=max_epochs)
     console = _console()
     version, results = jobs.train(data, store, config, _judging(shots, max_items, sweep), console)
     _show(results, console, json)
@@ -87,6 +89,7 @@ def evaluate(
     seed: Seed = 0,
     content: Content = True,
     shots: Shots = None,
+    algorithm: Algorithm = DEFAULTS.algorithm,
     max_epochs: MaxEpochs = DEFAULTS.max_epochs,
     max_items: MaxItems = 10_000,
     sweep: Tuning = Sweep.FULL,
@@ -99,7 +102,7 @@ def evaluate(
     from model_store.studies import new_items
 
     console, judging = _console(), _judging(shots, max_items, sweep)
-    config = TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
+    config = TrainingConfig(seed=seed, content=content, algorithm=algorithm, max_epochs=max_epochs)
     if protocol is EvaluationProtocol.NEW_ITEMS:
         if store is not None:
             raise ModelStoreError(f"--store {store}: the new-items protocol trains its own bundle; leave --store out")
@@ -109,6 +112,31 @@ def evaluate(
     else:
         results = jobs.evaluate_store(data, store, judging, console)
     _show(results, console, json)
+
+
+@_clear_errors
+def compare(
+    data: Data,
+    algorithms: Annotated[str, typer.Option(help="Which to compare, e.g. kshot,maml; all if absent.")] = ",".join(
+        AlgorithmName
+    ),
+    seed: Seed = 0,
+    content: Content = True,
+    shots: Shots = None,
+    max_epochs: MaxEpochs = DEFAULTS.max_epochs,
+    json: Json = None,
+) -> None:
+    """Train each meta-learning algorithm on DATA and print their k-shot curves on users never seen in training."""
+    from model_store import jobs
+    from model_store.evaluation.algorithm_table import algorithm_table
+    from model_store.studies import contest
+
+    console, config = _console(), TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
+    judged_at = None if shots is None else jobs.shots_of(shots)
+    results = contest.compare(data, contest.algorithms_of(algorithms), config, judged_at, console)
+    console.print(algorithm_table(results))
+    if json is not None:
+        json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
 
 
 def _judging(shots: str | None, max_items: int, sweep: Sweep) -> Any:

@@ -21,12 +21,25 @@ class EvaluationProtocol(StrEnum):
     NEW_ITEMS = "new-items"
 
 
+class AlgorithmName(StrEnum):
+    """The algorithms of ``meta.algorithms``."""
+
+    KSHOT = "kshot"
+    MAML = "maml"
+    FOMAML = "fomaml"
+    REPTILE = "reptile"
+    ANIL = "anil"
+    MATCHING = "matching"
+    JOINT = "joint"
+
+
 class TrainingConfig(BaseModel):
     """Settings of one meta-training run. The defaults are what the published figures were made with."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(0, ge=0, description="one seed gives one result: split, episodes, start, dropout")
+    algorithm: AlgorithmName = Field(AlgorithmName.KSHOT, description="how the starting point is learned")
     dim: int = Field(64, ge=4, le=512, description="length of an item vector's learned part")
     content: bool = Field(default=True, description="whether item features take part in the item vectors")
     inner_steps: int = Field(4, ge=1, le=16, description="gradient steps of the inner loop")

@@ -25,11 +25,12 @@ from model_store.evaluation.models import ServedModel, TrainingModel
 from model_store.evaluation.protocol import HEADLINE, KShot, Tasks, choose_protocol, evaluate, make_tasks
 from model_store.evaluation.tuning import Tuner
 from model_store.export import Draft, write_draft
+from model_store.meta.algorithms import begin
 from model_store.meta.checkpoint import Checkpoint
 from model_store.meta.linear_memory import CoCounts
 from model_store.meta.mapping import map_content
-from model_store.meta.network import Network, build, count
-from model_store.meta.outer import Outer, Progress, meta_train
+from model_store.meta.network import Network, count
+from model_store.meta.outer import Progress, meta_train
 from model_store.progress import bar
 
 Results = dict[str, Any]
@@ -81,22 +82,14 @@ def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, c
     protocol = choose_protocol(dataset, judging.shots)
     checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
     learned = learn(dataset, split, protocol, config, checkpoint, console)
-    network, progress = learned.network, learned.progress
     with ExitStack() as until_published:
         with bar(console, "export") as exporting:
             exporting.say("graphs, golden cases, parity with torch")
-            draft = until_published.enter_context(write_draft(registry, dataset, network, config))
+            draft = until_published.enter_context(write_draft(registry, dataset, learned.network, config))
         model = ServedModel(*draft.open())
         judged = _judge(model, loaded, split, protocol, judging, config.seed, console)
         results = judged.results
-        results["training"] = {
-            "history": progress.history,
-            "best_epoch": progress.best_epoch,
-            "seconds": round(progress.elapsed_s, 1),
-            "calibration": learned.calibration,
-            "content": learned.content,
-            "config": config.model_dump(),
-        }
+        results["training"] = learned.as_dict()
         _write_report(draft, results)
         version = draft.publish(registry, results=results["models"])
     checkpoint.discard()
@@ -157,12 +150,25 @@ class Learned(NamedTuple):
         progress: how it came about.
         calibration: what it chose, by k.
         content: how well content alone stands for an item's history.
+        config: how it was trained.
     """
 
     network: Network
     progress: Progress
     calibration: Results
     content: dict[str, float]
+    config: TrainingConfig
+
+    def as_dict(self) -> Results:
+        """For the report."""
+        return {
+            "history": self.progress.history,
+            "best_epoch": self.progress.best_epoch,
+            "seconds": round(self.progress.elapsed_s, 1),
+            "calibration": self.calibration,
+            "content": self.content,
+            "config": self.config.model_dump(),
+        }
 
 
 def learn(
@@ -187,8 +193,7 @@ def learn(
 
     with bar(console, "meta-training", total=config.max_epochs) as training_bar:
         training_bar.say("counting co-occurrences, SVD")
-        network = build(dataset, training, config, protocol.shots)
-        outer = Outer.begin(network, config)
+        outer = begin(dataset, training, config, protocol.shots)
 
         def on_epoch(progress: Progress) -> None:
             last = progress.history[-1]
@@ -203,12 +208,13 @@ def learn(
         if progress.epoch:
             console.print(f"resuming after epoch {progress.epoch}")
         meta_train(outer, dataset, training, validate, config, progress=progress, on_epoch=on_epoch)
+    network = outer.network
     content = map_content(network.encoder, training, dataset.feedback.liked_at_least, config.seed)
     with bar(console, "calibration") as calibrating:
         liked = count(training, dataset.n_items, dataset.feedback.liked_at_least).liked
         counts = CoCounts.count(liked, MAX_LINEAR_ITEMS)
         calibration = calibrate(network, validation, counts, config.neighbours, on_step=calibrating.say)
-    return Learned(network, progress, calibration, content)
+    return Learned(network, progress, calibration, content, config)
 
 
 def _judge(
@@ -239,7 +245,7 @@ def _judge(
             baselines[name] = tuned.as_dict()
     results = {
         "data": loaded.summary.as_dict(),
-        "protocol": _protocol(tasks, dataset, seed),
+        "protocol": describe_protocol(tasks, dataset, seed),
         "models": comparison.figures(judgements),
         "baselines": baselines,
         "best_baseline": comparison.against_best_baseline(judgements),
@@ -247,7 +253,8 @@ def _judge(
     return Judged(judgements, results)
 
 
-def _protocol(tasks: Tasks, dataset: Dataset, seed: int) -> Results:
+def describe_protocol(tasks: Tasks, dataset: Dataset, seed: int) -> Results:
+    """What was asked of whom, for the report."""
     order = "time" if dataset.has_time else "sequence" if dataset.has_order else "random, seeded"
     return {
         **tasks.protocol.as_dict(),

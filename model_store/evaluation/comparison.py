@@ -54,3 +54,25 @@ def against_best_baseline(judgements: Judgements) -> dict[str, dict[str, Any]]:
                 "interval": list(bootstrap_interval(difference)),
             }
     return found
+
+
+def against(judgements: Judgements, reference: str) -> dict[str, dict[str, Any]]:
+    """Model → k → difference to ``reference``, relative and absolute, with its paired bootstrap 95% interval."""
+    return {
+        name: {
+            str(shots): _difference(judgement, judgements[reference][shots]) for shots, judgement in by_shots.items()
+        }
+        for name, by_shots in judgements.items()
+        if name != reference
+    }
+
+
+def _difference(one: Judgement, reference: Judgement) -> dict[str, Any]:
+    """In the form of one k of ``against_best_baseline``."""
+    expected = reference.per_user[HEADLINE]
+    difference = one.per_user[HEADLINE] - expected
+    return {
+        HEADLINE: float(expected.mean()),
+        "difference": float(difference.mean()),
+        "interval": list(bootstrap_interval(difference)),
+    }

@@ -26,6 +26,31 @@ class TrainingModel:
         return scores
 
 
+class DenseModel:
+    """The adapted weights and the prior of a trained network, without its memories and before any calibration.
+
+    It was trained beside the memories, so it is no model of its own; it shows what the adaptation contributes.
+    """
+
+    def __init__(self, network: Network) -> None:
+        """Hold ``network``."""
+        self._network = network.eval()
+
+    @torch.no_grad()
+    def score(self, support: Support) -> NDArray[np.float32]:
+        """Scores float32 (B, n_items), the batch at once."""
+        vectors = self._network.encoder.vectors()
+        values, ages, mask = map(torch.from_numpy, (support.values, support.ages, support.mask))
+        columns = (vectors[torch.from_numpy(support.rows)], values, ages, mask)
+        attributes = [torch.from_numpy(each) for each in (support.attribute_ids, support.attribute_weights)]
+        inner = self._network.inner
+        # The weights of a state are scaled by their calibrated share, those that ``adapt`` returns are not.
+        weights = inner.adapt(*columns, inner.own_start(*attributes))
+        states = torch.cat([weights, inner(*columns, *attributes)[:, -1:]], dim=1)
+        scores: NDArray[np.float32] = (states @ vectors.T).numpy()
+        return scores
+
+
 class ServedModel:
     """Scores with ``adapt.onnx`` and ``vote.onnx``, so what is judged is what answers requests."""
 

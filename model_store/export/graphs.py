@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from model_store.errors import ExportRefused
-from model_store.meta.inner import InnerLoop
+from model_store.meta.inner import Adaptation
 from model_store.meta.network import ItemEncoder, Network
 
 OPSET = 20
@@ -24,9 +24,9 @@ EXAMPLE_ATTRIBUTES = 5
 
 
 class Adapt(nn.Module):
-    """One user through the inner loop: (S, D), (S,), (S,), (S,), (A,), (A,) → (D,)."""
+    """One user through the adaptation: (S, D), (S,), (S,), (S,), (A,), (A,) → (D,)."""
 
-    def __init__(self, inner: InnerLoop) -> None:
+    def __init__(self, inner: Adaptation) -> None:
         super().__init__()
         self.inner = inner
 
@@ -76,7 +76,7 @@ class Vote(nn.Module):
         return found[0], found[1], found[2]
 
 
-def export_adapt(path: Path, inner: InnerLoop, state_dim: int) -> None:
+def export_adapt(path: Path, inner: Adaptation, state_dim: int) -> None:
     """Write ``adapt.onnx``."""
     example = {
         "vectors": torch.ones(EXAMPLE_SUPPORT, state_dim),

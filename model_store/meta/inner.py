@@ -17,6 +17,8 @@ learned vector an attribute, so that the list before the first event is personal
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -63,47 +65,48 @@ class Share(nn.Module):
         return share
 
 
-class InnerLoop(nn.Module):
-    """The adaptation: support → ``user_state`` = [w (dim,), scale of the popularity prior (1,)].
+def likelihood_gradient(w: Tensor, events: Tensor, total: Tensor, anchors: Tensor, bias: Tensor) -> Tensor:
+    """∇_w of −Σ_e c_e (w·x_e) + C · log Σ_a exp(w·A_a + b_a), which is C · E[A] − Σ_e c_e x_e.
+
+    Everything stays 2-D (onnxruntime miscomputes Transpose(X) @ 1-D).
+
+    Args:
+        w: float32 (B, dim).
+        events: float32 (B, dim), Σ_e c_e x_e.
+        total: float32 (B, 1), C.
+        anchors: float32 (n_anchors, dim), A.
+        bias: float32 (n_anchors, 1), b.
+    """
+    expected = torch.softmax(w @ anchors.T + bias.T, dim=1) @ anchors
+    return total * expected - events
+
+
+def descend(w: Tensor, gradient: Callable[[Tensor], Tensor], step_sizes: Iterable[Tensor]) -> Tensor:
+    """Gradient descent written out: w ← w − α ⊙ gradient(w), one step for each of ``step_sizes``."""
+    for step_size in step_sizes:
+        w = w - step_size * gradient(w)
+    return w
+
+
+class Adaptation(nn.Module):
+    """What every algorithm adapts with: support → ``user_state`` = [w (dim,), scale of the popularity prior (1,)].
 
     Item vectors have dim + 1 columns; the last is the log-popularity prior, so the dense score of an item is
-    ``user_state · item_vector``.
+    ``user_state · item_vector``. A subclass says how w comes about.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        steps: int,
-        anchors: Tensor,
-        levels: Levels,
-        liked: Tensor,
-        share: Share,
-        n_attributes: int = 0,
-    ) -> None:
-        """Start from neutral step sizes.
+    def __init__(self, dim: int, share: Share, n_attributes: int) -> None:
+        """Start every user at zero.
 
         Args:
             dim: length of w.
-            steps: gradient steps.
-            anchors: float32 (n_anchors, dim), first positions of the anchors.
-            levels: the scale of the feedback values.
-            liked: float32 (n_levels,), first event weight of each level, e.g. −.3 … 1.
             share: how much of w counts.
             n_attributes: attributes of users; without any, one that nobody has keeps the graph's form.
         """
         super().__init__()
-        self.levels = levels
         self.share = share
         self.start = nn.Parameter(torch.zeros(dim))
         self.scaled_attributes = nn.Parameter(torch.zeros(max(n_attributes, 1), dim))
-        self.anchors = nn.Parameter(anchors.clone())
-        self.anchor_bias = nn.Parameter(torch.zeros(len(anchors), 1))
-        self.event_weight = nn.Parameter(liked.clone())
-        self.rarity = nn.Parameter(torch.zeros(()))
-        self.decay = nn.Parameter(torch.zeros(()))
-        self.log_step = nn.Parameter(torch.full((steps, dim), 0.5))
-        self.log_step_by_k = nn.Parameter(torch.zeros(steps, dim))
-        self.log_pull = nn.Parameter(torch.full((dim,), -3.0))
         self.log_prior_scale = nn.Parameter(torch.zeros(3))
 
     def forward(
@@ -129,16 +132,66 @@ class InnerLoop(nn.Module):
             float32 (B, dim + 1).
         """
         log_k = torch.log1p(mask.sum(1, keepdim=True))  # (B, 1)
-        support, prior = vectors[..., :-1], vectors[..., -1]
-        weights = self._event_weights(values, ages, prior, mask)
-        known = torch.bmm(attribute_weights.unsqueeze(1), self.attribute_vectors()[attribute_ids]).squeeze(1)
-        w = self._descend(support, weights, log_k, self.start + known)
+        w = self.adapt(vectors, values, ages, mask, self.own_start(attribute_ids, attribute_weights))
         log_scale = self.log_prior_scale[0] + self.log_prior_scale[1] * log_k + self.log_prior_scale[2] * log_k * log_k
         return torch.cat([self.share(log_k) * w, log_scale.exp()], dim=1)
+
+    def own_start(self, attribute_ids: Tensor, attribute_weights: Tensor) -> Tensor:
+        """Where each user's adaptation starts, float32 (B, dim); arguments as for ``forward``."""
+        known = torch.bmm(attribute_weights.unsqueeze(1), self.attribute_vectors()[attribute_ids])
+        return self.start + known.squeeze(1)
 
     def attribute_vectors(self) -> Tensor:
         """What each attribute adds to the start, float32 (n_attributes or 1, dim)."""
         return ATTRIBUTE_SCALE * self.scaled_attributes
+
+    def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor, start: Tensor) -> Tensor:
+        """Weights w of each user before its share is taken, float32 (B, dim).
+
+        Args as for ``forward``, and ``start``: float32 (B, dim), where each user's adaptation starts.
+        """
+        raise NotImplementedError
+
+
+class InnerLoop(Adaptation):
+    """The product's own adaptation, as the module's docstring states it."""
+
+    def __init__(
+        self,
+        dim: int,
+        steps: int,
+        anchors: Tensor,
+        levels: Levels,
+        liked: Tensor,
+        share: Share,
+        n_attributes: int = 0,
+    ) -> None:
+        """Start from neutral step sizes.
+
+        Args:
+            dim: length of w.
+            steps: gradient steps.
+            anchors: float32 (n_anchors, dim), first positions of the anchors.
+            levels: the scale of the feedback values.
+            liked: float32 (n_levels,), first event weight of each level, e.g. −.3 … 1.
+            share: how much of w counts.
+            n_attributes: attributes of users.
+        """
+        super().__init__(dim, share, n_attributes)
+        self.levels = levels
+        self.anchors = nn.Parameter(anchors.clone())
+        self.anchor_bias = nn.Parameter(torch.zeros(len(anchors), 1))
+        self.event_weight = nn.Parameter(liked.clone())
+        self.rarity = nn.Parameter(torch.zeros(()))
+        self.decay = nn.Parameter(torch.zeros(()))
+        self.log_step = nn.Parameter(torch.full((steps, dim), 0.5))
+        self.log_step_by_k = nn.Parameter(torch.zeros(steps, dim))
+        self.log_pull = nn.Parameter(torch.full((dim,), -3.0))
+
+    def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor, start: Tensor) -> Tensor:
+        """The gradient steps from the start; see the base class."""
+        weights = self._event_weights(values, ages, vectors[..., -1], mask)
+        return self._descend(vectors[..., :-1], weights, torch.log1p(mask.sum(1, keepdim=True)), start)
 
     def _event_weights(self, values: Tensor, ages: Tensor, prior: Tensor, mask: Tensor) -> Tensor:
         """c_e of every event, (B, S)."""
@@ -147,17 +200,14 @@ class InnerLoop(nn.Module):
         return by_value * fading * mask
 
     def _descend(self, support: Tensor, weights: Tensor, log_k: Tensor, start: Tensor) -> Tensor:
-        """The gradient steps from each user's ``start`` (B, dim).
-
-        Everything stays 2-D or 3-D: onnxruntime miscomputes Transpose(X) @ 1-D.
-        """
+        """The gradient steps from each user's ``start``, (B, dim)."""
         total = weights.abs().sum(1, keepdim=True)  # C, (B, 1)
-        pull_to_events = torch.bmm(weights.unsqueeze(1), support).squeeze(1)  # (B, dim)
+        events = torch.bmm(weights.unsqueeze(1), support).squeeze(1)  # (B, dim)
         step_sizes = torch.exp(self.log_step.unsqueeze(1) + self.log_step_by_k.unsqueeze(1) * log_k)  # (T, B, dim)
-        pull_to_start = self.log_pull.exp()
-        w = start
-        for step_size in step_sizes.unbind(0):
-            expected = torch.softmax(w @ self.anchors.T + self.anchor_bias.T, dim=1) @ self.anchors
-            gradient = total * (expected + pull_to_start * (w - start)) - pull_to_events
-            w = w - step_size * gradient / (1 + total)
-        return w
+        pull = self.log_pull.exp()
+
+        def gradient(w: Tensor) -> Tensor:
+            likelihood = likelihood_gradient(w, events, total, self.anchors, self.anchor_bias)
+            return (likelihood + total * pull * (w - start)) / (1 + total)
+
+        return descend(start, gradient, step_sizes.unbind(0))

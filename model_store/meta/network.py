@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,9 +16,12 @@ from torch import Tensor, nn
 from model_store.config import TrainingConfig
 from model_store.data.episodes import Support
 from model_store.data.schema import Dataset, Events, ItemFeatures
-from model_store.meta.inner import InnerLoop, Levels, Share
+from model_store.meta.inner import Adaptation, InnerLoop, Levels, Share
 from model_store.meta.linear_memory import LinearMemory
 from model_store.meta.memory import Neighbours, VoteGate, conditional_neighbours
+
+# dim, steps, anchors, levels, liked, share, n_attributes: as ``InnerLoop`` takes them.
+AdaptationType = Callable[[int, int, Tensor, Levels, Tensor, Share, int], Adaptation]
 
 MAX_LEVELS = 10
 SVD_SCALE = 4.0
@@ -84,7 +88,7 @@ class Network(nn.Module):
     """The whole model; ``forward`` scores the catalogue for a batch of users."""
 
     encoder: ItemEncoder
-    inner: InnerLoop
+    inner: Adaptation
     gate: VoteGate
     linear: LinearMemory
     neighbour_rows: Tensor
@@ -92,7 +96,7 @@ class Network(nn.Module):
     own_share: Tensor
 
     def __init__(
-        self, encoder: ItemEncoder, inner: InnerLoop, gate: VoteGate, neighbours: Neighbours, linear: LinearMemory
+        self, encoder: ItemEncoder, inner: Adaptation, gate: VoteGate, neighbours: Neighbours, linear: LinearMemory
     ) -> None:
         super().__init__()
         self.encoder, self.inner, self.gate, self.linear = encoder, inner, gate, linear
@@ -176,7 +180,13 @@ def count(events: Events, n_items: int, liked_at_least: float) -> Statistics:
     return Statistics(matrix, np.asarray(matrix.sum(0), dtype=np.float64).ravel())
 
 
-def build(dataset: Dataset, training: Events, config: TrainingConfig, shots: tuple[int, ...]) -> Network:
+def build(
+    dataset: Dataset,
+    training: Events,
+    config: TrainingConfig,
+    shots: tuple[int, ...],
+    adaptation: AdaptationType = InnerLoop,
+) -> Network:
     """A network at its starting point: SVD of what was liked, neutral steps, a small say for the memory.
 
     Args:
@@ -184,6 +194,7 @@ def build(dataset: Dataset, training: Events, config: TrainingConfig, shots: tup
         training: events of the training users only.
         config: sizes and seed.
         shots: the k at which the parts' shares will be chosen.
+        adaptation: makes the adaptation; called like ``InnerLoop``.
     """
     statistics = count(training, dataset.n_items, dataset.feedback.liked_at_least)
     generator = torch.Generator().manual_seed(config.seed)
@@ -192,7 +203,7 @@ def build(dataset: Dataset, training: Events, config: TrainingConfig, shots: tup
     encoder = ItemEncoder(id_vectors, _feature_matrix(dataset.features, use=config.content), prior, prior_of_new)
     levels, liked = _levels(training.values, dataset.feedback.liked_at_least)
     popular = torch.from_numpy(np.argsort(-statistics.counts, kind="stable")[: config.anchors].copy())
-    inner = InnerLoop(
+    inner = adaptation(
         config.dim, config.inner_steps, id_vectors[popular], levels, liked, Share(shots), len(dataset.attribute_names)
     )
     popularity = torch.from_numpy((statistics.counts + 1) / (training.n_users + 1)).float()

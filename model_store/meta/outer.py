@@ -2,7 +2,8 @@
 
 Every outer step deals one episode to each user of a batch, adapts to its support, and goes down the gradient of
 the full-catalogue softmax on its query, through the unrolled inner loop. The log-likelihood is summed over query
-items, not averaged per user: averaging gives light users the same weight and sinks below popularity.
+items, not averaged per user: averaging gives light users the same weight and sinks below popularity. An
+:class:`Algorithm` may adapt in another way, or step in another way; ``meta.algorithms`` holds those there are.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model_store.config import TrainingConfig
 from model_store.data.episodes import Episodes, deal, hide_attributes
 from model_store.data.schema import Dataset, Events
 from model_store.errors import TrainingError
-from model_store.meta.network import Network
+from model_store.meta.inner import InnerLoop
+from model_store.meta.network import AdaptationType, Network
 
 # Validation reads the running average of the weights (Polyak averaging); it is smoother and generalises better.
 AVERAGING = 0.98
@@ -48,23 +51,57 @@ class Progress:
     best: dict[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """The users of one outer step.
+
+    Attributes:
+        events: events of all training users.
+        users: int64 (B,), codes into ``events``.
+        liked_at_least: value from which on an event is liked.
+    """
+
+    events: Events
+    users: NDArray[np.int64]
+    liked_at_least: float
+
+
+Validate = Callable[[Network], float]
+OuterStep = Callable[["Outer", Batch, TrainingConfig], float | None]
+
+
 @dataclass
 class Outer:
-    """The outer loop's state: network, optimiser, running average, generator."""
+    """The outer loop's state: network, optimiser, running average, generator; and the algorithm that moves it."""
 
     network: Network
     optimizer: torch.optim.Optimizer
     average: nn.Module
     rng: np.random.Generator
+    algorithm: Algorithm
 
     @classmethod
-    def begin(cls, network: Network, config: TrainingConfig) -> Outer:
-        """Fresh state for ``network``."""
+    def begin(cls, network: Network, config: TrainingConfig, algorithm: Algorithm | None = None) -> Outer:
+        """Fresh state for ``network``; without an ``algorithm``, for the product's own."""
         torch.manual_seed(config.seed)
         # Gathers add up their gradients in any order otherwise, and one seed would give several results.
         torch.use_deterministic_algorithms(mode=True)
         optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-        return cls(network, optimizer, copy.deepcopy(network), np.random.default_rng(config.seed))
+        average, rng = copy.deepcopy(network), np.random.default_rng(config.seed)
+        return cls(network, optimizer, average, rng, algorithm or Algorithm())
+
+    def go_down(self, loss: Tensor) -> float:
+        """One step of the optimiser down the gradient of ``loss``, a scalar; its value.
+
+        Raises:
+            TrainingError: the loss is no finite number.
+        """
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss became {loss.item()}; expected a number: lower the learning rate")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.item()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs to go on as if never interrupted."""
@@ -85,6 +122,13 @@ class Outer:
         torch.set_rng_state(state["torch_rng"])
 
 
+def vector_penalty(network: Network, config: TrainingConfig) -> Tensor:
+    """L2 on the vectors of items and of attributes; a scalar."""
+    of_items = config.l2 * network.encoder.vectors()[:, :-1].square().mean()
+    # Summed, not averaged: an attribute of few users is drawn to zero harder than one of many.
+    return of_items + config.attribute_l2 * network.inner.attribute_vectors().square().sum()
+
+
 def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig) -> Tensor:
     """Negative log-likelihood per query item, plus L2 on the vectors of items and of attributes; a scalar."""
     n_items = network.own_share.shape[0]
@@ -98,10 +142,37 @@ def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig) -
     # The support is not recommended again, so it does not compete either.
     seen = torch.zeros_like(target).scatter_add(1, rows, mask)
     likelihood = torch.log_softmax(scores.masked_fill(seen > 0, -1e9), dim=1)
-    regularisation = network.encoder.vectors()[:, :-1].square().mean()
-    # Summed, not averaged: an attribute of few users is drawn to zero harder than one of many.
-    of_attributes = config.attribute_l2 * network.inner.attribute_vectors().square().sum()
-    return -(likelihood * target).sum() / target.sum().clamp(min=1) + config.l2 * regularisation + of_attributes
+    return vector_penalty(network, config) - (likelihood * target).sum() / target.sum().clamp(min=1)
+
+
+def episode_step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | None:
+    """Deal an episode to each user and go down the gradient of their loss; None if nobody's query has an item."""
+    episodes = deal(batch.events, batch.users, batch.liked_at_least, config.max_shots, outer.rng)
+    if not episodes.rest_liked.any():
+        return None
+    episodes = hide_attributes(episodes, config.attribute_dropout, outer.rng)
+    return outer.go_down(episode_loss(outer.network, episodes, config))
+
+
+def _nothing(*_: object) -> None:
+    """Nothing to do."""
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What a meta-learning algorithm supplies; the rest of the network and of the training is the same for all.
+
+    Attributes:
+        adaptation: makes the module that turns a support into ``user_state``; it is exported as ``adapt.onnx``.
+        step: one outer step on a batch of users; its loss, or None if there was nothing to learn from.
+        prepare: adds to a fresh network what only the training needs; takes the training users' events.
+        settle: last choices on a trained network by its validation score, and off with what only the training needed.
+    """
+
+    adaptation: AdaptationType = InnerLoop
+    step: OuterStep = episode_step
+    prepare: Callable[[Network, Events], None] = _nothing
+    settle: Callable[[Network, Validate], None] = _nothing
 
 
 def train_epoch(outer: Outer, events: Events, liked_at_least: float, config: TrainingConfig) -> Iterator[float]:
@@ -109,26 +180,18 @@ def train_epoch(outer: Outer, events: Events, liked_at_least: float, config: Tra
     users = outer.rng.permutation(events.n_users)
     outer.network.train()
     for first in range(0, len(users), config.batch_users):
-        batch = users[first : first + config.batch_users]
-        episodes = deal(events, batch, liked_at_least, config.max_shots, outer.rng)
-        if not episodes.rest_liked.any():
-            continue
-        episodes = hide_attributes(episodes, config.attribute_dropout, outer.rng)
-        loss = episode_loss(outer.network, episodes, config)
-        if not torch.isfinite(loss):
-            raise TrainingError(f"the loss became {loss.item()}; expected a number: lower the learning rate")
-        outer.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        outer.optimizer.step()
-        _follow(outer.average, outer.network)
-        yield loss.item()
+        batch = Batch(events, users[first : first + config.batch_users], liked_at_least)
+        loss = outer.algorithm.step(outer, batch, config)
+        if loss is not None:
+            _follow(outer.average, outer.network)
+            yield loss
 
 
 def meta_train(
     outer: Outer,
     dataset: Dataset,
     training: Events,
-    validate: Callable[[Network], float],
+    validate: Validate,
     config: TrainingConfig,
     *,
     progress: Progress,
@@ -166,6 +229,7 @@ def meta_train(
         on_epoch(progress)
     outer.network.load_state_dict(progress.best)
     outer.network.eval()
+    outer.algorithm.settle(outer.network, validate)
     return progress
 
 

@@ -57,7 +57,8 @@ def test_a_bundle_ranks_an_item_without_history_by_its_content(source: Path, tmp
         for group in np.unique(groups[new]):
             rows = old[groups[old] == group][None, :5].astype(np.int64)
             ones = np.ones(rows.shape, np.float32)
-            scores = ServedModel(graphs, catalogue).score(Support(rows, 5 * ones, 0 * ones, ones))[0, new]
+            nobody = np.zeros((1, 1), np.int64), np.zeros((1, 1), np.float32)
+            scores = ServedModel(graphs, catalogue).score(Support(rows, 5 * ones, 0 * ones, ones, *nobody))[0, new]
             assert scores[groups[new] == group].min() > scores[groups[new] != group].max()
 
 

@@ -1,0 +1,29 @@
+"""ANIL with the step sizes of Meta-SGD: only the head adapts, each coordinate with a learned step size.
+
+ANIL (Raghu et al. 2020, arXiv:1909.09157) found that MAML's inner loop needs to adapt the last layer only; here that is
+w, over item vectors that stay as they are. Meta-SGD (Li et al. 2017, arXiv:1707.09835, eq. 3) learns the start together
+with a vector α of step sizes, w ← w − α ⊙ ∇L(w), whose signs are free.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from model_store.meta.algorithms import maml
+from model_store.meta.inner import Levels, Share
+from model_store.meta.outer import Algorithm
+
+
+class MetaSgd(maml.PlainDescent):
+    """The steps of MAML with a step size learned for each coordinate, float32 (dim,)."""
+
+    def __init__(
+        self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share, n_attributes: int = 0
+    ) -> None:
+        super().__init__(dim, steps, anchors, levels, liked, share, n_attributes)
+        del self.step_size
+        self.step_size = nn.Parameter(torch.full((dim,), maml.STEP_SIZE))
+
+
+ALGORITHM = Algorithm(adaptation=MetaSgd, step=maml.step, prepare=maml.ALGORITHM.prepare)

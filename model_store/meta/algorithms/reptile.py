@@ -1,0 +1,68 @@
+"""Reptile (Nichol, Achiam & Schulman 2018, arXiv:1803.02999): move the start towards where users end up.
+
+Each user of a batch descends from the start on all of its events, without a split into support and query, and the start
+moves by w₀ ← w₀ + ε · mean_u(w_T(u) − w₀) (algorithm 2). Nothing is differentiated through the steps.
+
+The item vectors and the memory's gates are not a user's own and have nowhere to be moved to: they go down the
+first-order gradient of the episodes.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model_store.config import TrainingConfig
+from model_store.data.episodes import Support, pack_support
+from model_store.meta.algorithms import maml
+from model_store.meta.algorithms.fomaml import FirstOrderDescent
+from model_store.meta.inner import Levels, Share
+from model_store.meta.network import Network
+from model_store.meta.outer import Algorithm, Batch, Outer
+
+OUTER_STEP = 0.1  # ε
+
+
+class ReptileDescent(FirstOrderDescent):
+    """The steps of first-order MAML from a start that no gradient moves."""
+
+    def __init__(
+        self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share, n_attributes: int = 0
+    ) -> None:
+        super().__init__(dim, steps, anchors, levels, liked, share, n_attributes)
+        self.start.requires_grad = False
+
+
+def moved(start: Tensor, adapted: Tensor, outer_step: float) -> Tensor:
+    """``start`` (dim,) moved towards the mean of ``adapted`` (B, dim) by the share ``outer_step`` of the way."""
+    return start + outer_step * (adapted.mean(0) - start)
+
+
+def whole_profiles(batch: Batch, max_events: int) -> Support:
+    """All events of each user of the batch, the most recent ``max_events`` of them."""
+    runs = [batch.events.user(int(user)) for user in batch.users]
+    return pack_support(batch.events, [np.arange(max(run.start, run.stop - max_events), run.stop) for run in runs])
+
+
+@torch.no_grad()
+def adapted_weights(network: Network, profiles: Support) -> Tensor:
+    """Weights w of each user after its descent on ``profiles``, float32 (B, dim)."""
+    vectors = network.encoder.vectors()[torch.from_numpy(profiles.rows)]
+    values, ages, mask = map(torch.from_numpy, (profiles.values, profiles.ages, profiles.mask))
+    start = network.inner.start.unsqueeze(0).expand(len(profiles.rows), -1)
+    return network.inner.adapt(vectors, values, ages, mask, start)
+
+
+def step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | None:
+    """The gradient step of what all users share, then the start's own."""
+    loss = maml.step(outer, batch, config)
+    inner = cast("ReptileDescent", outer.network.inner)
+    adapted = adapted_weights(outer.network, whole_profiles(batch, config.max_support))
+    inner.start.copy_(moved(inner.start, adapted, OUTER_STEP))
+    return loss
+
+
+ALGORITHM = Algorithm(adaptation=ReptileDescent, step=step, prepare=maml.ALGORITHM.prepare)
