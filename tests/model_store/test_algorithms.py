@@ -267,9 +267,8 @@ def test_every_algorithm_trains_exports_and_is_served(dataset: Dataset, name: Al
         draft.publish(registry, results={})
     bundle = open_bundle(registry.live_folder())  # recomputes the golden cases
     assert bundle.manifest.training["algorithm"] == name
-    # Nothing that grows with the users is in it.
     constants = onnx.load(registry.live_folder() / "adapt.onnx").graph.initializer
-    assert all(dataset.events.n_users not in constant.dims for constant in constants)
+    assert all(dataset.events.n_users not in constant.dims for constant in constants)  # nothing of a training user
     model = Model(bundle)
     liked = model.catalogue.ids.index("g3-1"), model.catalogue.ids.index("g3-2")
     two = served_support.Support(np.array(liked), *(np.full(2, each, np.float32) for each in (5, 0, 1)))
