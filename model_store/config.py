@@ -38,6 +38,7 @@ class TrainingConfig(BaseModel):
     learning_rate: float = Field(2e-3, gt=0, description="Adam step of the outer loop")
     l2: float = Field(4.0, ge=0, description="weight of the mean squared norm of the item vectors in the loss")
     dropout: float = Field(0.4, ge=0, lt=1, description="share of adapted weights dropped in an outer step")
+    entropy: float = Field(0.0, ge=0, le=1, description="how far queries are drawn towards the long tail; 1 is uniform")
     max_epochs: int = Field(200, ge=1, description="passes over the training users, at most")
     patience: int = Field(10, ge=1, description="validations without a better one before training stops")
     time_budget_s: float = Field(180.0, gt=0, description="seconds after which the outer loop stops with its best")

@@ -19,6 +19,7 @@ from model_store.data.sources import Loaded, load
 from model_store.data.split import UserSplit, split_users
 from model_store.errors import DataError
 from model_store.evaluation import comparison, report
+from model_store.evaluation.ablation import ablations
 from model_store.evaluation.beyond_accuracy import ItemFacts
 from model_store.evaluation.calibration import calibrate
 from model_store.evaluation.models import ServedModel, TrainingModel
@@ -45,11 +46,13 @@ class Judging:
         shots: the k, or None to let the data decide.
         max_items: item-kNN, EASE and multi-VAE cover that many items; their matrices are dense.
         sweep: how many candidates of each baseline are tried.
+        ablations: whether variants of the model are trained and judged too.
     """
 
     shots: tuple[int, ...] | None = None
     max_items: int = 5000
     sweep: Sweep = Sweep.QUICK
+    ablations: bool = False
 
 
 def train(source: str, store: Path, config: TrainingConfig, judging: Judging, console: Console) -> tuple[str, Results]:
@@ -80,6 +83,8 @@ def train(source: str, store: Path, config: TrainingConfig, judging: Judging, co
             "content": learned.content,
             "config": config.model_dump(),
         }
+        if judging.ablations:
+            results["ablations"] = _ablations(learned, dataset, split, protocol, config, console)
         _write_report(draft, results)
         version = draft.publish(registry, results=results["models"])
     checkpoint.discard()
@@ -169,6 +174,33 @@ def learn(
     with bar(console, "calibration", total=len(protocol.shots)) as calibrating:
         shares = calibrate(network, validation, on_shots=lambda k: calibrating.advance(f"k = {k}"))
     return Learned(network, progress, shares, content)
+
+
+def _ablations(
+    whole: Learned,
+    dataset: Dataset,
+    split: UserSplit,
+    protocol: KShot,
+    config: TrainingConfig,
+    console: Console,
+) -> Results:
+    """Variants of the model on the test users."""
+
+    def retrain(changed: TrainingConfig) -> Network:
+        with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
+            own = Checkpoint(Path(folder), dataset.fingerprint.sha256, changed)
+            return learn(dataset, split, protocol, changed, own, console).network
+
+    liked = count(dataset.events.select(split.train), dataset.n_items, dataset.feedback.liked_at_least).liked
+    return ablations(
+        whole.network,
+        config,
+        retrain,
+        make_tasks(dataset, split.test, protocol),
+        ItemFacts.of(dataset.features, liked),
+        has_time=dataset.has_time,
+        on_variant=lambda name: console.print(f"ablation: {name}"),
+    )
 
 
 def _judge(

@@ -1,7 +1,7 @@
-"""Beyond accuracy: how varied, how novel and how far from the mainstream a list is. None of them looks at the query.
+"""Beyond accuracy: how varied, how novel and how far from the mainstream a list is.
 
 ``top``: int64 (n_users, depth), rows of everybody's list, best first. The metrics return float64 (n_users,). They
-describe a list and do not grade it: random lists are the most varied, novel and obscure.
+describe a list without looking at the query and do not grade it: random lists are the most varied, novel and obscure.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from model_store.data.schema import ItemFeatures
+from model_store.evaluation import metrics
 
 Top = NDArray[np.int64]
 PerUser = NDArray[np.float64]
@@ -78,6 +79,22 @@ def long_tail_share(top: Top, tail: NDArray[np.bool_], at: int) -> PerUser:
     return np.asarray(tail[top[:, :at]].mean(1))
 
 
+def long_tail_ndcg(top: Top, queries: list[NDArray[np.int32]], tail: NDArray[np.bool_], at: int) -> PerUser:
+    """NDCG@``at`` that counts only what the user liked of the long tail.
+
+    DCG = Σ_{r ≤ at} [top_r ∈ query ∩ tail] / log2(r + 1) over that of min(at, |query ∩ tail|) hits at the top, as in
+    ``metrics.ndcg``. Of the metrics here it alone looks at the query, and grades.
+
+    Returns:
+        Float64 (n_asked,): users whose query holds nothing of the tail are left out, so it may be empty.
+    """
+    asked = [(row, query[tail[query]]) for row, query in zip(top, queries, strict=True) if tail[query].any()]
+    if not asked:
+        return np.zeros(0)
+    hits = np.stack([np.isin(row[:at], query) for row, query in asked])
+    return metrics.ndcg(hits, np.array([len(query) for _, query in asked], dtype=np.int64), at)
+
+
 @dataclass(frozen=True)
 class ItemFacts:
     """What the metrics need to know of the items.
@@ -101,12 +118,18 @@ class ItemFacts:
         content = sp.csr_array(entries, shape=(n_items, len(features.names))) if len(features.indices) else None
         return cls(content, self_information(likes, n_users), long_tail(likes))
 
-    def judge(self, top: Top) -> dict[str, PerUser]:
-        """All metrics of everybody's list; the diversity is left out where no item has features."""
+    def judge(self, top: Top, queries: list[NDArray[np.int32]]) -> dict[str, PerUser]:
+        """All metrics of everybody's list.
+
+        The diversity is left out where no item has features, the long tail's NDCG where no query holds any of it.
+        """
         found = {
             "novelty@10": novelty(top, self.information, 10),
             "long-tail@10": long_tail_share(top, self.tail, 10),
         }
         if self.features is not None:
             found["diversity@10"] = intra_list_diversity(top, self.features, 10)
+        in_tail = long_tail_ndcg(top, queries, self.tail, 10)
+        if len(in_tail):
+            found["ndcg-tail@10"] = in_tail
         return found

@@ -30,7 +30,7 @@ from model_store.evaluation.baselines import (
 from model_store.evaluation.mixing import mixed_headline
 from model_store.evaluation.protocol import KShot, Recommender, Tasks
 from model_store.evaluation.tuning import BETAS, Grid, Tuned
-from model_store.meta.mapping import fit_mapping
+from model_store.meta.mapping import fit_mapping, knowledge
 
 HELD_OUT_SHARE = 0.1
 
@@ -137,10 +137,11 @@ class NewItemTuner:
         yield "content-kNN", self._content_knn(popularity)
 
     def _popularity(self) -> Popularity:
-        known = Popularity.fit(self.liked).log_popularity
-        features, rows = content_matrix(self.dataset.features), np.flatnonzero(~self.held_out)
-        targets = known[rows, None].astype(np.float64)
-        mapping = fit_mapping(features[rows], targets, np.ones(len(rows)), np.random.default_rng(self.seed))
+        features, likes = content_matrix(self.dataset.features), np.asarray(self.liked.sum(0), dtype=np.float64)
+        known = np.flatnonzero(likes)
+        targets = Popularity.fit(self.liked).log_popularity[known, None].astype(np.float64)
+        rng = np.random.default_rng(self.seed)
+        mapping = fit_mapping(features[known], targets, knowledge(likes[known]), rng)
         return Popularity(mapping(features)[:, 0].astype(np.float32))
 
     def _content_knn(self, popularity: Popularity) -> Tuned:

@@ -123,7 +123,10 @@ def make_tasks(dataset: Dataset, users: NDArray[np.int64], protocol: KShot) -> T
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one recommender got at one k: metric name → float64 (n_users,), and its coverage@10."""
+    """What one recommender got at one k: metric name → float64 (n_users,), and its coverage@10.
+
+    A metric that not every user's query allows has fewer entries.
+    """
 
     per_user: dict[str, NDArray[np.float64]]
     coverage: float
@@ -185,6 +188,6 @@ def judge(top: NDArray[np.int64], tasks: Tasks, facts: ItemFacts | None = None) 
         "recall@20": metrics.recall(hits, n_relevant, 20),
         "hr@10": metrics.hit_rate(hits, 10),
         "mrr": metrics.reciprocal_rank(hits),
-        **(facts.judge(top) if facts else {}),
+        **(facts.judge(top, tasks.queries) if facts else {}),
     }
     return Judgement(per_user, metrics.coverage(top, tasks.n_items, 10))

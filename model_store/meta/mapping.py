@@ -3,7 +3,7 @@
 Gantner et al. 2010, "Learning Attribute-to-Feature Mappings for Cold-Start Recommendations" (ICDM). While vectors are
 learned, an item's own part takes up what its content could have said, so the content part cannot stand alone. So after
 the training, the learned vectors v_i of the items with history are regressed on their features
-f_i, each weighted by how much is known about it, c_i = (n_i + 1) / (n_i + 11) for n_i likes,
+f_i, each weighted by how much is known about it, c_i = (n_i + 1) / (n_i + 1 + n̄) for n_i likes, n̄ on average,
 
     min over b, M   Σ_i c_i |v_i − b − Mᵀf_i|² + λ|M|²,
 
@@ -27,9 +27,8 @@ from model_store.meta.network import ItemEncoder
 
 Matrix = NDArray[np.float64]
 
-REGULARISATIONS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+REGULARISATIONS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 VALIDATION_SHARE = 0.2
-HALF_KNOWN = 10.0
 TOLERANCE = 1e-7
 MAX_ITERATIONS = 1000
 TINY = 1e-300
@@ -55,6 +54,11 @@ class Mapping:
     def __call__(self, features: sp.csr_array) -> Matrix:
         """Targets of the items with ``features`` (n, n_features), (n, n_targets)."""
         return np.asarray(self.base + features @ self.by_feature)
+
+
+def knowledge(likes: Matrix) -> Matrix:
+    """How much is known about items with so many ``likes`` (n_items,): c_i in 0 … 1, a half at the average."""
+    return np.asarray((likes + 1) / (likes + 1 + likes.mean()))
 
 
 def fit_mapping(features: sp.csr_array, targets: Matrix, weights: Matrix, rng: np.random.Generator) -> Mapping:
@@ -140,11 +144,12 @@ def map_content(encoder: ItemEncoder, training: Events, liked_at_least: float, s
     n_items = len(encoder.prior)
     features = _features(encoder)
     known = np.bincount(training.items, minlength=n_items) > 0
-    likes = np.bincount(training.items[training.values >= liked_at_least], minlength=n_items)[known]
+    likes = np.bincount(training.items[training.values >= liked_at_least], minlength=n_items)[known].astype(float)
     learned = encoder.vectors().detach().double().numpy()
     rng = np.random.default_rng(seed)
-    vectors = fit_mapping(features[known], learned[known, :-1], (likes + 1) / (likes + 1 + HALF_KNOWN), rng)
-    prior = fit_mapping(features[known], learned[known, -1:], np.ones(len(likes)), rng)
+    weights = knowledge(likes)
+    vectors = fit_mapping(features[known], learned[known, :-1], weights, rng)
+    prior = fit_mapping(features[known], learned[known, -1:], weights, rng)
     _install(encoder, torch.from_numpy(learned), torch.from_numpy(known), vectors, prior)
     return {
         "vector_regularisation": vectors.regularisation,

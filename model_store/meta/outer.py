@@ -22,6 +22,7 @@ from model_store.data.episodes import Episodes, deal
 from model_store.data.schema import Dataset, Events
 from model_store.errors import TrainingError
 from model_store.meta.network import Network
+from model_store.meta.sampling import QueryDraw, QueryMass, entropy, steer
 
 # Validation reads the running average of the weights (Polyak averaging); it is smoother and generalises better.
 AVERAGING = 0.98
@@ -34,7 +35,7 @@ class Progress:
     Attributes:
         epoch: passes done.
         elapsed_s: seconds spent so far, earlier runs of the same training included.
-        history: one row per epoch: loss (nats per query item) and validation score.
+        history: one row per epoch: loss (nats per query item), validation score, entropy of the query items (nats).
         best_score: best validation score so far.
         best_epoch: its epoch.
         best: the averaged weights of that epoch.
@@ -85,8 +86,15 @@ class Outer:
         torch.set_rng_state(state["torch_rng"])
 
 
-def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig) -> Tensor:
-    """Negative log-likelihood per query item, plus L2 on the item vectors; a scalar."""
+def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig, weights: Tensor | None = None) -> Tensor:
+    """Negative log-likelihood per query item, plus L2 on the item vectors; a scalar.
+
+    Args:
+        network: to be trained.
+        episodes: supports and queries.
+        config: dropout and L2.
+        weights: float32 (n_items,), how much each item counts in a query; all alike if absent.
+    """
     n_items = network.own_share.shape[0]
     episode, item = torch.from_numpy(episodes.rest)
     query = torch.from_numpy(episodes.rest_liked)
@@ -99,11 +107,14 @@ def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig) -
     seen = torch.zeros_like(target).scatter_add(1, rows, mask)
     likelihood = torch.log_softmax(scores.masked_fill(seen > 0, -1e9), dim=1)
     regularisation = network.encoder.vectors()[:, :-1].square().mean()
-    return -(likelihood * target).sum() / target.sum().clamp(min=1) + config.l2 * regularisation
+    counted = target if weights is None else target * weights
+    return -(likelihood * counted).sum() / counted.sum().clamp(min=1) + config.l2 * regularisation
 
 
-def train_epoch(outer: Outer, events: Events, liked_at_least: float, config: TrainingConfig) -> Iterator[float]:
-    """One pass over the training users; yields the loss of every outer step."""
+def train_epoch(
+    outer: Outer, events: Events, liked_at_least: float, config: TrainingConfig, draw: QueryDraw, seen: QueryMass
+) -> Iterator[float]:
+    """One pass over the training users; yields the loss of every outer step and adds its query to ``seen``."""
     users = outer.rng.permutation(events.n_users)
     outer.network.train()
     for first in range(0, len(users), config.batch_users):
@@ -111,7 +122,8 @@ def train_epoch(outer: Outer, events: Events, liked_at_least: float, config: Tra
         episodes = deal(events, batch, liked_at_least, config.max_shots, outer.rng)
         if not episodes.rest_liked.any():
             continue
-        loss = episode_loss(outer.network, episodes, config)
+        seen += draw.mass(episodes)
+        loss = episode_loss(outer.network, episodes, config, torch.from_numpy(draw.weights) if config.entropy else None)
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss became {loss.item()}; expected a number: lower the learning rate")
         outer.optimizer.zero_grad(set_to_none=True)
@@ -145,10 +157,13 @@ def meta_train(
         on_epoch: told after each epoch; writes checkpoints and draws bars.
     """
     averaged = outer.average
+    liked_at_least = dataset.feedback.liked_at_least
+    liked = training.items[training.values >= liked_at_least]
+    draw = steer(np.bincount(liked, minlength=dataset.n_items).astype(np.float64), config.entropy)
     while not _finished(progress, config):
         started = time.monotonic()
-        losses = []
-        for loss in train_epoch(outer, training, dataset.feedback.liked_at_least, config):
+        losses, seen = [], np.zeros(dataset.n_items)
+        for loss in train_epoch(outer, training, liked_at_least, config, draw, seen):
             losses.append(loss)
             on_step(loss)
         if not losses:
@@ -158,7 +173,8 @@ def meta_train(
         if score > progress.best_score:
             progress.best_score, progress.best_epoch = score, progress.epoch
             progress.best = {name: tensor.clone() for name, tensor in averaged.state_dict().items()}
-        progress.history.append({"epoch": progress.epoch, "loss": float(np.mean(losses)), "validation": score})
+        told = {"loss": float(np.mean(losses)), "validation": score, "query_entropy": entropy(seen)}
+        progress.history.append({"epoch": progress.epoch, **told})
         progress.elapsed_s += time.monotonic() - started
         on_epoch(progress)
     outer.network.load_state_dict(progress.best)
