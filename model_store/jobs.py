@@ -170,7 +170,8 @@ def learn(
         if progress.epoch:
             console.print(f"resuming after epoch {progress.epoch}")
         meta_train(outer, dataset, training, validate, config, progress=progress, on_epoch=on_epoch)
-    content = map_content(network.encoder, training, dataset.feedback.liked_at_least, config.seed)
+    names = dataset.features.names if config.content else []
+    content = map_content(network.encoder, names, training, dataset.feedback.liked_at_least, config.seed)
     with bar(console, "calibration", total=len(protocol.shots)) as calibrating:
         shares = calibrate(network, validation, on_shots=lambda k: calibrating.advance(f"k = {k}"))
     return Learned(network, progress, shares, content)
