@@ -27,7 +27,7 @@ METRICS = {
     "recall@20": "share of the query among the first 20, of what 20 places could hold",
     "hr@10": "share of users with a hit among the first 10",
     "mrr": "one over the rank of the first hit",
-    "ndcg-tail@10": "NDCG@10 of users who like anything outside the head, counting only that",
+    "ndcg-tail@10": "NDCG@10 of the long tail by itself, without the head; users who like anything there",
     "coverage@10": "share of the catalogue that somebody sees among the first 10",
     "diversity@10": "mean of 1 − cosine between the content of two of the first 10 items",
     "novelty@10": "mean self-information of the first 10 items in bits; popular items say little",

@@ -7,8 +7,8 @@ f_i, each weighted by how much is known about it, c_i = (n_i + 1) / (n_i + 1 + n
 
     min over b, M   Σ_i c_i |v_i − b − Mᵀf_i|² + λ|M|²,
 
-and so is the popularity prior, about which most columns of content say nothing and some say much: each column's features
-are first scaled by what serves held-out items best, 0 included. An item without history gets b + Mᵀf. Of an item with
+and so is the popularity prior, of which some columns of content say much and most nothing: the features of each are
+first scaled by what serves held-out items best, 0 included. An item without history gets b + Mᵀf. Of an item with
 history the mapping only moves what is called its own part: its vector, and with it what it scores, stays what it was.
 """
 
