@@ -34,6 +34,7 @@ AskedFor = Annotated[
     typer.Option(help="k-shot: new users. new-items: trains without a tenth of the items, asks for those."),
 ]
 Algorithm = Annotated[AlgorithmName, typer.Option(help="How the starting point is learned.")]
+Ablations = Annotated[bool, typer.Option(help="Train and judge variants without one part each, too.")]
 MaxEpochs = Annotated[int, typer.Option(help="Passes over the training users, at most.", min=1)]
 
 
@@ -95,14 +96,17 @@ def evaluate(
     sweep: Tuning = Sweep.FULL,
     splits: Splits = 1,
     protocol: AskedFor = EvaluationProtocol.KSHOT,
+    ablations: Ablations = False,
     json: Json = None,
 ) -> None:
     """Print the k-shot curve of the model and its tuned baselines on users never seen in training."""
     from model_store import jobs
     from model_store.studies import new_items
 
-    console, judging = _console(), _judging(shots, max_items, sweep)
+    console, judging = _console(), _judging(shots, max_items, sweep, ablations=ablations)
     config = TrainingConfig(seed=seed, content=content, algorithm=algorithm, max_epochs=max_epochs)
+    if ablations and (store is not None or protocol is not EvaluationProtocol.KSHOT):
+        raise ModelStoreError("--ablations trains variants for the k-shot protocol; leave --store and --protocol out")
     if protocol is EvaluationProtocol.NEW_ITEMS:
         if store is not None:
             raise ModelStoreError(f"--store {store}: the new-items protocol trains its own bundle; leave --store out")
@@ -139,10 +143,10 @@ def compare(
         json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
 
 
-def _judging(shots: str | None, max_items: int, sweep: Sweep) -> Any:
+def _judging(shots: str | None, max_items: int, sweep: Sweep, *, ablations: bool = False) -> Any:
     from model_store import jobs
 
-    return jobs.Judging(None if shots is None else jobs.shots_of(shots), max_items, sweep)
+    return jobs.Judging(None if shots is None else jobs.shots_of(shots), max_items, sweep, ablations)
 
 
 def _console() -> Any:
@@ -153,10 +157,12 @@ def _console() -> Any:
 
 def _show(results: dict[str, Any], console: Any, json: Path | None) -> None:
     from model_store.evaluation.protocol import HEADLINE
-    from model_store.evaluation.table import kshot_table
+    from model_store.evaluation.table import ablation_tables, kshot_table
 
     for metric in results["protocol"].get("metrics", [HEADLINE]):
         console.print(kshot_table(results, metric))
+    for table in ablation_tables(results):
+        console.print(table)
     if json is not None:
         json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
 

@@ -55,6 +55,7 @@ class TrainingConfig(BaseModel):
         0.5, ge=0, le=1, description="share of users of whom an outer step knows no attributes"
     )
     dropout: float = Field(0.4, ge=0, lt=1, description="share of adapted weights dropped in an outer step")
+    entropy: float = Field(0.0, ge=0, le=1, description="how far queries are drawn towards the long tail; 1 is uniform")
     max_epochs: int = Field(200, ge=1, description="passes over the training users, at most")
     patience: int = Field(10, ge=1, description="validations without a better one before training stops")
     time_budget_s: float = Field(180.0, gt=0, description="seconds after which the outer loop stops with its best")

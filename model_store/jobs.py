@@ -19,6 +19,7 @@ from model_store.data.sources import Loaded, load
 from model_store.data.split import UserSplit, split_users
 from model_store.errors import DataError
 from model_store.evaluation import comparison, report
+from model_store.evaluation.ablation import ablations
 from model_store.evaluation.beyond_accuracy import ItemFacts
 from model_store.evaluation.calibration import calibrate
 from model_store.evaluation.models import ServedModel, TrainingModel
@@ -49,11 +50,13 @@ class Judging:
         shots: the k, or None to let the data decide.
         max_items: item-kNN, EASE and multi-VAE cover that many items; their matrices are dense.
         sweep: how many candidates of each baseline are tried.
+        ablations: whether variants of the model are trained and judged too.
     """
 
     shots: tuple[int, ...] | None = None
     max_items: int = 5000
     sweep: Sweep = Sweep.QUICK
+    ablations: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, c
         judged = _judge(model, loaded, split, protocol, judging, config.seed, console)
         results = judged.results
         results["training"] = learned.as_dict()
+        if judging.ablations:
+            results["ablations"] = _ablations(learned, dataset, split, protocol, console)
         _write_report(draft, results)
         version = draft.publish(registry, results=results["models"])
     checkpoint.discard()
@@ -209,12 +214,39 @@ def learn(
             console.print(f"resuming after epoch {progress.epoch}")
         meta_train(outer, dataset, training, validate, config, progress=progress, on_epoch=on_epoch)
     network = outer.network
-    content = map_content(network.encoder, training, dataset.feedback.liked_at_least, config.seed)
+    names = dataset.features.names if config.content else []
+    content = map_content(network.encoder, names, training, dataset.feedback.liked_at_least, config.seed)
     with bar(console, "calibration") as calibrating:
         liked = count(training, dataset.n_items, dataset.feedback.liked_at_least).liked
         counts = CoCounts.count(liked, MAX_LINEAR_ITEMS)
         calibration = calibrate(network, validation, counts, config.neighbours, on_step=calibrating.say)
     return Learned(network, progress, calibration, content, config)
+
+
+def _ablations(
+    whole: Learned,
+    dataset: Dataset,
+    split: UserSplit,
+    protocol: KShot,
+    console: Console,
+) -> Results:
+    """Variants of the model on the test users."""
+
+    def retrain(changed: TrainingConfig) -> Network:
+        with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
+            own = Checkpoint(Path(folder), dataset.fingerprint.sha256, changed)
+            return learn(dataset, split, protocol, changed, own, console).network
+
+    liked = count(dataset.events.select(split.train), dataset.n_items, dataset.feedback.liked_at_least).liked
+    return ablations(
+        whole.network,
+        whole.config,
+        retrain,
+        make_tasks(dataset, split.test, protocol),
+        ItemFacts.of(dataset.features, liked),
+        has_time=dataset.has_time,
+        on_variant=lambda name: console.print(f"ablation: {name}"),
+    )
 
 
 def _judge(

@@ -30,7 +30,7 @@ from model_store.evaluation.baselines import (
 from model_store.evaluation.mixing import mixed_headline
 from model_store.evaluation.protocol import KShot, Recommender, Tasks
 from model_store.evaluation.tuning import BETAS, Grid, Tuned
-from model_store.meta.mapping import fit_mapping
+from model_store.meta.mapping import columns_of, fit_mapping, knowledge
 
 HELD_OUT_SHARE = 0.1
 
@@ -130,17 +130,20 @@ class NewItemTuner:
     on_step: Callable[[str], None] = lambda _: None
 
     def baselines(self) -> Iterator[tuple[str, Tuned]]:
-        """Random, popularity guessed from content, and content-kNN mixed with that at each k."""
+        """Random, popularity guessed from content, content-kNN, and the best mix of the two at each k."""
         yield "random", Tuned(Random(self.dataset.n_items, np.random.default_rng(self.seed)))
         popularity = self._popularity()
         yield "content popularity", Tuned(popularity, note="log popularity regressed on the content")
-        yield "content-kNN", self._content_knn(popularity)
+        alone = Popularity(np.zeros(self.dataset.n_items, dtype=np.float32))
+        yield "content-kNN", self._content_knn(alone)
+        yield "content-kNN + popularity", self._content_knn(popularity)
 
     def _popularity(self) -> Popularity:
-        known = Popularity.fit(self.liked).log_popularity
-        features, rows = content_matrix(self.dataset.features), np.flatnonzero(~self.held_out)
-        targets = known[rows, None].astype(np.float64)
-        mapping = fit_mapping(features[rows], targets, np.ones(len(rows)), np.random.default_rng(self.seed))
+        features, likes = content_matrix(self.dataset.features), np.asarray(self.liked.sum(0), dtype=np.float64)
+        known = np.flatnonzero(likes)
+        targets = Popularity.fit(self.liked).log_popularity[known, None].astype(np.float64)
+        rng, columns = np.random.default_rng(self.seed), columns_of(self.dataset.features.names)
+        mapping = fit_mapping(features[known], targets, knowledge(likes[known]), rng, columns)
         return Popularity(mapping(features)[:, 0].astype(np.float32))
 
     def _content_knn(self, popularity: Popularity) -> Tuned:
@@ -155,7 +158,9 @@ class NewItemTuner:
                     best[shots], beta = scores.max(), BETAS[scores.argmax()]
                     chosen[shots] = WithPopularity(model, popularity, beta)
                     choice[shots] = {**settings, "beta": beta}
-        return Tuned(ByShots(chosen), choice, {**GRID, "beta": BETAS}, "mixed with content popularity")
+        return Tuned(
+            ByShots(chosen), choice, {**GRID, "beta": BETAS}, "beta is its weight beside content popularity, if any"
+        )
 
     def _candidates(self) -> Iterator[tuple[dict[str, float], Recommender]]:
         plain = content_matrix(self.dataset.features)

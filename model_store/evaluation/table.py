@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from model_store.evaluation.ablation import METRICS as ABLATION_METRICS
 from model_store.evaluation.comparison import MODEL
 from model_store.evaluation.protocol import HEADLINE
 
@@ -47,6 +49,16 @@ def kshot_table(results: dict[str, Any], metric: str = HEADLINE) -> Table:
     return table
 
 
+def ablation_tables(results: dict[str, Any]) -> Iterator[Table]:
+    """One table a metric, one row a variant; nothing without ``ablations``."""
+    variants = results.get("ablations", {})
+    judged: dict[str, Any] = next(iter(variants.get(MODEL, {}).values()), {})
+    protocol = {**results["protocol"], "caption": "What is left of the model without one of its parts."}
+    for metric in ABLATION_METRICS:
+        if metric in judged:
+            yield kshot_table({"models": variants, "protocol": protocol}, metric)
+
+
 def relative_difference(compared: dict[str, Any]) -> str:
     """One k of ``best_baseline`` as text: "+4.2% *", the star where the paired interval excludes 0."""
     baseline = compared[HEADLINE]
@@ -72,7 +84,7 @@ def _of_splits(protocol: dict[str, Any]) -> str:
 def _caption(results: dict[str, Any]) -> str:
     protocol = results["protocol"]
     n_items = protocol.get("items") or results["data"]["n_items"]
-    caption = protocol.get("caption") or (
+    caption: str = protocol.get("caption") or (
         f"{protocol['users']:,} test users{_of_splits(protocol)}, all {n_items:,} items ranked. Support: the first k "
         f"events in {protocol['order']} order. Query: what they liked after event {protocol['query_after']}."
     )

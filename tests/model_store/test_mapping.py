@@ -9,10 +9,11 @@ import torch
 from sklearn.linear_model import Ridge
 
 from model_store.data.schema import Events
-from model_store.meta.mapping import fit_mapping, map_content, ridge
+from model_store.meta.mapping import columns_of, fit_mapping, map_content, ridge
 from model_store.meta.network import ItemEncoder
 
 N_ITEMS, N_FEATURES, DIM = 120, 15, 4
+NAMES = [f"good={number}" for number in range(N_FEATURES)]
 
 
 @pytest.fixture
@@ -46,6 +47,22 @@ def test_features_that_decide_are_trusted_and_features_that_do_not_are_not(rng: 
     np.testing.assert_allclose(told.by_feature, truth, atol=0.1)
 
 
+def test_a_column_that_says_nothing_is_silenced_and_the_others_explain_more(rng: np.random.Generator) -> None:
+    telling, noise = random_features(rng), sp.csr_array(rng.normal(size=(N_ITEMS, 60)))
+    targets = telling @ rng.normal(size=(N_FEATURES, 1)) + 0.3 * rng.normal(size=(N_ITEMS, 1))
+    features, weights = sp.csr_array(sp.hstack([telling, noise])), np.ones(N_ITEMS)
+    columns = columns_of([f"a={n}" for n in range(N_FEATURES)] + [f"b~{n}" for n in range(60)])
+    alike = fit_mapping(features, targets, weights, np.random.default_rng(1))
+    by_column = fit_mapping(features, targets, weights, np.random.default_rng(1), columns)
+    assert by_column.explained > alike.explained + 0.02
+    np.testing.assert_array_equal(by_column.by_feature[N_FEATURES:], 0)
+    assert (by_column.by_feature[:N_FEATURES] != 0).all()
+
+
+def test_features_belong_to_the_column_that_their_names_begin_with() -> None:
+    assert columns_of(["genre=Comedy", "genre=x[1]", "image[0]", "image[1]", "plot~a=b"]).tolist() == [0, 0, 1, 1, 2]
+
+
 def trained_encoder(rng: np.random.Generator, n_known: int) -> tuple[ItemEncoder, Events]:
     """An encoder whose vectors follow content, but for the items from ``n_known`` on, which nobody has seen."""
     features = random_features(rng)
@@ -68,7 +85,7 @@ def test_items_with_history_keep_their_vectors_and_those_without_get_what_their_
 ) -> None:
     encoder, events = trained_encoder(rng, n_known=100)
     before = encoder.vectors().detach()
-    told = map_content(encoder, events, 1.0, seed=0)
+    told = map_content(encoder, NAMES, events, 1.0, seed=0)
     after = encoder.vectors().detach()
     torch.testing.assert_close(after[:100], before[:100], atol=1e-5, rtol=1e-5)
     assert told["vector_explained"] > 0.9
@@ -86,5 +103,5 @@ def test_without_features_a_new_item_gets_the_mean_and_the_prior_of_new_items(rn
     )
     encoder = ItemEncoder(vectors.clone(), nothing.coalesce(), torch.zeros(6), -5.0)
     events = Events(np.array([0, 5]), np.arange(5, dtype=np.int32), np.ones(5, np.float32), np.zeros(5))
-    map_content(encoder, events, 1.0, seed=0)
+    map_content(encoder, [], events, 1.0, seed=0)
     torch.testing.assert_close(encoder.vectors()[5], torch.cat([vectors[:5].mean(0), torch.tensor([-5.0])]))

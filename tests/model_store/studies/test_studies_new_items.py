@@ -32,7 +32,13 @@ SHOTS = (0, 1, 3, 5)
 
 def test_content_places_new_items_where_it_decides(source: Path) -> None:
     results = evaluate_new_items(str(source), CONFIG, Judging(shots=SHOTS), QUIET)
-    assert list(results["models"]) == ["kshot", "random", "content popularity", "content-kNN"]
+    assert list(results["models"]) == [
+        "kshot",
+        "random",
+        "content popularity",
+        "content-kNN",
+        "content-kNN + popularity",
+    ]
     kshot, random = results["models"]["kshot"], results["models"]["random"]
     assert kshot["5"]["ndcg@10"] > 0.85
     assert kshot["5"]["ndcg@10"] > kshot["1"]["ndcg@10"] > random["1"]["ndcg@10"] + 0.2
