@@ -12,8 +12,8 @@ import orjson
 import typer
 
 from model_store.bundle import Registry, open_bundle
-from model_store.config import Sweep, TrainingConfig
-from model_store.errors import ModelStoreError
+from model_store.config import Protocol, RatingConfig, Sweep, TrainingConfig
+from model_store.errors import DataError, ModelStoreError
 
 DEFAULT_STORE = Path("store")
 DEFAULTS = TrainingConfig()
@@ -85,9 +85,16 @@ def evaluate(
     max_epochs: MaxEpochs = DEFAULTS.max_epochs,
     max_items: MaxItems = 10_000,
     sweep: Tuning = Sweep.FULL,
+    protocol: Annotated[Protocol, typer.Option(help="Lists for new users, or predicted ratings.")] = Protocol.KSHOT,
     json: Json = None,
 ) -> None:
-    """Print the k-shot curve of the model and its tuned baselines on users never seen in training."""
+    """Print the k-shot curve of the model and its tuned baselines on users never seen in training.
+
+    With --protocol melu: errors of predicted ratings, for existing and new users and items, as in the MeLU paper.
+    """
+    if protocol is Protocol.MELU:
+        _evaluate_ratings(data, store, seed, json)
+        return
     from model_store import jobs
 
     console, judging = _console(), _judging(shots, max_items, sweep)
@@ -97,6 +104,18 @@ def evaluate(
     else:
         results = jobs.evaluate_store(data, store, judging, console)
     _show(results, console, json)
+
+
+def _evaluate_ratings(data: str, store: Path | None, seed: int, json: Path | None) -> None:
+    from model_store.evaluation.ratings.story import evaluate_ratings
+    from model_store.evaluation.ratings.table import rating_table
+
+    if store is not None:
+        raise DataError(f"--store {store}: --protocol melu judges a rating model of its own, expected no store")
+    console = _console()
+    results = evaluate_ratings(data, RatingConfig(seed=seed), console)
+    console.print(rating_table(results))
+    _write(results, json)
 
 
 def _judging(shots: str | None, max_items: int, sweep: Sweep) -> Any:
@@ -115,6 +134,10 @@ def _show(results: dict[str, Any], console: Any, json: Path | None) -> None:
     from model_store.evaluation.table import kshot_table
 
     console.print(kshot_table(results))
+    _write(results, json)
+
+
+def _write(results: dict[str, Any], json: Path | None) -> None:
     if json is not None:
         json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
 

@@ -14,6 +14,13 @@ class Sweep(StrEnum):
     FULL = "full"
 
 
+class Protocol(StrEnum):
+    """How a model is judged: by its lists for new users, or by predicted ratings as in the MeLU paper."""
+
+    KSHOT = "kshot"
+    MELU = "melu"
+
+
 class TrainingConfig(BaseModel):
     """Settings of one meta-training run. The defaults are what the published figures were made with."""
 
@@ -34,3 +41,19 @@ class TrainingConfig(BaseModel):
     max_epochs: int = Field(200, ge=1, description="passes over the training users, at most")
     patience: int = Field(10, ge=1, description="validations without a better one before training stops")
     time_budget_s: float = Field(180.0, gt=0, description="seconds after which the outer loop stops with its best")
+
+
+class RatingConfig(BaseModel):
+    """Settings of the rating model, which the MeLU protocol judges."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(0, ge=0, description="one seed gives one result: split, episodes, start")
+    dim: int = Field(16, ge=1, le=512, description="length of an item vector")
+    inner_steps: int = Field(6, ge=1, le=64, description="gradient steps of the inner loop")
+    id_dropout: float = Field(0.2, ge=0, le=1, description="share of episodes that do without id parts")
+    batch_users: int = Field(64, ge=1, description="episodes in one outer step")
+    learning_rate: float = Field(3e-3, gt=0, description="Adam step of the outer loop")
+    l2: tuple[float, ...] = Field((4.0, 16.0, 64.0), description="penalties on squared norms to choose from")
+    max_epochs: int = Field(30, ge=1, description="passes over the training users, at most")
+    patience: int = Field(3, ge=1, description="validations without a better one before training stops")
