@@ -54,6 +54,6 @@ class RatingConfig(BaseModel):
     id_dropout: float = Field(0.2, ge=0, le=1, description="share of episodes that do without id parts")
     batch_users: int = Field(64, ge=1, description="episodes in one outer step")
     learning_rate: float = Field(3e-3, gt=0, description="Adam step of the outer loop")
-    l2: tuple[float, ...] = Field((4.0, 16.0, 64.0), description="penalties on squared norms to choose from")
+    l2: tuple[float, ...] = Field((16.0, 64.0, 256.0), description="penalties on squared norms to choose from")
     max_epochs: int = Field(30, ge=1, description="passes over the training users, at most")
     patience: int = Field(3, ge=1, description="validations without a better one before training stops")

@@ -27,7 +27,8 @@ def user_attributes(source: str, user_ids: list[str]) -> ItemFeatures:
     if table is not None:
         known = table.frame.with_columns(columns.ids(table, "user_id")).unique("user_id", keep="last")
         everybody = everybody.join(known, on="user_id", how="left", maintain_order="left")
-    return content_features(everybody.drop("user_id") if everybody.width > 1 else everybody.clear(len(user_ids)))
+    # What makes features of items passes over their ids, and so over these.
+    return content_features(everybody.select(pl.col("user_id").alias("item_id"), pl.exclude("user_id", "item_id")))
 
 
 def _read(folder: Path) -> Table | None:

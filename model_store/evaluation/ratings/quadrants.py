@@ -2,7 +2,8 @@
 
 Lee et al., MeLU: Meta-Learned User Preference Estimator for Cold-Start Recommendation, KDD 2019 (arXiv:1908.00413),
 section 4.1, and as in the authors' data preparation: a user stands in a quadrant with the ratings of its items only, if
-those are 13 to 100; the last 10 are asked and the rest is told. Training sees what existing users told about existing items.
+those are 13 to 100; the last 10 are asked and the rest is told. Training sees what existing users told about existing
+items, and nothing else.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class Quadrant:
 def find_new_items(dataset: Dataset, items: Table | None, seed: int) -> NewItems:
     """The newest items, a fifth of the catalogue at most.
 
-    By the ``year`` column of the items where there is one with numbers (on ML-1M that is the paper's split, from 1998 on);
-    else by the first event of each item where events carry time; else at random.
+    By the ``year`` column of the items where there is one with numbers (on ML-1M that is the paper's split, from
+    1998 on); else by the first event of each item where events carry time; else at random.
     """
     years = _years(dataset.item_ids, items)
     if years is not None:

@@ -1,8 +1,8 @@
-"""The rating model: content and id vectors of the items, a start by the user's attributes, the inner loop, the readout.
+"""The rating model: item vectors of content and id, a start by the user's attributes, the inner loop, the readout.
 
-The score of item i for user u is z = b_i + w_u · [x_i, 1], in the ratings' unit above their mean. Vector x_i and bias b_i are
-a content part plus an id part. An item that no training user rated has no id part, and training hides the id parts of
-some episodes, so that the content part learns to stand alone (DropoutNet, Volkovs et al. 2017).
+The score of item i for user u is z = b_i + w_u · [x_i, 1], in the ratings' unit above their mean. Vector x_i and bias
+b_i are a content part plus an id part. An item that no training user rated has no id part, and training hides the id
+parts of some episodes, so that the content part learns to stand alone (DropoutNet, Volkovs et al. 2017).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The outer loop of rating prediction: choose penalty and length on validation users, then learn from all.
 
-The outer loss is the likelihood of the query's ratings under the ordinal readout, after the inner loop has adapted to the
-support. The penalty and the number of epochs are those with the best likelihood on the validation users; the model
+The outer loss is the likelihood of the query's ratings under the ordinal readout, after the inner loop has adapted to
+the support. The penalty and the number of epochs are those with the best likelihood on the validation users; the model
 that is judged is trained anew that way, on the validation users too.
 """
 
