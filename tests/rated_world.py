@@ -1,4 +1,4 @@
-"""A world of ratings whose right answer is known: a user gives 4 or 5 to one group of items and 1 or 2 to the others."""
+"""A world of ratings with a known answer: a user gives one group of items 4 or 5, and the others 2 or sometimes 1."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def write_world(folder: Path, change: Change = lambda rows: rows) -> Path:
         for is_new, n_rated in ((False, 40), (True, 20)):
             ids = table.filter((pl.col("year") >= NEW_FROM) == is_new)["item_id"].to_list()
             for item_id in rng.choice(ids, n_rated, replace=False).tolist():
-                high = 4 if item_id.startswith(liked) else 1
-                rows.append((f"u{user:03}", item_id, float(high + rng.integers(2))))
+                value = rng.choice([4, 5] if item_id.startswith(liked) else [1, 2, 2])
+                rows.append((f"u{user:03}", item_id, float(value)))
     folder.mkdir(parents=True, exist_ok=True)
     ratings = pl.DataFrame(rows, schema=["user_id", "item_id", "value"], orient="row")
     change(ratings.join(table, on="item_id")).select("user_id", "item_id", "value").write_parquet(

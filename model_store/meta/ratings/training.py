@@ -20,8 +20,9 @@ from model_store.errors import TrainingError
 from model_store.meta.ratings.episodes import RatedUsers, deal, divide, pad, query_lengths
 from model_store.meta.ratings.model import Known, RatingModel
 
-# The average of the weights is what is judged, as in the other outer loop.
+# The average of the weights is what is judged, as in the other outer loop; it begins shorter, for runs of few steps.
 AVERAGING = 0.98
+SHORTER_FOR = 10
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Run:
         self.average = copy.deepcopy(self.model).eval()
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
         self.rng = np.random.default_rng(config.seed)
+        self.steps = 0
         self.training, self.config = training, config
         self.l2 = l2 / len(training.events.items)
 
@@ -98,8 +100,10 @@ class Run:
 
     @torch.no_grad()
     def _follow(self) -> None:
+        self.steps += 1
+        kept = min(AVERAGING, self.steps / (self.steps + SHORTER_FOR))
         for mean, parameter in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(parameter, 1 - AVERAGING)
+            mean.lerp_(parameter, 1 - kept)
 
 
 @torch.no_grad()

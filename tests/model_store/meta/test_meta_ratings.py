@@ -1,4 +1,4 @@
-"""Meta-learned rating prediction: the inner loop is ridge regression, the readout a distribution, new items have no id."""
+"""Rating prediction: the inner loop is ridge regression, the readout a distribution, and new items have no id part."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ from model_store.meta.ratings.episodes import RatedUsers
 from model_store.meta.ratings.model import feature_matrix
 
 QUIET = Console(quiet=True)
-CONFIG = RatingConfig(dim=4, l2=(4.0,), max_epochs=12, batch_users=16, learning_rate=0.02)
+CONFIG = RatingConfig(dim=4, l2=(4.0,), max_epochs=30, batch_users=16, learning_rate=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +132,10 @@ def test_without_years_and_time_new_items_are_drawn(tmp_path: Path) -> None:
 
 
 def test_the_known_world_is_learned_in_every_quadrant(results: dict) -> None:
-    """Within a group ratings differ by one at random: .5 is the least there can be, and biases know nothing of groups."""
+    """Ratings of one kind differ by one at random: .37 is the least there can be, and biases know nothing of groups."""
     for quadrant in QUADRANTS:
-        assert results["models"]["kshot"][quadrant]["mae"] < 0.7
-        assert results["models"]["user + item bias"][quadrant]["mae"] > 0.9
+        assert results["models"]["kshot"][quadrant]["mae"] < 0.5
+        assert results["models"]["user + item bias"][quadrant]["mae"] > 0.7
         low, high = results["models"]["kshot"][quadrant]["mae_interval"]
         assert low <= results["models"]["kshot"][quadrant]["mae"] <= high
 
