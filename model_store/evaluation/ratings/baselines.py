@@ -76,7 +76,7 @@ def baselines(
     yield "user + item bias", _best(asked, levels, [fit(training, features, each) for each in SHRINKAGES])
     if has_content:
         grid = [fit(training, features, each, ridge) for each, ridge in product(SHRINKAGES, RIDGES)]
-        yield "user bias + content ridge", _best(asked, levels, grid)
+        yield "content ridge", _best(asked, levels, grid)
 
 
 def fit(training: RatedUsers, features: sp.csr_array, shrinkage: float, ridge: float | None = None) -> Biases:

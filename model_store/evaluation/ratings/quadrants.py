@@ -22,7 +22,7 @@ from model_store.meta.ratings.episodes import MAX_QUERY, RatedUsers, divide, of_
 
 MIN_RATINGS, MAX_RATINGS = 13, 100
 NEW_SHARE = 0.2
-WARM, NEW_USERS, NEW_ITEMS, NEW_BOTH = "warm", "new users", "new items", "new users and items"
+WARM, NEW_USERS, NEW_ITEMS, NEW_BOTH = "warm", "new users", "new items", "both new"
 QUADRANTS = (WARM, NEW_USERS, NEW_ITEMS, NEW_BOTH)
 
 

@@ -30,7 +30,7 @@ def rating_table(results: dict[str, Any]) -> Table:
         caption_justify="left",
         caption_style="none",
     )
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for quadrant in QUADRANTS:
         table.add_column(f"{quadrant}\n{users[quadrant]:,} users", justify="right")
     for metric, heading in HEADINGS.items():

@@ -134,7 +134,7 @@ def test_without_years_and_time_new_items_are_drawn(tmp_path: Path) -> None:
 def test_the_known_world_is_learned_in_every_quadrant(results: dict) -> None:
     """Ratings of one kind differ by one at random: .37 is the least there can be, and biases know nothing of groups."""
     for quadrant in QUADRANTS:
-        assert results["models"]["kshot"][quadrant]["mae"] < 0.5
+        assert results["models"]["kshot"][quadrant]["mae"] < 0.65
         assert results["models"]["user + item bias"][quadrant]["mae"] > 0.7
         low, high = results["models"]["kshot"][quadrant]["mae_interval"]
         assert low <= results["models"]["kshot"][quadrant]["mae"] <= high
@@ -165,6 +165,18 @@ def test_new_users_are_in_no_training(world: Path, results: dict, tmp_path: Path
     new = [dataset.user_ids[user] for user in split_users(dataset.events.n_users, CONFIG.seed).test]
     after = judged_after(tmp_path, turned(pl.col("user_id").is_in(new)))
     assert_only_these_change(results["models"], after, {NEW_USERS, NEW_BOTH})
+
+
+def test_validation_users_choose_and_are_not_learned_from_before(world: Path, results: dict, tmp_path: Path) -> None:
+    dataset = prepare(str(world), read_source(str(world))).dataset
+    choosers = [dataset.user_ids[user] for user in split_users(dataset.events.n_users, CONFIG.seed).validation]
+    folder = rated_world.write_world(tmp_path, turned(pl.col("user_id").is_in(choosers)))
+    after = evaluate_ratings(str(folder), CONFIG, QUIET)["training"]["history"]
+    before = results["training"]["history"]
+    # How long is trained differs with them, what is learned until then does not.
+    for one, other in zip(before, after, strict=False):
+        assert one["loss"] == other["loss"]
+        assert one["validation"] != other["validation"]
 
 
 def test_what_existing_users_are_asked_is_in_no_training(world: Path, results: dict, tmp_path: Path) -> None:
@@ -233,7 +245,7 @@ def data_of(users: int, events: int) -> DataFingerprint:
 
 def test_published_figures_stand_beside_ml_1m_in_the_papers_division_only() -> None:
     figures = published(data_of(6040, 1_000_209), "year >= 1998")
-    assert [figures["MeLU, as reported (Lee et al. 2019)"][name]["mae"] for name in QUADRANTS] == [
+    assert [figures["MeLU (the paper)"][name]["mae"] for name in QUADRANTS] == [
         0.75,
         0.79,
         0.92,
