@@ -93,7 +93,9 @@ def evaluate(
     With --protocol melu: errors of predicted ratings, for existing and new users and items, as in the MeLU paper.
     """
     if protocol is Protocol.MELU:
-        _evaluate_ratings(data, store, seed, json)
+        _refuse("--store", store)
+        _refuse("--shots", shots)
+        _evaluate_ratings(data, RatingConfig(seed=seed, content=content, max_epochs=max_epochs), json)
         return
     from model_store import jobs
 
@@ -106,14 +108,17 @@ def evaluate(
     _show(results, console, json)
 
 
-def _evaluate_ratings(data: str, store: Path | None, seed: int, json: Path | None) -> None:
+def _refuse(option: str, value: object) -> None:
+    if value is not None:
+        raise DataError(f"{option} {value}: --protocol melu trains a rating model of its own, expected no {option}")
+
+
+def _evaluate_ratings(data: str, config: RatingConfig, json: Path | None) -> None:
     from model_store.evaluation.ratings.story import evaluate_ratings
     from model_store.evaluation.ratings.table import rating_table
 
-    if store is not None:
-        raise DataError(f"--store {store}: --protocol melu judges a rating model of its own, expected no store")
     console = _console()
-    results = evaluate_ratings(data, RatingConfig(seed=seed), console)
+    results = evaluate_ratings(data, config, console)
     console.print(rating_table(results))
     _write(results, json)
 

@@ -16,9 +16,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import lsmr
 
-from model_store.data.schema import Events
+from model_store.data.schema import Events, ItemFeatures
 from model_store.meta.ratings.episodes import RatedUsers
-from model_store.meta.ratings.model import Predictions
+from model_store.meta.ratings.model import Predictions, feature_matrix
 from model_store.meta.ratings.training import Asked
 
 ROUNDS = 6
@@ -59,23 +59,20 @@ def nearest(levels: NDArray[np.float32], values: Vector) -> Vector:
     return levels[np.searchsorted(between, values)].astype(np.float64)
 
 
-def baselines(
-    training: RatedUsers, validation: RatedUsers, features: sp.csr_array, *, has_content: bool
-) -> Iterator[tuple[str, Biases]]:
+def baselines(training: RatedUsers, validation: RatedUsers, features: ItemFeatures) -> Iterator[tuple[str, Biases]]:
     """Every baseline by name, tuned; fitted on ``training``, chosen on ``validation``.
 
     Args:
         training: ratings to learn from.
         validation: ratings of other users.
-        features: (n_items, n_features).
-        has_content: whether the features say anything.
+        features: of the items; without any there is no ridge.
     """
-    asked, levels = Asked.of(validation), np.unique(training.events.values)
-    nothing = Biases(float(training.events.values.mean()), np.zeros(features.shape[0]), np.inf)
+    asked, levels, content = Asked.of(validation), np.unique(training.events.values), feature_matrix(features)
+    nothing = Biases(float(training.events.values.mean()), np.zeros(content.shape[0]), np.inf)
     yield "global mean", _best(asked, levels, [nothing])
-    yield "user + item bias", _best(asked, levels, [fit(training, features, each) for each in SHRINKAGES])
-    if has_content:
-        grid = [fit(training, features, each, ridge) for each, ridge in product(SHRINKAGES, RIDGES)]
+    yield "user + item bias", _best(asked, levels, [fit(training, content, each) for each in SHRINKAGES])
+    if features.names:
+        grid = [fit(training, content, each, ridge) for each, ridge in product(SHRINKAGES, RIDGES)]
         yield "content ridge", _best(asked, levels, grid)
 
 

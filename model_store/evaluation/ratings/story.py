@@ -30,7 +30,7 @@ from model_store.evaluation.ratings.quadrants import (
     make_quadrants,
 )
 from model_store.meta.ratings.episodes import MAX_QUERY, RatedUsers
-from model_store.meta.ratings.model import Known, Predictions, RatingModel, feature_matrix
+from model_store.meta.ratings.model import Known, Predictions, RatingModel, no_features
 from model_store.meta.ratings.training import Choice, Epoch, choose, refit
 from model_store.progress import Bar, bar
 
@@ -60,14 +60,13 @@ def evaluate_ratings(source: str, config: RatingConfig, console: Console) -> Res
     split = split_users(dataset.events.n_users, config.seed)
     new_items = find_new_items(dataset, tables.items, config.seed)
     quadrants = make_quadrants(dataset.events, split, new_items.new)
-    known = Known(dataset.features, user_attributes(source, dataset.user_ids))
+    features = dataset.features if config.content else no_features(dataset.n_items)
+    known = Known(features, user_attributes(source, dataset.user_ids))
     model, training = _train(known, quadrants[WARM].support, split, config, console)
     judged = {MODEL: judge(model.predict, quadrants)}
     learners, choosers = (_only(quadrants[WARM].support, users) for users in (split.train, split.validation))
     with bar(console, "baselines") as judging:
-        has_content = bool(dataset.features.names)
-        features = feature_matrix(dataset.features)
-        for name, baseline in baselines(learners, choosers, features, has_content=has_content):
+        for name, baseline in baselines(learners, choosers, features):
             judging.say(name)
             judged[name] = judge(baseline.predict, quadrants)
     return {
@@ -97,7 +96,7 @@ def _train(
 ) -> tuple[RatingModel, Results]:
     started = time.monotonic()
     learners, choosers = (_only(existing, users) for users in (split.train, split.validation))
-    with bar(console, "choosing", total=len(config.l2) * config.max_epochs) as choosing:
+    with bar(console, "choosing") as choosing:
         choice = choose(known, learners, choosers, config, _noting(choosing))
     with bar(console, "training", total=choice.best.number) as training:
         model = refit(known, existing, choice.best, config, _noting(training))

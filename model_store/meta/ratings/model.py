@@ -132,6 +132,11 @@ class RatingModel(nn.Module):
         return Predictions(*(each.numpy().astype(np.float64) for each in (self.readout.median(z), z)))
 
 
+def no_features(n_rows: int) -> ItemFeatures:
+    """What is known where nothing is: rows without features."""
+    return ItemFeatures([], np.zeros(n_rows + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+
+
 def feature_matrix(features: ItemFeatures) -> sp.csr_array:
     """One row an item or user, one column a feature; a single empty column where there are none."""
     shape = (len(features.indptr) - 1, max(len(features.names), 1))

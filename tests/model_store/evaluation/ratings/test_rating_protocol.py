@@ -294,10 +294,20 @@ def test_the_command_writes_every_number(world: Path, tmp_path: Path) -> None:
     assert "NDCG@5" in ended.stderr
 
 
-def test_a_store_is_refused(world: Path, tmp_path: Path) -> None:
-    ended = command("--data", str(world), "--store", str(tmp_path))
+@pytest.mark.parametrize("option", [("--store", "there"), ("--shots", "0,1")])
+def test_what_belongs_to_the_other_protocol_is_refused(world: Path, option: tuple[str, str]) -> None:
+    ended = command("--data", str(world), *option)
     assert ended.exit_code == 1
-    assert "--protocol melu judges a rating model of its own" in ended.stderr
+    name, value = option
+    expected = f"error: {name} {value}: --protocol melu trains a rating model of its own, expected no {name}\n"
+    assert ended.stderr == expected
+
+
+def test_without_content_new_items_are_all_alike(world: Path) -> None:
+    models = evaluate_ratings(str(world), CONFIG.model_copy(update={"content": False}), QUIET)["models"]
+    assert models.keys() == {"kshot", "global mean", "user + item bias"}
+    assert models["kshot"][NEW_ITEMS]["ndcg@5"] == models["global mean"][NEW_ITEMS]["ndcg@5"]
+    assert models["kshot"][WARM]["mae"] < 0.6
 
 
 def test_counts_are_no_ratings(tmp_path: Path) -> None:
