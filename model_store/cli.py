@@ -12,8 +12,8 @@ import orjson
 import typer
 
 from model_store.bundle import Registry, open_bundle
-from model_store.config import AlgorithmName, EvaluationProtocol, Sweep, TrainingConfig
-from model_store.errors import ModelStoreError
+from model_store.config import AlgorithmName, EvaluationProtocol, RatingConfig, Sweep, TrainingConfig
+from model_store.errors import DataError, ModelStoreError
 
 DEFAULT_STORE = Path("store")
 DEFAULTS = TrainingConfig()
@@ -31,7 +31,9 @@ Splits = Annotated[int, typer.Option(help="User splits to train and judge, witho
 Json = Annotated[Path | None, typer.Option(help="Write every number to this file too.")]
 AskedFor = Annotated[
     EvaluationProtocol,
-    typer.Option(help="k-shot: new users. new-items: trains without a tenth of the items, asks for those."),
+    typer.Option(
+        help="kshot: lists for new users. new-items: asks for a tenth of the items, held out. melu: predicted ratings."
+    ),
 ]
 Algorithm = Annotated[AlgorithmName, typer.Option(help="How the starting point is learned.")]
 Ablations = Annotated[bool, typer.Option(help="Train and judge variants without one part each, too.")]
@@ -99,20 +101,27 @@ def evaluate(
     ablations: Ablations = False,
     json: Json = None,
 ) -> None:
-    """Print the k-shot curve of the model and its tuned baselines on users never seen in training."""
+    """Print the k-shot curve of the model and its tuned baselines on users never seen in training.
+
+    With --protocol melu: errors of predicted ratings, for existing and new users and items, as in the MeLU paper.
+    """
+    if protocol is not EvaluationProtocol.KSHOT:
+        _refuse(protocol, {"--store": store, "--ablations": ablations or None})
+    if protocol is EvaluationProtocol.MELU:
+        _refuse(protocol, {"--shots": shots})
+        _evaluate_ratings(data, RatingConfig(seed=seed, content=content, max_epochs=max_epochs), json)
+        return
     from model_store import jobs
     from model_store.studies import new_items
 
     console, judging = _console(), _judging(shots, max_items, sweep, ablations=ablations)
     config = TrainingConfig(seed=seed, content=content, algorithm=algorithm, max_epochs=max_epochs)
-    if ablations and (store is not None or protocol is not EvaluationProtocol.KSHOT):
-        raise ModelStoreError("--ablations trains variants for the k-shot protocol; leave --store and --protocol out")
     if protocol is EvaluationProtocol.NEW_ITEMS:
-        if store is not None:
-            raise ModelStoreError(f"--store {store}: the new-items protocol trains its own bundle; leave --store out")
         results = new_items.evaluate_new_items(data, config, judging, console)
     elif store is None:
         results = jobs.evaluate_anew(data, config, judging, console, splits)
+    elif ablations:
+        raise DataError(f"--ablations trains variants of its own, expected no --store {store}")
     else:
         results = jobs.evaluate_store(data, store, judging, console)
     _show(results, console, json)
@@ -139,8 +148,23 @@ def compare(
     judged_at = None if shots is None else jobs.shots_of(shots)
     results = contest.compare(data, contest.algorithms_of(algorithms), config, judged_at, console)
     console.print(algorithm_table(results))
-    if json is not None:
-        json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+    _write(results, json)
+
+
+def _refuse(protocol: EvaluationProtocol, options: dict[str, object]) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise DataError(f"{option} {value}: --protocol {protocol} trains a model of its own, expected no {option}")
+
+
+def _evaluate_ratings(data: str, config: RatingConfig, json: Path | None) -> None:
+    from model_store.evaluation.ratings.story import evaluate_ratings
+    from model_store.evaluation.ratings.table import rating_table
+
+    console = _console()
+    results = evaluate_ratings(data, config, console)
+    console.print(rating_table(results))
+    _write(results, json)
 
 
 def _judging(shots: str | None, max_items: int, sweep: Sweep, *, ablations: bool = False) -> Any:
@@ -163,6 +187,10 @@ def _show(results: dict[str, Any], console: Any, json: Path | None) -> None:
         console.print(kshot_table(results, metric))
     for table in ablation_tables(results):
         console.print(table)
+    _write(results, json)
+
+
+def _write(results: dict[str, Any], json: Path | None) -> None:
     if json is not None:
         json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
 

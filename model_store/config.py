@@ -15,10 +15,11 @@ class Sweep(StrEnum):
 
 
 class EvaluationProtocol(StrEnum):
-    """What a model is asked: to know new users, or to place new items."""
+    """What a model is asked: to know new users, to place new items, or to predict ratings as in the MeLU paper."""
 
-    KSHOT = "k-shot"
+    KSHOT = "kshot"
     NEW_ITEMS = "new-items"
+    MELU = "melu"
 
 
 class AlgorithmName(StrEnum):
@@ -59,3 +60,20 @@ class TrainingConfig(BaseModel):
     max_epochs: int = Field(200, ge=1, description="passes over the training users, at most")
     patience: int = Field(10, ge=1, description="validations without a better one before training stops")
     time_budget_s: float = Field(180.0, gt=0, description="seconds after which the outer loop stops with its best")
+
+
+class RatingConfig(BaseModel):
+    """Settings of the rating model, which the MeLU protocol judges."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(0, ge=0, description="one seed gives one result: split, episodes, start")
+    content: bool = Field(default=True, description="whether item features take part in the item vectors")
+    dim: int = Field(16, ge=1, le=512, description="length of an item vector")
+    inner_steps: int = Field(6, ge=1, le=64, description="gradient steps of the inner loop")
+    id_dropout: float = Field(0.2, ge=0, le=1, description="share of episodes that do without id parts")
+    batch_users: int = Field(64, ge=1, description="episodes in one outer step")
+    learning_rate: float = Field(3e-3, gt=0, description="Adam step of the outer loop")
+    l2: tuple[float, ...] = Field((16.0, 64.0, 256.0), description="penalties on squared norms to choose from")
+    max_epochs: int = Field(200, ge=1, description="passes over the training users with one penalty, at most")
+    patience: int = Field(3, ge=1, description="validations without a better one before training stops")
