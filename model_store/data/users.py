@@ -17,7 +17,7 @@ from model_store.data.tables import USER_COLUMNS, Table
 
 # A value of fewer users than this says who they are rather than what people like them want.
 MIN_USERS = 10
-MAX_TAGS = 500
+MAX_NAMES = 500
 # Whole numbers of so few levels are often codes, so each keeps a bin of its own.
 MAX_LEVELS = 32
 
@@ -52,15 +52,16 @@ def user_attributes(table: Table | None, user_ids: pl.Series) -> tuple[UserAttri
 
 
 def attribute_names(users: pl.DataFrame) -> list[str]:
-    """Names of the attributes worth having, sorted: bins, and the most common tags of at least ten users each."""
+    """Names of the attributes worth having, sorted: of each column the most common ones, of ten users at least.
+
+    Numbers of a bin that is left out go to the one below it.
+    """
     names: set[str] = set()
     for column in users:
-        if _is_number(column):
-            names.update(bin_names(column, MAX_LEVELS))
-        elif _has_tags(column):
-            counted = entries_of(column, "tags", []).group_by("feature").len().filter(pl.col("len") >= MIN_USERS)
-            by_count = counted.sort("len", "feature", descending=[True, False])
-            names.update(by_count["feature"].head(MAX_TAGS))
+        bins = bin_names(column, MAX_LEVELS) if _is_number(column) else []
+        entries = entries_of(column, "number" if _is_number(column) else "tags", bins)
+        counted = entries.group_by("feature").len().filter(pl.col("len") >= MIN_USERS)
+        names.update(counted.sort("len", "feature", descending=[True, False])["feature"].head(MAX_NAMES))
     return sorted(names)
 
 
