@@ -30,7 +30,7 @@ def user_attributes(table: Table | None, user_ids: pl.Series) -> tuple[UserAttri
         user_ids: id by user code: the users with events, to whom the table is cut down.
 
     Returns:
-        The attributes by user code, None where there is no table; and notes.
+        The attributes by user code, None where there are none worth having; and notes.
 
     Raises:
         DataError: the table has no ``user_id``, or it holds neither strings nor integers.
@@ -48,7 +48,8 @@ def user_attributes(table: Table | None, user_ids: pl.Series) -> tuple[UserAttri
     }
     notes += [Note(count, reason) for reason, count in counts.items() if count]
     read = content.drop(unread)
-    return encode_users(read, Attributes(attribute_names(read))), notes
+    names = attribute_names(read)
+    return (encode_users(read, Attributes(names)) if names else None), notes
 
 
 def attribute_names(users: pl.DataFrame) -> list[str]:

@@ -57,6 +57,11 @@ def test_a_tag_of_fewer_than_ten_users_is_nobodys_attribute(write_source):
     assert (known(dataset, "u00"), known(dataset, "u12")) == ({"town=big": 1}, {})
 
 
+def test_users_who_share_nothing_have_no_attributes(write_source):
+    dataset = load(write_source(EVENTS, users={"user_id": IDS, "name": IDS})).dataset
+    assert dataset.attributes is None
+
+
 def test_a_number_of_fewer_than_ten_users_counts_as_the_one_below():
     ages = pl.Series("age", [18] * 10 + [40] * 9 + [60] * 11)
     assert attribute_names(ages.to_frame()) == ["age=18..18", "age=60..60"]
