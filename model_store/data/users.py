@@ -17,7 +17,7 @@ from model_store.data.tables import USER_COLUMNS, Table
 
 # A value of fewer users than this says who they are rather than what people like them want.
 MIN_USERS = 10
-MAX_TAGS = 500
+MAX_NAMES = 500
 # Whole numbers of so few levels are often codes, so each keeps a bin of its own.
 MAX_LEVELS = 32
 
@@ -30,7 +30,7 @@ def user_attributes(table: Table | None, user_ids: pl.Series) -> tuple[UserAttri
         user_ids: id by user code: the users with events, to whom the table is cut down.
 
     Returns:
-        The attributes by user code, None where there is no table; and notes.
+        The attributes by user code, None where there are none worth having; and notes.
 
     Raises:
         DataError: the table has no ``user_id``, or it holds neither strings nor integers.
@@ -48,19 +48,21 @@ def user_attributes(table: Table | None, user_ids: pl.Series) -> tuple[UserAttri
     }
     notes += [Note(count, reason) for reason, count in counts.items() if count]
     read = content.drop(unread)
-    return encode_users(read, Attributes(attribute_names(read))), notes
+    names = attribute_names(read)
+    return (encode_users(read, Attributes(names)) if names else None), notes
 
 
 def attribute_names(users: pl.DataFrame) -> list[str]:
-    """Names of the attributes worth having, sorted: bins, and the most common tags of at least ten users each."""
+    """Names of the attributes worth having, sorted: of each column the most common ones, of ten users at least.
+
+    Numbers of a bin that is left out go to the one below it.
+    """
     names: set[str] = set()
     for column in users:
-        if _is_number(column):
-            names.update(bin_names(column, MAX_LEVELS))
-        elif _has_tags(column):
-            counted = entries_of(column, "tags", []).group_by("feature").len().filter(pl.col("len") >= MIN_USERS)
-            by_count = counted.sort("len", "feature", descending=[True, False])
-            names.update(by_count["feature"].head(MAX_TAGS))
+        bins = bin_names(column, MAX_LEVELS) if _is_number(column) else []
+        entries = entries_of(column, "number" if _is_number(column) else "tags", bins)
+        counted = entries.group_by("feature").len().filter(pl.col("len") >= MIN_USERS)
+        names.update(counted.sort("len", "feature", descending=[True, False])["feature"].head(MAX_NAMES))
     return sorted(names)
 
 

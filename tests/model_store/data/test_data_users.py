@@ -2,11 +2,14 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
+from model_store.bundle import Attributes
 from model_store.data.episodes import deal, hide_attributes, pack_support
 from model_store.data.schema import Dataset, Events, UserAttributes
 from model_store.data.sources import load
+from model_store.data.users import attribute_names, encode_users
 from model_store.errors import DataError
 
 USERS = 24
@@ -38,13 +41,13 @@ def test_attributes_stand_by_user_code_in_whatever_order_the_file_has_them(write
     users = {
         "user_id": IDS[::-1],
         "gender": ["F", "M"] * (USERS // 2),
-        "age": [20 + 10 * (n % 3) for n in range(USERS)],
+        "age": [20] * 12 + [30] * 12,
     }
     dataset, summary = load(write_source(EVENTS, users=users))
-    assert dataset.attribute_names == ["age=20..20", "age=30..30", "age=40..40", "gender=F", "gender=M"]
+    assert dataset.attribute_names == ["age=20..20", "age=30..30", "gender=F", "gender=M"]
     assert known(dataset, "u23") == pytest.approx({"gender=F": 0.5**0.5, "age=20..20": 0.5**0.5})
-    assert known(dataset, "u22") == pytest.approx({"gender=M": 0.5**0.5, "age=30..30": 0.5**0.5})
-    assert "24, median 2 events, 5 attributes known of 24\n" in summary.render().plain
+    assert known(dataset, "u22") == pytest.approx({"gender=M": 0.5**0.5, "age=20..20": 0.5**0.5})
+    assert "24, median 2 events, 4 attributes known of 24\n" in summary.render().plain
 
 
 def test_a_tag_of_fewer_than_ten_users_is_nobodys_attribute(write_source):
@@ -54,8 +57,30 @@ def test_a_tag_of_fewer_than_ten_users_is_nobodys_attribute(write_source):
     assert (known(dataset, "u00"), known(dataset, "u12")) == ({"town=big": 1}, {})
 
 
+def test_users_who_share_nothing_have_no_attributes(write_source):
+    dataset = load(write_source(EVENTS, users={"user_id": IDS, "name": IDS})).dataset
+    assert dataset.attributes is None
+
+
+def test_a_number_of_fewer_than_ten_users_counts_as_the_one_below():
+    ages = pl.Series("age", [18] * 10 + [40] * 9 + [60] * 11)
+    assert attribute_names(ages.to_frame()) == ["age=18..18", "age=60..60"]
+    encoded = encode_users(ages.to_frame(), Attributes(["age=18..18", "age=60..60"]))
+    assert encoded.ids.tolist() == [0] * 19 + [1] * 11
+
+
+def test_numbers_of_many_levels_share_ten_bins():
+    names = attribute_names(pl.DataFrame({"income": np.arange(200)}))
+    assert len(names) == 10
+    assert "income=0..19" in names
+
+
 def test_csv_and_parquet_of_the_same_users_are_the_same_users(write_source):
-    users = {"user_id": IDS, "gender": ["F", "M"] * (USERS // 2), "age": list(range(USERS))}
+    users = {
+        "user_id": IDS,
+        "gender": ["F", "M"] * (USERS // 2),
+        "age": [20 + 2.5 * (user % 2) for user in range(USERS)],
+    }
     from_parquet = load(write_source(EVENTS, users=users)).dataset
     for path in Path(from_parquet.fingerprint.source).iterdir():
         path.unlink()
