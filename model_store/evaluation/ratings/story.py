@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from model_store.config import RatingConfig
-from model_store.data.schema import Dataset, Events
+from model_store.data.schema import Dataset, Events, ItemFeatures
 from model_store.data.sources import prepare, read_source
 from model_store.data.split import UserSplit, split_users
 from model_store.data.user_table import user_attributes
@@ -63,16 +63,13 @@ def evaluate_ratings(source: str, config: RatingConfig, console: Console) -> Res
     features = dataset.features if config.content else no_features(dataset.n_items)
     known = Known(features, user_attributes(source, dataset.user_ids))
     model, training = _train(known, quadrants[WARM].support, split, config, console)
-    judged = {MODEL: judge(model.predict, quadrants)}
-    learners, choosers = (_only(quadrants[WARM].support, users) for users in (split.train, split.validation))
-    with bar(console, "baselines") as judging:
-        for name, baseline in baselines(learners, choosers, features):
-            judging.say(name)
-            judged[name] = judge(baseline.predict, quadrants)
     return {
         "data": loaded.summary.as_dict(),
         "protocol": _protocol(dataset, quadrants, new_items, config.seed),
-        "models": judged,
+        "models": {
+            MODEL: judge(model.predict, quadrants),
+            **_judge_baselines(features, quadrants, split, console),
+        },
         "published": published(dataset.fingerprint, new_items.rule),
         "training": training,
     }
@@ -81,6 +78,19 @@ def evaluate_ratings(source: str, config: RatingConfig, console: Console) -> Res
 def judge(predict: Predict, quadrants: dict[str, Quadrant]) -> dict[str, Results]:
     """Figures of a model by quadrant; empty quadrants are left out."""
     return {name: _figures(predict, quadrant) for name, quadrant in quadrants.items() if len(quadrant.support.users)}
+
+
+def _judge_baselines(
+    features: ItemFeatures, quadrants: dict[str, Quadrant], split: UserSplit, console: Console
+) -> dict[str, Results]:
+    existing = quadrants[WARM].support
+    learners, choosers = _only(existing, split.train), _only(existing, split.validation)
+    judged = {}
+    with bar(console, "baselines") as judging:
+        for name, baseline in baselines(learners, choosers, features):
+            judging.say(name)
+            judged[name] = judge(baseline.predict, quadrants)
+    return judged
 
 
 def _figures(predict: Predict, quadrant: Quadrant) -> Results:
@@ -95,7 +105,7 @@ def _train(
     known: Known, existing: RatedUsers, split: UserSplit, config: RatingConfig, console: Console
 ) -> tuple[RatingModel, Results]:
     started = time.monotonic()
-    learners, choosers = (_only(existing, users) for users in (split.train, split.validation))
+    learners, choosers = _only(existing, split.train), _only(existing, split.validation)
     with bar(console, "choosing") as choosing:
         choice = choose(known, learners, choosers, config, _noting(choosing))
     with bar(console, "training", total=choice.best.number) as training:
