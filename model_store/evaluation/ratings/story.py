@@ -62,16 +62,13 @@ def evaluate_ratings(source: str, config: RatingConfig, console: Console) -> Res
     features = dataset.features if config.content else no_features(dataset.n_items)
     known = Known(features, _user_features(dataset))
     model, training = _train(known, quadrants[WARM].support, split, config, console)
-    judged = {MODEL: judge(model.predict, quadrants)}
-    learners, choosers = (_only(quadrants[WARM].support, users) for users in (split.train, split.validation))
-    with bar(console, "baselines") as judging:
-        for name, baseline in baselines(learners, choosers, features):
-            judging.say(name)
-            judged[name] = judge(baseline.predict, quadrants)
     return {
         "data": loaded.summary.as_dict(),
         "protocol": _protocol(dataset, quadrants, new_items, config.seed),
-        "models": judged,
+        "models": {
+            MODEL: judge(model.predict, quadrants),
+            **_judge_baselines(features, quadrants, split, console),
+        },
         "published": published(dataset.fingerprint, new_items.rule),
         "training": training,
     }
@@ -90,6 +87,19 @@ def judge(predict: Predict, quadrants: dict[str, Quadrant]) -> dict[str, Results
     return {name: _figures(predict, quadrant) for name, quadrant in quadrants.items() if len(quadrant.support.users)}
 
 
+def _judge_baselines(
+    features: ItemFeatures, quadrants: dict[str, Quadrant], split: UserSplit, console: Console
+) -> dict[str, Results]:
+    existing = quadrants[WARM].support
+    learners, choosers = _only(existing, split.train), _only(existing, split.validation)
+    judged = {}
+    with bar(console, "baselines") as judging:
+        for name, baseline in baselines(learners, choosers, features):
+            judging.say(name)
+            judged[name] = judge(baseline.predict, quadrants)
+    return judged
+
+
 def _figures(predict: Predict, quadrant: Quadrant) -> Results:
     ratings, scores = (each.reshape(-1, MAX_QUERY) for each in predict(quadrant.support, quadrant.query))
     values = quadrant.values()
@@ -102,7 +112,7 @@ def _train(
     known: Known, existing: RatedUsers, split: UserSplit, config: RatingConfig, console: Console
 ) -> tuple[RatingModel, Results]:
     started = time.monotonic()
-    learners, choosers = (_only(existing, users) for users in (split.train, split.validation))
+    learners, choosers = _only(existing, split.train), _only(existing, split.validation)
     with bar(console, "choosing") as choosing:
         choice = choose(known, learners, choosers, config, _noting(choosing))
     with bar(console, "training", total=choice.best.number) as training:

@@ -285,7 +285,7 @@ def command(*arguments: str):
 
 
 def test_the_command_writes_every_number(world: Path, tmp_path: Path) -> None:
-    ended = command("--data", str(world), "--json", str(tmp_path / "out.json"))
+    ended = command("--data", str(world), "--max-epochs", "2", "--json", str(tmp_path / "out.json"))
     assert ended.exit_code == 0, ended.stderr
     written = json.loads((tmp_path / "out.json").read_text())
     assert written["protocol"]["new_items"] == {"rule": "year >= 1998", "count": 24}
