@@ -2,8 +2,8 @@
 
 Gantner et al. 2010, "Learning Attribute-to-Feature Mappings for Cold-Start Recommendations" (ICDM). While vectors are
 learned, an item's own part takes up what its content could have said, so the content part cannot stand alone. So after
-the training, the learned vectors v_i of the items with history are regressed on their features f_i, each weighted by how
-much is known about it, c_i = (n_i + 1) / (n_i + 1 + n̄) for n_i likes, n̄ on average,
+the training, the learned vectors v_i of the items with history are regressed on their features f_i, each weighted by
+how much is known about it, c_i = (n_i + 1) / (n_i + 1 + n̄) for n_i likes, n̄ on average,
 
     min over b, M   Σ_i c_i |v_i − b − Mᵀf_i|² + λ|M|²,
 
@@ -35,8 +35,8 @@ SWEEPS = 2
 # A scale is kept where it takes so much off the error; smaller gains are chance.
 WORTHWHILE = 0.005
 VALIDATION_SHARE = 0.2
-# Settings are chosen on so many random combinations of the targets: squared errors survive that (Johnson & Lindenstrauss
-# 1984), and it costs a fraction.
+# Settings are chosen on so many random combinations of the targets, at a fraction of the cost: squared errors survive
+# that (Johnson & Lindenstrauss 1984).
 SKETCHED_TARGETS = 16
 TOLERANCE = 1e-6
 MAX_ITERATIONS = 1000
