@@ -81,3 +81,10 @@ def test_a_bundle_that_has_seen_all_items_cannot_be_asked(command: typer.Typer, 
     assert (
         ended.stderr == f"error: --store {tmp_path}: the new-items protocol trains its own bundle; leave --store out\n"
     )
+
+
+@pytest.mark.parametrize("also", [["--store", "anywhere"], ["--protocol", "new-items"]])
+def test_ablations_train_for_the_k_shot_protocol_only(command: typer.Typer, source: Path, also: list[str]) -> None:
+    ended = CliRunner().invoke(command, ["--data", str(source), "--ablations", *also])
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith("error: --ablations trains variants for the k-shot protocol; ")
