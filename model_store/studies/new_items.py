@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 from model_store.bundle import Registry
@@ -18,7 +15,7 @@ from model_store.data.split import UserSplit, split_users
 from model_store.evaluation import comparison
 from model_store.evaluation.models import ServedModel
 from model_store.evaluation.new_items import NewItemTuner, hold_out, new_item_tasks, without_items
-from model_store.evaluation.protocol import HEADLINE, KShot, Tasks, choose_protocol, evaluate
+from model_store.evaluation.protocol import HEADLINE, Judgement, KShot, Tasks, choose_protocol, evaluate
 from model_store.export import write_draft
 from model_store.jobs import MAX_VALIDATION_USERS, Judging, Results, learn
 from model_store.meta.checkpoint import Checkpoint
@@ -38,30 +35,23 @@ def evaluate_new_items(source: str, config: TrainingConfig, judging: Judging, co
     """
     loaded = load(source)
     console.print(loaded.summary.render())
-    everything = loaded.dataset
-    held_out = hold_out(everything, config.seed)
+    everything, seed = loaded.dataset, config.seed
+    held_out = hold_out(everything, seed)
     dataset = without_items(everything, held_out)
-    split = split_users(dataset.events.n_users, config.seed)
+    split = split_users(dataset.events.n_users, seed)
     protocol = choose_protocol(dataset, judging.shots)
-    asked = {
-        "test": new_item_tasks(everything, held_out, split.test, protocol),
-        "validation": new_item_tasks(everything, held_out, split.validation[:MAX_VALIDATION_USERS], protocol),
-    }
-    judgements: comparison.Judgements = {}
-    with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
-        judgements[comparison.MODEL] = _judge_bundle(
-            Path(folder), dataset, split, protocol, asked["test"], config, console
-        )
+    test = new_item_tasks(everything, held_out, split.test, protocol)
+    validation = new_item_tasks(everything, held_out, split.validation[:MAX_VALIDATION_USERS], protocol)
+    judgements = {comparison.MODEL: _judge_bundle(dataset, split, protocol, test, config, console)}
     baselines: Results = {}
     with bar(console, "baselines") as judging_bar:
         liked = count(dataset.events.select(split.train), dataset.n_items, dataset.feedback.liked_at_least).liked
-        tuner = NewItemTuner(dataset, liked, held_out, asked["validation"], config.seed, judging_bar.say)
-        for name, tuned in tuner.baselines():
-            judgements[name] = evaluate(tuned.recommender, asked["test"])
+        for name, tuned in NewItemTuner(dataset, liked, held_out, validation, seed, judging_bar.say).baselines():
+            judgements[name] = evaluate(tuned.recommender, test)
             baselines[name] = tuned.as_dict()
     return {
         "data": loaded.summary.as_dict(),
-        "protocol": _protocol(asked["test"], held_out, config.seed),
+        "protocol": _protocol(test, seed),
         "models": comparison.figures(judgements),
         "baselines": baselines,
         "best_baseline": comparison.against_best_baseline(judgements),
@@ -69,22 +59,22 @@ def evaluate_new_items(source: str, config: TrainingConfig, judging: Judging, co
 
 
 def _judge_bundle(
-    folder: Path,
     dataset: Dataset,
     split: UserSplit,
     protocol: KShot,
     tasks: Tasks,
     config: TrainingConfig,
     console: Console,
-) -> dict[int, Any]:
-    checkpoint = Checkpoint(folder / "checkpoints", dataset.fingerprint.sha256, config)
-    network = learn(dataset, split, protocol, config, checkpoint, console).network
-    with write_draft(Registry(folder), dataset, network, config) as draft:
-        return evaluate(ServedModel(*draft.open()), tasks)
+) -> dict[int, Judgement]:
+    with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
+        checkpoint = Checkpoint(Path(folder) / "checkpoints", dataset.fingerprint.sha256, config)
+        network = learn(dataset, split, protocol, config, checkpoint, console).network
+        with write_draft(Registry(Path(folder)), dataset, network, config) as draft:
+            return evaluate(ServedModel(*draft.open()), tasks)
 
 
-def _protocol(tasks: Tasks, held_out: NDArray[np.bool_], seed: int) -> Results:
-    n_users, n_items = len(tasks.users), int(held_out.sum())
+def _protocol(tasks: Tasks, seed: int) -> Results:
+    n_users, n_items = len(tasks.users), tasks.n_items
     return {
         **tasks.protocol.as_dict(),
         "name": "new-items",

@@ -103,6 +103,17 @@ def test_several_splits_are_judged_as_one(source: Path) -> None:
         assert by_shots["3"]["ndcg@10"] == pytest.approx(np.average(each, weights=users))
 
 
+def test_ablations_stand_beside_the_figures_of_the_bundle(source: Path) -> None:
+    judging = jobs.Judging(shots=(0, 1, 3), max_items=50, ablations=True)
+    results = jobs.evaluate_anew(str(source), CONFIG, judging, QUIET)
+    variants = results["ablations"]
+    assert {"without votes", "without ages", "without content", "entropy 0.25", "entropy 0.5"} < set(variants)
+    # The bundle and the network that it was exported from rank alike.
+    for k, judged in variants["kshot"].items():
+        assert judged["ndcg@10"] == pytest.approx(results["models"]["kshot"][k]["ndcg@10"], abs=1e-4)
+    assert variants["entropy 0.5"]["3"] != variants["kshot"]["3"]
+
+
 @pytest.mark.parametrize("shots", ["", "0", "1,3", "0,3,1", "0,1,1", "0,x", "-1,0"])
 def test_shots_that_make_no_sense_are_named(source: Path, shots: str) -> None:
     from model_store.cli import evaluate

@@ -3,9 +3,9 @@ import pytest
 import scipy.sparse as sp
 from scipy.spatial.distance import pdist
 
-from model_store.data.schema import ItemFeatures
+from model_store.data.schema import Events, ItemFeatures
 from model_store.evaluation import beyond_accuracy as beyond
-from model_store.evaluation.protocol import KShot, Tasks, judge
+from model_store.evaluation.protocol import KShot, Tasks, evaluate, judge
 
 
 def test_diversity_by_hand():
@@ -77,6 +77,23 @@ def test_long_tail_ndcg_is_ndcg_where_everything_is_tail():
     np.testing.assert_allclose(beyond.long_tail_ndcg(top, queries, np.ones(30, np.bool_), 10), expected)
 
 
+PLACES = Events(np.array([0, 0]), np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0))
+
+
+@pytest.mark.parametrize(("query", "expected"), [([0, 3], 1 / np.log2(3)), ([0], None)])
+def test_the_long_tail_is_ranked_by_itself(query, expected):
+    """The head 0 and 1 scores highest; of the tail, 2 stands before 3, and the masked 4 before both."""
+    tasks = Tasks(KShot((0,), 1), PLACES, np.arange(1), [np.array(query)], [np.array([4])], 5)
+    facts = beyond.ItemFacts(None, np.zeros(5), np.array([False, False, True, True, True]))
+
+    class Fixed:
+        def score(self, support):
+            return np.tile(np.array([9, 8, 2, 1, 7], np.float32), (len(support.rows), 1))
+
+    found = evaluate(Fixed(), tasks, facts=facts)[0].per_user.get("ndcg-tail@10")
+    assert found == (expected if expected is None else pytest.approx(expected))
+
+
 def features_of(*rows: list[int], n_features: int = 2) -> ItemFeatures:
     indices = np.array([feature for row in rows for feature in row], dtype=np.int64)
     weights = np.array([len(row) ** -0.5 for row in rows for _ in row], dtype=np.float32)
@@ -104,7 +121,5 @@ def test_a_judgement_has_them_where_the_items_are_known():
     tasks = Tasks(KShot((0, 1), 2), None, np.arange(1), [np.array([2])], [np.array([1])], 3)
     top = np.array([[0, 2]])
     facts = beyond.ItemFacts.of(features_of([0], [1], [0, 1]), LIKES)
-    assert set(judge(top, tasks, facts).per_user) - set(judge(top, tasks).per_user) == set(
-        facts.judge(top, tasks.queries)
-    )
+    assert set(judge(top, tasks, facts).per_user) - set(judge(top, tasks).per_user) == set(facts.judge(top))
     assert "novelty@10 interval" in judge(top, tasks, facts).summary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import made_up
@@ -81,3 +82,10 @@ def test_a_bundle_that_has_seen_all_items_cannot_be_asked(command: typer.Typer, 
     assert ended.exit_code == 1
     why = "--protocol new-items trains a model of its own, expected no --store"
     assert ended.stderr == f"error: --store {tmp_path}: {why}\n"
+
+
+@pytest.mark.parametrize("also", [["--store", "anywhere"], ["--protocol", "new-items"]])
+def test_ablations_train_for_the_k_shot_protocol_only(command: typer.Typer, source: Path, also: list[str]) -> None:
+    ended = CliRunner().invoke(command, ["--data", str(source), "--ablations", *also])
+    assert ended.exit_code == 1
+    assert re.search("--ablations.* trains .* of its own, expected no ", ended.stderr)
