@@ -12,8 +12,8 @@ import orjson
 import typer
 
 from model_store.bundle import Registry, open_bundle
-from model_store.config import AlgorithmName, Sweep, TrainingConfig
-from model_store.errors import ModelStoreError
+from model_store.config import AlgorithmName, EvaluationProtocol, RatingConfig, Sweep, TrainingConfig
+from model_store.errors import DataError, ModelStoreError
 
 DEFAULT_STORE = Path("store")
 DEFAULTS = TrainingConfig()
@@ -27,8 +27,16 @@ MaxItems = Annotated[
     int, typer.Option(help="Items that item-kNN, EASE and multi-VAE cover; their matrices are dense.", min=2)
 ]
 Tuning = Annotated[Sweep, typer.Option("--sweep", help="How many candidates of each baseline are tried.")]
+Splits = Annotated[int, typer.Option(help="User splits to train and judge, without --store; seeds count up.", min=1)]
 Json = Annotated[Path | None, typer.Option(help="Write every number to this file too.")]
+AskedFor = Annotated[
+    EvaluationProtocol,
+    typer.Option(
+        help="kshot: lists for new users. new-items: asks for a tenth of the items, held out. melu: predicted ratings."
+    ),
+]
 Algorithm = Annotated[AlgorithmName, typer.Option(help="How the starting point is learned.")]
+Ablations = Annotated[bool, typer.Option(help="Train and judge variants without one part each, too.")]
 MaxEpochs = Annotated[int, typer.Option(help="Passes over the training users, at most.", min=1)]
 
 
@@ -88,15 +96,32 @@ def evaluate(
     max_epochs: MaxEpochs = DEFAULTS.max_epochs,
     max_items: MaxItems = 10_000,
     sweep: Tuning = Sweep.FULL,
+    splits: Splits = 1,
+    protocol: AskedFor = EvaluationProtocol.KSHOT,
+    ablations: Ablations = False,
     json: Json = None,
 ) -> None:
-    """Print the k-shot curve of the model and its tuned baselines on users never seen in training."""
-    from model_store import jobs
+    """Print the k-shot curve of the model and its tuned baselines on users never seen in training.
 
-    console, judging = _console(), _judging(shots, max_items, sweep)
-    if store is None:
-        config = TrainingConfig(seed=seed, content=content, algorithm=algorithm, max_epochs=max_epochs)
-        results = jobs.evaluate_anew(data, config, judging, console)
+    With --protocol melu: errors of predicted ratings, for existing and new users and items, as in the MeLU paper.
+    """
+    if protocol is not EvaluationProtocol.KSHOT:
+        _refuse(protocol, {"--store": store, "--ablations": ablations or None})
+    if protocol is EvaluationProtocol.MELU:
+        _refuse(protocol, {"--shots": shots})
+        _evaluate_ratings(data, RatingConfig(seed=seed, content=content, max_epochs=max_epochs), json)
+        return
+    from model_store import jobs
+    from model_store.studies import new_items
+
+    console, judging = _console(), _judging(shots, max_items, sweep, ablations=ablations)
+    config = TrainingConfig(seed=seed, content=content, algorithm=algorithm, max_epochs=max_epochs)
+    if protocol is EvaluationProtocol.NEW_ITEMS:
+        results = new_items.evaluate_new_items(data, config, judging, console)
+    elif store is None:
+        results = jobs.evaluate_anew(data, config, judging, console, splits)
+    elif ablations:
+        raise DataError(f"--ablations trains variants of its own, expected no --store {store}")
     else:
         results = jobs.evaluate_store(data, store, judging, console)
     _show(results, console, json)
@@ -115,21 +140,37 @@ def compare(
     json: Json = None,
 ) -> None:
     """Train each meta-learning algorithm on DATA and print their k-shot curves on users never seen in training."""
-    from model_store import contest, jobs
+    from model_store import jobs
     from model_store.evaluation.algorithm_table import algorithm_table
+    from model_store.studies import contest
 
     console, config = _console(), TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
     judged_at = None if shots is None else jobs.shots_of(shots)
     results = contest.compare(data, contest.algorithms_of(algorithms), config, judged_at, console)
     console.print(algorithm_table(results))
-    if json is not None:
-        json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+    _write(results, json)
 
 
-def _judging(shots: str | None, max_items: int, sweep: Sweep) -> Any:
+def _refuse(protocol: EvaluationProtocol, options: dict[str, object]) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise DataError(f"{option} {value}: --protocol {protocol} trains a model of its own, expected no {option}")
+
+
+def _evaluate_ratings(data: str, config: RatingConfig, json: Path | None) -> None:
+    from model_store.evaluation.ratings.story import evaluate_ratings
+    from model_store.evaluation.ratings.table import rating_table
+
+    console = _console()
+    results = evaluate_ratings(data, config, console)
+    console.print(rating_table(results))
+    _write(results, json)
+
+
+def _judging(shots: str | None, max_items: int, sweep: Sweep, *, ablations: bool = False) -> Any:
     from model_store import jobs
 
-    return jobs.Judging(None if shots is None else jobs.shots_of(shots), max_items, sweep)
+    return jobs.Judging(None if shots is None else jobs.shots_of(shots), max_items, sweep, ablations)
 
 
 def _console() -> Any:
@@ -139,9 +180,17 @@ def _console() -> Any:
 
 
 def _show(results: dict[str, Any], console: Any, json: Path | None) -> None:
-    from model_store.evaluation.table import kshot_table
+    from model_store.evaluation.protocol import HEADLINE
+    from model_store.evaluation.table import ablation_tables, kshot_table
 
-    console.print(kshot_table(results))
+    for metric in results["protocol"].get("metrics", [HEADLINE]):
+        console.print(kshot_table(results, metric))
+    for table in ablation_tables(results):
+        console.print(table)
+    _write(results, json)
+
+
+def _write(results: dict[str, Any], json: Path | None) -> None:
     if json is not None:
         json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
 

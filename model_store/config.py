@@ -14,6 +14,14 @@ class Sweep(StrEnum):
     FULL = "full"
 
 
+class EvaluationProtocol(StrEnum):
+    """What a model is asked: to know new users, to place new items, or to predict ratings as in the MeLU paper."""
+
+    KSHOT = "kshot"
+    NEW_ITEMS = "new-items"
+    MELU = "melu"
+
+
 class AlgorithmName(StrEnum):
     """The algorithms of ``meta.algorithms``."""
 
@@ -43,7 +51,29 @@ class TrainingConfig(BaseModel):
     batch_users: int = Field(128, ge=1, description="episodes in one outer step")
     learning_rate: float = Field(2e-3, gt=0, description="Adam step of the outer loop")
     l2: float = Field(4.0, ge=0, description="weight of the mean squared norm of the item vectors in the loss")
+    attribute_l2: float = Field(1e-4, ge=0, description="weight of the squared norm of the attributes' vectors")
+    attribute_dropout: float = Field(
+        0.5, ge=0, le=1, description="share of users of whom an outer step knows no attributes"
+    )
     dropout: float = Field(0.4, ge=0, lt=1, description="share of adapted weights dropped in an outer step")
+    entropy: float = Field(0.0, ge=0, le=1, description="how far queries are drawn towards the long tail; 1 is uniform")
     max_epochs: int = Field(200, ge=1, description="passes over the training users, at most")
     patience: int = Field(10, ge=1, description="validations without a better one before training stops")
     time_budget_s: float = Field(180.0, gt=0, description="seconds after which the outer loop stops with its best")
+
+
+class RatingConfig(BaseModel):
+    """Settings of the rating model, which the MeLU protocol judges."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(0, ge=0, description="one seed gives one result: split, episodes, start")
+    content: bool = Field(default=True, description="whether item features take part in the item vectors")
+    dim: int = Field(16, ge=1, le=512, description="length of an item vector")
+    inner_steps: int = Field(6, ge=1, le=64, description="gradient steps of the inner loop")
+    id_dropout: float = Field(0.2, ge=0, le=1, description="share of episodes that do without id parts")
+    batch_users: int = Field(64, ge=1, description="episodes in one outer step")
+    learning_rate: float = Field(3e-3, gt=0, description="Adam step of the outer loop")
+    l2: tuple[float, ...] = Field((16.0, 64.0, 256.0), description="penalties on squared norms to choose from")
+    max_epochs: int = Field(200, ge=1, description="passes over the training users with one penalty, at most")
+    patience: int = Field(3, ge=1, description="validations without a better one before training stops")

@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -19,6 +19,7 @@ from model_store.data.sources import Loaded, load
 from model_store.data.split import UserSplit, split_users
 from model_store.errors import DataError
 from model_store.evaluation import comparison, report
+from model_store.evaluation.ablation import ablations
 from model_store.evaluation.beyond_accuracy import ItemFacts
 from model_store.evaluation.calibration import calibrate
 from model_store.evaluation.models import ServedModel, TrainingModel
@@ -28,6 +29,7 @@ from model_store.export import Draft, write_draft
 from model_store.meta.algorithms import begin
 from model_store.meta.checkpoint import Checkpoint
 from model_store.meta.linear_memory import CoCounts
+from model_store.meta.mapping import map_content
 from model_store.meta.network import Network, count
 from model_store.meta.outer import Progress, meta_train
 from model_store.progress import bar
@@ -48,11 +50,21 @@ class Judging:
         shots: the k, or None to let the data decide.
         max_items: item-kNN, EASE and multi-VAE cover that many items; their matrices are dense.
         sweep: how many candidates of each baseline are tried.
+        ablations: whether variants of the model are trained and judged too.
     """
 
     shots: tuple[int, ...] | None = None
     max_items: int = 5000
     sweep: Sweep = Sweep.QUICK
+    ablations: bool = False
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model beside its baselines: every user's figures, and what the report says of them."""
+
+    judgements: comparison.Judgements
+    results: Results
 
 
 def train(source: str, store: Path, config: TrainingConfig, judging: Judging, console: Console) -> tuple[str, Results]:
@@ -61,30 +73,32 @@ def train(source: str, store: Path, config: TrainingConfig, judging: Judging, co
     Returns:
         The version published, and its results.
     """
+    version, judged = _train(source, store, config, judging, console)
+    return version, judged.results
+
+
+def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, console: Console) -> tuple[str, Judged]:
     loaded = load(source)
     console.print(loaded.summary.render())
     registry = Registry(store)
     dataset, split = loaded.dataset, split_users(loaded.dataset.events.n_users, config.seed)
     protocol = choose_protocol(dataset, judging.shots)
     checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
-    network, progress, shares = meta_train_network(dataset, split, protocol, config, checkpoint, console)
+    learned = learn(dataset, split, protocol, config, checkpoint, console)
     with ExitStack() as until_published:
         with bar(console, "export") as exporting:
             exporting.say("graphs, golden cases, parity with torch")
-            draft = until_published.enter_context(write_draft(registry, dataset, network, config))
+            draft = until_published.enter_context(write_draft(registry, dataset, learned.network, config))
         model = ServedModel(*draft.open())
-        results = _judge(model, loaded, split, protocol, judging, config.seed, console)
-        results["training"] = {
-            "history": progress.history,
-            "best_epoch": progress.best_epoch,
-            "seconds": round(progress.elapsed_s, 1),
-            "shares": shares,
-            "config": config.model_dump(),
-        }
+        judged = _judge(model, loaded, split, protocol, judging, config.seed, console)
+        results = judged.results
+        results["training"] = learned.as_dict()
+        if judging.ablations:
+            results["ablations"] = _ablations(learned, dataset, split, protocol, console)
         _write_report(draft, results)
         version = draft.publish(registry, results=results["models"])
     checkpoint.discard()
-    return version, results
+    return version, judged
 
 
 def evaluate_store(source: str, store: Path, judging: Judging, console: Console) -> Results:
@@ -105,31 +119,81 @@ def evaluate_store(source: str, store: Path, judging: Judging, console: Console)
     split = split_users(loaded.dataset.events.n_users, seed)
     protocol = choose_protocol(loaded.dataset, judging.shots)
     model = ServedModel(bundle.graphs, bundle.catalogue)
-    return _judge(model, loaded, split, protocol, judging, seed, console)
+    return _judge(model, loaded, split, protocol, judging, seed, console).results
 
 
-def evaluate_anew(source: str, config: TrainingConfig, judging: Judging, console: Console) -> Results:
-    """Train a bundle that is not kept, and judge it."""
-    with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
-        return train(source, Path(folder), config, judging, console)[1]
+def evaluate_anew(source: str, config: TrainingConfig, judging: Judging, console: Console, splits: int = 1) -> Results:
+    """Train bundles that are not kept, one for each of ``splits`` user splits, and judge them together.
+
+    The seeds count up from the configuration's. Users of several test sets count once in each.
+    """
+    judged: list[Judged] = []
+    for seed in range(config.seed, config.seed + splits):
+        console.print(f"split {len(judged) + 1} of {splits}, seed {seed}")
+        with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
+            own = config.model_copy(update={"seed": seed})
+            judged.append(_train(source, Path(folder), own, judging, console)[1])
+    first = judged[0].results
+    if splits == 1:
+        return first
+    pooled = comparison.pool([each.judgements for each in judged])
+    users = sum(each.results["protocol"]["users"] for each in judged)
+    return {
+        "data": first["data"],
+        "protocol": {**first["protocol"], "users": users, "splits": splits},
+        "models": comparison.figures(pooled),
+        "best_baseline": comparison.against_best_baseline(pooled),
+        "splits": [each.results for each in judged],
+    }
 
 
-def meta_train_network(
+class Learned(NamedTuple):
+    """What a training leaves.
+
+    Attributes:
+        network: ready to be exported.
+        progress: how it came about.
+        calibration: what it chose, by k.
+        content: how well content alone stands for an item's history.
+        config: how it was trained.
+    """
+
+    network: Network
+    progress: Progress
+    calibration: Results
+    content: dict[str, float]
+    config: TrainingConfig
+
+    def as_dict(self) -> Results:
+        """For the report."""
+        return {
+            "history": self.progress.history,
+            "best_epoch": self.progress.best_epoch,
+            "seconds": round(self.progress.elapsed_s, 1),
+            "calibration": self.calibration,
+            "content": self.content,
+            "config": self.config.model_dump(),
+        }
+
+
+def learn(
     dataset: Dataset,
     split: UserSplit,
     protocol: KShot,
     config: TrainingConfig,
     checkpoint: Checkpoint,
     console: Console,
-) -> tuple[Network, Progress, Results]:
-    """Meta-train ``config.algorithm`` and calibrate: the network, how its training went, the shares taken."""
+) -> Learned:
+    """Meta-train on the training users of ``split``; choose by its validation users, read nobody else."""
     training = dataset.events.select(split.train)
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
 
     def validate(network: Network) -> float:
-        """Mean headline metric over all k that say something about adaptation."""
+        """Mean headline metric over all k at which the model says something of its own."""
         judged = evaluate(TrainingModel(network), validation)
-        scores = [judgement.per_user[HEADLINE].mean() for shots, judgement in judged.items() if shots]
+        scores = [
+            judgement.per_user[HEADLINE].mean() for shots, judgement in judged.items() if shots or dataset.attributes
+        ]
         return float(np.mean(scores))
 
     with bar(console, "meta-training", total=config.max_epochs) as training_bar:
@@ -150,11 +214,39 @@ def meta_train_network(
             console.print(f"resuming after epoch {progress.epoch}")
         meta_train(outer, dataset, training, validate, config, progress=progress, on_epoch=on_epoch)
     network = outer.network
+    names = dataset.features.names if config.content else []
+    content = map_content(network.encoder, names, training, dataset.feedback.liked_at_least, config.seed)
     with bar(console, "calibration") as calibrating:
         liked = count(training, dataset.n_items, dataset.feedback.liked_at_least).liked
         counts = CoCounts.count(liked, MAX_LINEAR_ITEMS)
-        shares = calibrate(network, validation, counts, config.neighbours, on_step=calibrating.say)
-    return network, progress, shares
+        calibration = calibrate(network, validation, counts, config.neighbours, on_step=calibrating.say)
+    return Learned(network, progress, calibration, content, config)
+
+
+def _ablations(
+    whole: Learned,
+    dataset: Dataset,
+    split: UserSplit,
+    protocol: KShot,
+    console: Console,
+) -> Results:
+    """Variants of the model on the test users."""
+
+    def retrain(changed: TrainingConfig) -> Network:
+        with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
+            own = Checkpoint(Path(folder), dataset.fingerprint.sha256, changed)
+            return learn(dataset, split, protocol, changed, own, console).network
+
+    liked = count(dataset.events.select(split.train), dataset.n_items, dataset.feedback.liked_at_least).liked
+    return ablations(
+        whole.network,
+        whole.config,
+        retrain,
+        make_tasks(dataset, split.test, protocol),
+        ItemFacts.of(dataset.features, liked),
+        has_time=dataset.has_time,
+        on_variant=lambda name: console.print(f"ablation: {name}"),
+    )
 
 
 def _judge(
@@ -165,7 +257,7 @@ def _judge(
     judging: Judging,
     seed: int,
     console: Console,
-) -> Results:
+) -> Judged:
     """The model and its tuned baselines on the test users, read here and nowhere else."""
     dataset = loaded.dataset
     liked_at_least = dataset.feedback.liked_at_least
@@ -182,18 +274,15 @@ def _judge(
         )
         for name, tuned in tuner.baselines():
             judgements[name] = evaluate(tuned.recommender, tasks, facts=facts)
-            baselines[name] = {
-                "choice": {str(k): choice for k, choice in tuned.choice.items()},
-                "grid": tuned.grid,
-                "note": tuned.note,
-            }
-    return {
+            baselines[name] = tuned.as_dict()
+    results = {
         "data": loaded.summary.as_dict(),
         "protocol": describe_protocol(tasks, dataset, seed),
         "models": comparison.figures(judgements),
         "baselines": baselines,
         "best_baseline": comparison.against_best_baseline(judgements),
     }
+    return Judged(judgements, results)
 
 
 def describe_protocol(tasks: Tasks, dataset: Dataset, seed: int) -> Results:

@@ -2,7 +2,7 @@
 
 ServiceError
 ├── RequestRefused       the client has to send something else
-│   ├── InvalidFeedback  an event breaks the bundle's vocabulary or scale
+│   ├── InvalidFeedback  an event breaks the bundle's vocabulary or scale, or there is nothing to keep
 │   └── BodyTooLarge     a body is longer than the service reads
 ├── StoreUnavailable     the user store did not do what it was asked, or not in time
 ├── UserBusy             other writers to one user kept winning
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _PYDANTIC = re.compile(
-    r"(?:Input|String|List) should (?:be|have) (.+?)(?: after validation.*|, unable.*|, got .*)?", re.DOTALL
+    r"(?:Input|String|List|Attributes) should (?:be|have) (.+?)(?: after validation.*|, unable.*|, got .*)?", re.DOTALL
 )
 
 
@@ -45,7 +45,7 @@ class Fault:
 
 
 class InvalidFeedback(RequestRefused):
-    """Events break the bundle's vocabulary or scale; ``faults`` says which and how."""
+    """Events break the bundle's vocabulary or scale, or there is nothing to keep; ``faults`` says which and how."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(f"{fault.field}: {fault.value!r}, expected {fault.expected}" for fault in faults))

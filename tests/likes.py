@@ -27,7 +27,8 @@ def support_of(*users: list[tuple[int, float]]) -> Support:
     for row, events in enumerate(users):
         for place, (item, value) in enumerate(events, start=width - len(events)):
             rows[row, place], values[row, place], mask[row, place] = item, value, 1
-    return Support(rows, values, np.zeros_like(values), mask)
+    nothing = np.zeros((len(users), 1), dtype=np.int64)
+    return Support(rows, values, np.zeros_like(values), mask, nothing, nothing.astype(np.float32))
 
 
 def tasks_of(first_and_query: list[tuple[int, int]], n_items: int) -> Tasks:

@@ -49,3 +49,20 @@ def write_source(folder: Path, *, seed: int = 0, users: int = USERS) -> Path:
     ]
     pl.DataFrame(items, schema=["item_id", "title", "categories"], orient="row").write_parquet(folder / "items.parquet")
     return folder
+
+
+def write_users(folder: Path, *, seed: int = 0) -> Path:
+    """Write users.parquet beside the interactions: the guild of a user says which group the user likes."""
+    liked = pl.read_parquet(folder / "interactions.parquet").filter(pl.col("value") >= 4)
+    users = liked.group_by("user_id").agg(pl.col("item_id").first()).sort("user_id")
+    groups = [group_of(item) for item in users["item_id"]]
+    luck = np.random.default_rng(seed).integers(0, 100, len(users))
+    users.select("user_id", guild=pl.Series([guild(group) for group in groups]), lucky_number=luck).write_parquet(
+        folder / "users.parquet"
+    )
+    return folder
+
+
+def guild(group: int) -> str:
+    """The guild of users who like ``group``."""
+    return f"guild {group}"

@@ -3,6 +3,7 @@
 This package is all that ``service`` knows of ``model_store``. It imports no torch.
 """
 
+from model_store.bundle.attributes import NOTHING_KNOWN, Attributes, Encoded, Value
 from model_store.bundle.catalogue import UNKNOWN_ROW, Catalogue
 from model_store.bundle.graphs import Addends, Graphs
 from model_store.bundle.manifest import SCHEMA_VERSION, FeedbackSpec, Manifest
@@ -10,14 +11,18 @@ from model_store.bundle.reader import Bundle, open_bundle
 from model_store.bundle.registry import Registry
 
 __all__ = [
+    "NOTHING_KNOWN",
     "SCHEMA_VERSION",
     "UNKNOWN_ROW",
     "Addends",
+    "Attributes",
     "Bundle",
     "Catalogue",
+    "Encoded",
     "FeedbackSpec",
     "Graphs",
     "Manifest",
     "Registry",
+    "Value",
     "open_bundle",
 ]

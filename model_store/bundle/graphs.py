@@ -1,6 +1,7 @@
 """The four graphs of a bundle as typed calls: the one place that knows their inputs and outputs.
 
-    adapt.onnx         vectors (S, state_dim), values (S,), ages (S,), mask (S,)      → user_state (state_dim,)
+    adapt.onnx         vectors (S, state_dim), values (S,), ages (S,), mask (S,), attribute_ids int64 (A,),
+                       attribute_weights (A,)                                         → user_state (state_dim,)
     vote.onnx          neighbour_rows int32 (E, M), neighbour_weights (E, M), values (E,), ages (E,),
                        users int64 (E,), shots (B,)           → addend_users, addend_rows int64 (A,), addends (A,)
     score.onnx         user_state (B, state_dim), addend_users, addend_rows int64 (A,), addends (A,),
@@ -9,7 +10,8 @@
 
 float32 where nothing else stands. One user adapts with S ≥ 1 events, most recent last; ``values`` on the data's own
 scale; ``ages`` in days before the user's most recent event (0 where there is no time); ``mask`` is 1 for an event and
-0 for padding: S = 1 with mask 0 is the user without events. B users are voted for and scored in one batch of E events:
+0 for padding: S = 1 with mask 0 is the user without events. Attributes are encoded by ``attributes``; an adapt.onnx
+that makes nothing of them need not have their two inputs. B users are voted for and scored in one batch of E events:
 ``users`` says whose each is, ``shots`` how many each has; one event may stand for a user with shots 0. Addends of
 one user and row add up; −inf excludes the row. No user's result depends on the others of the batch.
 """
@@ -24,6 +26,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from model_store.bundle.attributes import NOTHING_KNOWN, Encoded
 from model_store.errors import BundleDamaged
 
 GRAPH_FILES = ("adapt.onnx", "vote.onnx", "score.onnx", "encode_item.onnx")
@@ -86,10 +89,15 @@ class Graphs:
         """Open all four graphs of ``folder``."""
         self._sessions = {name: open_session(folder / name, threads=threads) for name in GRAPH_FILES}
         self._adapt, self._vote, self._score, self._encode = (self._sessions[name].run for name in GRAPH_FILES)
+        self._knows_attributes = "attribute_ids" in {each.name for each in self._sessions["adapt.onnx"].get_inputs()}
 
-    def adapt(self, vectors: Float, values: Float, ages: Float, mask: Float) -> Float:
-        """The inner loop: support → ``user_state`` float32 (state_dim,)."""
-        feed = {"vectors": vectors, "values": values, "ages": ages, "mask": mask}
+    def adapt(
+        self, vectors: Float, values: Float, ages: Float, mask: Float, attributes: Encoded = NOTHING_KNOWN
+    ) -> Float:
+        """The inner loop: support and attributes → ``user_state`` float32 (state_dim,)."""
+        feed: dict[str, NDArray[Any]] = {"vectors": vectors, "values": values, "ages": ages, "mask": mask}
+        if self._knows_attributes:
+            feed |= {"attribute_ids": attributes.ids, "attribute_weights": attributes.weights}
         state: Float = self._adapt(["user_state"], feed)[0]
         return state
 

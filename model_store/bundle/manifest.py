@@ -14,7 +14,7 @@ from model_store.errors import BundleDamaged, SchemaMismatch
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 
-# The files that every bundle of this schema has; the reports may be absent.
+# The files that every bundle of this schema has; the reports and the attributes may be absent.
 REQUIRED_FILES = (
     "adapt.onnx",
     "vote.onnx",
@@ -55,12 +55,14 @@ class Shapes(_Part):
         state_dim: length of ``user_state`` and of an item vector, float32.
         neighbours: neighbours kept for each item (all memories together).
         features: item features that ``encode_item.onnx`` knows.
+        attributes: user attributes that ``adapt.onnx`` knows.
     """
 
     items: int = Field(ge=1)
     state_dim: int = Field(ge=1)
     neighbours: int = Field(ge=1)
     features: int = Field(ge=0)
+    attributes: int = Field(0, ge=0)
 
 
 class Limits(_Part):

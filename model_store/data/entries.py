@@ -63,12 +63,17 @@ def entries_of(column: pl.Series, kind: Kind, names: list[str]) -> pl.DataFrame:
     )
 
 
-def bin_names(column: pl.Series) -> list[str]:
-    """Names of the bins over the numbers of a column, by quantiles."""
+def bin_names(column: pl.Series, most_levels: int = MAX_BINS) -> list[str]:
+    """Names of the bins over the numbers of a column, by quantiles; one a number where there are few of them.
+
+    Args:
+        column: numbers or dates.
+        most_levels: distinct numbers that are few.
+    """
     known = _numbers(column).drop_nulls().to_numpy()
     if not len(known):
         return []
-    bins = quantile_bins(known, MAX_BINS)
+    bins = quantile_bins(known, most_levels if len(np.unique(known)) <= most_levels else MAX_BINS)
     return [f"{column.name}={figure(low)}..{figure(high)}" for low, high in zip(*bins, strict=True)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,16 @@ class Support:
         values: float32 (B, S), on the data's own scale.
         ages: float32 (B, S), days before the user's most recent support event.
         mask: float32 (B, S), 1 for an event. S ≥ 1 also when all supports are empty.
+        attribute_ids: int64 (B, A), what else is known about the users; A ≥ 1.
+        attribute_weights: float32 (B, A); 0 is padding.
     """
 
     rows: NDArray[np.int64]
     values: NDArray[np.float32]
     ages: NDArray[np.float32]
     mask: NDArray[np.float32]
+    attribute_ids: NDArray[np.int64]
+    attribute_weights: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,14 @@ class Episodes:
     support_liked: NDArray[np.bool_]
 
 
-def pack_support(events: Events, places: list[NDArray[np.int64]]) -> Support:
-    """Supports from the places of their events in ``events``, each in the order given (oldest first)."""
+def pack_support(events: Events, places: list[NDArray[np.int64]], users: NDArray[np.int64] | None = None) -> Support:
+    """Supports from the places of their events in ``events``, each in the order given (oldest first).
+
+    Args:
+        events: where the supports stand.
+        places: of each support.
+        users: int64 (B,), whose supports they are; without them, supports of users of whom nothing else is known.
+    """
     width = max(1, *(len(each) for each in places)) if places else 1
     shape = (len(places), width)
     rows, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.float32)
@@ -59,7 +69,15 @@ def pack_support(events: Events, places: list[NDArray[np.int64]]) -> Support:
             values[row, -len(each) :] = events.values[each]
             ages[row, -len(each) :] = (times.max() - times) / SECONDS_PER_DAY
             mask[row, -len(each) :] = 1
-    return Support(rows, values, ages, mask)
+    return Support(rows, values, ages, mask, *_attributes(events, users, len(places)))
+
+
+def _attributes(
+    events: Events, users: NDArray[np.int64] | None, size: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    if users is None or events.attributes is None:
+        return np.zeros((size, 1), dtype=np.int64), np.zeros((size, 1), dtype=np.float32)
+    return events.attributes.padded(users)
 
 
 def deal(
@@ -77,7 +95,7 @@ def deal(
         shots = min(int(draw), max_shots, len(order) - 1)
         places.append(np.sort(order[:shots]))
         rest.append(order[shots:])
-    support = pack_support(events, places)
+    support = pack_support(events, places, users)
     rest_places = np.concatenate(rest)
     episode = np.repeat(np.arange(len(users)), [len(each) for each in rest])
     return Episodes(
@@ -86,3 +104,17 @@ def deal(
         rest_liked=events.values[rest_places] >= liked_at_least,
         support_liked=(support.values >= liked_at_least) & (support.mask > 0),
     )
+
+
+def hide_attributes(episodes: Episodes, share: float, rng: np.random.Generator) -> Episodes:
+    """The same episodes, but of a ``share`` of their users nothing is known but the events.
+
+    Without it the start would be learned for users with attributes only, and those without would start from what is
+    left over.
+    """
+    support = episodes.support
+    if not support.attribute_weights.any():
+        return episodes
+    shown = rng.random((len(support.rows), 1)) >= share
+    weights = np.where(shown, support.attribute_weights, np.float32(0))
+    return replace(episodes, support=replace(support, attribute_weights=weights))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from model_store.data import columns
-from model_store.data.cleaning import BAD_ID, usable_ids
+from model_store.data.cleaning import distinct_rows
 from model_store.data.features import unread_columns
 from model_store.data.summary import Note
 from model_store.data.tables import Table
@@ -38,15 +37,10 @@ def catalogue(table: Table | None, event_item_ids: pl.Series) -> tuple[pl.DataFr
 
 
 def _described(table: Table) -> tuple[pl.DataFrame, list[Note]]:
-    """Rows of ``items.*`` with usable, distinct ids; among rows of one id the last wins."""
-    title = pl.col("title").cast(pl.String) if "title" in table.frame.columns else pl.lit(None, dtype=pl.String)
-    typed = table.frame.with_columns(columns.ids(table, "item_id"), title.alias("title"))
-    usable = typed.filter(usable_ids("item_id"))
-    distinct = usable.unique("item_id", keep="last", maintain_order=True)
+    """Rows of ``items.*`` with usable, distinct ids, and titles as strings."""
+    distinct, notes = distinct_rows(table, "item_id", "items")
+    title = pl.col("title").cast(pl.String) if "title" in distinct.columns else pl.lit(None, dtype=pl.String)
     unread = unread_columns(distinct)
-    counts = {
-        f"items dropped: item_id is {BAD_ID}": len(typed) - len(usable),
-        "items dropped: item_id stands again further down": len(usable) - len(distinct),
-        f"columns of {table.name} are of a type that is not read: {', '.join(unread)}": len(unread),
-    }
-    return distinct, [Note(count, reason) for reason, count in counts.items() if count]
+    if unread:
+        notes.append(Note(len(unread), f"columns of {table.name} are of a type that is not read: {', '.join(unread)}"))
+    return distinct.with_columns(title.alias("title")), notes

@@ -28,6 +28,37 @@ class ItemFeatures:
 
 
 @dataclass(frozen=True)
+class UserAttributes:
+    """What is known about users beside their events, in CSR form by user code.
+
+    Attributes:
+        names: attribute name by id, e.g. "gender=F", "age=18..24".
+        indptr: int64 (n_users + 1,).
+        ids: int64 (nnz,), attribute of each entry.
+        weights: float32 (nnz,); the weights of a user with any have unit L2 norm.
+    """
+
+    names: list[str]
+    indptr: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+    def select(self, users: NDArray[np.int64]) -> UserAttributes:
+        """Those of ``users`` only, in that order."""
+        indptr, places = _runs(self.indptr, users)
+        return UserAttributes(self.names, indptr, self.ids[places], self.weights[places])
+
+    def padded(self, users: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Ids int64 and weights float32 of ``users``, (B, A) both with A ≥ 1, padded with id 0 of weight 0."""
+        indptr, places = _runs(self.indptr, users)
+        lengths = np.diff(indptr)
+        filled = np.arange(max(1, lengths.max(initial=0))) < lengths[:, None]
+        ids, weights = np.zeros(filled.shape, dtype=np.int64), np.zeros(filled.shape, dtype=np.float32)
+        ids[filled], weights[filled] = self.ids[places], self.weights[places]
+        return ids, weights
+
+
+@dataclass(frozen=True)
 class Events:
     """Events of many users, each user's run in time order (or in a seeded random order without time).
 
@@ -36,12 +67,14 @@ class Events:
         items: int32 (n_events,), row of the item.
         values: float32 (n_events,), on the data's own scale.
         times: float64 (n_events,), seconds; all zeros where the data has no time.
+        attributes: what else is known about the same users; None where the data has nothing about users.
     """
 
     indptr: NDArray[np.int64]
     items: NDArray[np.int32]
     values: NDArray[np.float32]
     times: NDArray[np.float64]
+    attributes: UserAttributes | None = None
 
     @property
     def n_users(self) -> int:
@@ -58,10 +91,16 @@ class Events:
 
     def select(self, users: NDArray[np.int64]) -> Events:
         """The events of ``users`` only, in that order."""
-        lengths = self.lengths()[users]
-        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        places = np.repeat(self.indptr[users] - indptr[:-1], lengths) + np.arange(indptr[-1])
-        return Events(indptr, self.items[places], self.values[places], self.times[places])
+        indptr, places = _runs(self.indptr, users)
+        attributes = self.attributes and self.attributes.select(users)
+        return Events(indptr, self.items[places], self.values[places], self.times[places], attributes)
+
+
+def _runs(indptr: NDArray[np.int64], users: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The runs of ``users`` put one after the other: their own ``indptr``, and the place of each entry."""
+    lengths = np.diff(indptr)[users]
+    own = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return own, np.repeat(indptr[users] - own[:-1], lengths) + np.arange(own[-1])
 
 
 @dataclass(frozen=True)
@@ -77,7 +116,7 @@ class Dataset:
         has_time: whether ``events.times`` are real times.
         feedback: scale, threshold of what counts as liked, and the vocabulary of event types.
         features: content features of the items.
-        fingerprint: source, SHA-256 of the cleaned events, and counts.
+        fingerprint: source, SHA-256 of the cleaned events and attributes, and counts.
     """
 
     user_ids: list[str]
@@ -94,3 +133,13 @@ class Dataset:
     def n_items(self) -> int:
         """Rows of the catalogue."""
         return len(self.item_ids)
+
+    @property
+    def attributes(self) -> UserAttributes | None:
+        """What is known about the users beside their events, by user code."""
+        return self.events.attributes
+
+    @property
+    def attribute_names(self) -> list[str]:
+        """Attribute name by id; none where the data has nothing about users."""
+        return self.attributes.names if self.attributes else []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from model_store.bundle.manifest import DataFingerprint
 from model_store.data import demos
@@ -18,6 +20,7 @@ from model_store.data.items import catalogue
 from model_store.data.schema import Dataset, Events
 from model_store.data.summary import Summary, summarise
 from model_store.data.tables import Tables, read_folder
+from model_store.data.users import user_attributes
 from model_store.errors import DataError
 
 DEMOS = {"demo:movies": demos.movies, "demo:grocery": demos.grocery}
@@ -33,7 +36,7 @@ class Loaded(NamedTuple):
 def load(source: str) -> Loaded:
     """Read and clean ``demo:movies``, ``demo:grocery`` or a folder.
 
-    Users and items are coded in the order of their ids. The fingerprint covers ids and cleaned events.
+    Users and items are coded in the order of their ids. The fingerprint covers ids, cleaned events and attributes.
 
     Raises:
         DataError: the source cannot be read, or holds nothing to learn from.
@@ -66,6 +69,7 @@ def prepare(source: str, tables: Tables) -> Loaded:
     _check_enough(tables.interactions.name, events)
     items, item_notes = catalogue(tables.items, events["item_id"].unique())
     user_ids, item_ids = events["user_id"].unique().sort(), items["item_id"]
+    attributes, user_notes = user_attributes(tables.users, user_ids)
     coded = events.with_columns(
         user=pl.col("user_id").cast(pl.Enum(user_ids)).to_physical(),
         item=pl.col("item_id").cast(pl.Enum(item_ids)).to_physical(),
@@ -73,7 +77,7 @@ def prepare(source: str, tables: Tables) -> Loaded:
     kind, (order, order_notes) = kind_of(coded), order_of(coded)
     merged, merge_notes = merge_pairs(coded, kind, order)
     _check_liked(tables.interactions.name, merged)
-    arranged = arrange(merged, order, user_ids.to_list(), item_ids.to_list())
+    arranged = replace(arrange(merged, order, user_ids.to_list(), item_ids.to_list()), attributes=attributes)
     dataset = Dataset(
         user_ids=user_ids.to_list(),
         item_ids=item_ids.to_list(),
@@ -85,7 +89,7 @@ def prepare(source: str, tables: Tables) -> Loaded:
         features=content_features(items),
         fingerprint=_fingerprint(source, user_ids.to_list(), item_ids.to_list(), arranged),
     )
-    all_notes = [*tables.notes, *notes, *order_notes, *merge_notes, *item_notes]
+    all_notes = [*tables.notes, *notes, *order_notes, *merge_notes, *item_notes, *user_notes]
     return Loaded(dataset, summarise(dataset, source=source, kind=kind, order=order, notes=all_notes))
 
 
@@ -103,11 +107,17 @@ def _check_liked(name: str, merged: pl.DataFrame) -> None:
 
 
 def _fingerprint(source: str, user_ids: list[str], item_ids: list[str], events: Events) -> DataFingerprint:
-    """SHA-256 over ids, which line ends separate since no id holds one, and little-endian arrays."""
+    """SHA-256 over ids and names, which line ends separate (no id holds one), and little-endian arrays."""
     digest = hashlib.sha256()
-    for ids in (user_ids, item_ids):
-        digest.update("\n".join([*ids, "\n"]).encode())
-    for array in (events.indptr, events.items, events.values, events.times):
+    names = [user_ids, item_ids]
+    arrays: list[NDArray[Any]] = [events.indptr, events.items, events.values, events.times]
+    known = events.attributes
+    if known is not None:
+        names.append(known.names)
+        arrays += [known.indptr, known.ids, known.weights]
+    for each in names:
+        digest.update("\n".join([*each, "\n"]).encode())
+    for array in arrays:
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
     return DataFingerprint(
         source=source,

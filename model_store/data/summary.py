@@ -47,6 +47,8 @@ class Summary:
         n_items_with_events: those of them that anybody has an event with.
         n_events: distinct user-item pairs.
         n_features: content features of the catalogue.
+        n_attributes: attributes of the users.
+        n_users_described: users of whom any attribute is known.
         density: share of all user-item pairs that have an event, 0 … 1.
         median_events: median number of events of a user.
         liked_at_least: value from which an event counts as liked.
@@ -63,6 +65,8 @@ class Summary:
     n_items_with_events: int
     n_events: int
     n_features: int
+    n_attributes: int
+    n_users_described: int
     density: float
     median_events: float
     liked_at_least: float
@@ -77,9 +81,12 @@ class Summary:
     def render(self) -> Text:
         """The page as text; nothing in it is taken for markup."""
         known, liked = f"{self.n_items_with_events:,} with events", figure(self.liked_at_least)
+        described = (
+            f", {self.n_attributes:,} attributes known of {self.n_users_described:,}" if self.n_attributes else ""
+        )
         facts = {
             "data": self.source,
-            "users": f"{self.n_users:,}, median {figure(self.median_events)} events",
+            "users": f"{self.n_users:,}, median {figure(self.median_events)} events{described}",
             "items": f"{self.n_items:,}, {known}, {self.n_features:,} content features",
             "events": f"{self.n_events:,}, density {self.density:.3%}, order: {self.order}",
             "liked": f"{self.liked_share:.1%} of the events, those with {self.kind} from {liked}",
@@ -102,6 +109,8 @@ def summarise(dataset: Dataset, *, source: str, kind: Kind, order: str, notes: l
         n_items_with_events=len(np.unique(events.items)),
         n_events=n_events,
         n_features=len(dataset.features.names),
+        n_attributes=len(dataset.attribute_names),
+        n_users_described=int(np.count_nonzero(np.diff(dataset.attributes.indptr))) if dataset.attributes else 0,
         density=n_events / (events.n_users * dataset.n_items),
         median_events=float(np.median(events.lengths())),
         liked_at_least=liked_at_least,

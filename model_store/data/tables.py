@@ -14,6 +14,7 @@ from model_store.errors import DataError
 REQUIRED_COLUMNS = ("user_id", "item_id", "value")
 INTERACTION_COLUMNS = (*REQUIRED_COLUMNS, "timestamp", "seq", "event")
 ITEM_COLUMNS = ("item_id", "title")
+USER_COLUMNS = ("user_id",)
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,17 @@ class Tables:
         interactions: the events.
         items: what is known about the items; None where there is no such table.
         notes: what the source itself left out.
+        users: what is known about the users; None where there is no such table.
     """
 
     interactions: Table
     items: Table | None
     notes: tuple[Note, ...] = ()
+    users: Table | None = None
 
 
 def read_folder(folder: Path) -> Tables:
-    """Read ``interactions.*`` and ``items.*``, Parquet before CSV.
+    """Read ``interactions.*``, ``items.*`` and ``users.*``, Parquet before CSV.
 
     Raises:
         DataError: there are no interactions, or a file is neither Parquet nor CSV.
@@ -55,8 +58,11 @@ def read_folder(folder: Path) -> Tables:
     interactions = _find(folder, "interactions")
     if interactions is None:
         raise DataError(f"{folder}: no interactions.parquet or interactions.csv, expected one of them")
-    items = _find(folder, "items")
-    return Tables(_read(interactions, _of_interactions), None if items is None else _read_items(items))
+    return Tables(
+        _read(interactions, _of_interactions),
+        items=_read_described(_find(folder, "items"), ITEM_COLUMNS),
+        users=_read_described(_find(folder, "users"), USER_COLUMNS),
+    )
 
 
 def _find(folder: Path, stem: str) -> Path | None:
@@ -88,12 +94,14 @@ def _scan(path: Path) -> pl.LazyFrame:
     return pl.scan_csv(path, glob=False, infer_schema=False)
 
 
-def _read_items(path: Path) -> Table:
-    """Columns of a CSV file that hold nothing but numbers become numbers."""
+def _read_described(path: Path | None, names: tuple[str, ...]) -> Table | None:
+    """Columns of a CSV file that hold nothing but numbers become numbers, but for ids and other ``names``."""
+    if path is None:
+        return None
     table = _read(path)
     if path.suffix == ".parquet":
         return table
-    text = table.frame.select(pl.exclude(ITEM_COLUMNS))
+    text = table.frame.select(pl.exclude(names))
     numbers = text.cast(pl.Float64, strict=False)
     whole = [each for each in numbers if text[each.name].null_count() == each.null_count() < len(each)]
     return Table(table.name, table.frame.with_columns(whole))

@@ -1,7 +1,7 @@
-"""Beyond accuracy: how varied, how novel and how far from the mainstream a list is. None of them looks at the query.
+"""Beyond accuracy: how varied, how novel and how far from the mainstream a list is.
 
 ``top``: int64 (n_users, depth), rows of everybody's list, best first. The metrics return float64 (n_users,). They
-describe a list and do not grade it: random lists are the most varied, novel and obscure.
+describe a list without looking at the query and do not grade it: random lists are the most varied, novel and obscure.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from model_store.data.schema import ItemFeatures
+from model_store.evaluation import metrics
 
 Top = NDArray[np.int64]
 PerUser = NDArray[np.float64]
@@ -76,6 +77,30 @@ def long_tail_share(top: Top, tail: NDArray[np.bool_], at: int) -> PerUser:
     arXiv:1901.07555), with head and tail told apart by the 80/20 rule.
     """
     return np.asarray(tail[top[:, :at]].mean(1))
+
+
+def long_tail_ndcg(top: Top, queries: list[NDArray[np.int32]], tail: NDArray[np.bool_], at: int) -> PerUser:
+    """NDCG@``at`` of the long tail by itself, where the head is neither ranked nor asked for.
+
+    DCG = Σ_{r ≤ at} [top_r ∈ query ∩ tail] / log2(r + 1) over that of min(at, |query ∩ tail|) hits at the top, as in
+    ``metrics.ndcg``; without the popular items, as Cremonesi, Koren & Turrin 2010 (RecSys) test the long tail.
+    Among all items the tail hardly gets into a list of ten, whatever is known about it. Of the metrics here this one
+    alone looks at the query, and grades.
+
+    Args:
+        top: everybody's best items of the tail.
+        queries: rows of what each user liked, of head and tail.
+        tail: bool (n_items,).
+        at: places to read.
+
+    Returns:
+        Float64 (n_asked,): users whose query holds nothing of the tail are left out, so it may be empty.
+    """
+    asked = [(row, query[tail[query]]) for row, query in zip(top, queries, strict=True) if tail[query].any()]
+    if not asked:
+        return np.zeros(0)
+    hits = np.stack([np.isin(row[:at], query) for row, query in asked])
+    return metrics.ndcg(hits, np.array([len(query) for _, query in asked], dtype=np.int64), at)
 
 
 @dataclass(frozen=True)

@@ -68,16 +68,16 @@ def calibrate(
         before and after.
     """
     network.eval()
-    shots = [k for k in validation.protocol.shots if k]
+    shots = _personal_shots(validation)
     on_step("dense part and votes")
-    mixes = _improve(_sweep(network, validation, [_pairs(LEARNED) for _ in shots]), [LEARNED] * len(shots))
+    mixes = _improve(shots, _sweep(network, validation, [_pairs(LEARNED) for _ in shots]), [LEARNED] * len(shots))
     regularisation, swept = _fit_linear(network, validation, counts, neighbours, mixes, on_step)
-    mixes = _improve(swept, mixes)
+    mixes = _improve(shots, swept, mixes)
     on_step("all parts together")
-    mixes = _improve(_sweep(network, validation, [_pairs(mix) for mix in mixes]), mixes)
+    mixes = _improve(shots, _sweep(network, validation, [_pairs(mix) for mix in mixes]), mixes)
     final = _sweep(network, validation, [[NOTHING, mix, LEARNED] for mix in mixes])
     # Not better than nothing: popularity, whatever chance says.
-    mixes = _improve([(tried[:2], scores[:2]) for tried, scores in final], [NOTHING] * len(shots))
+    mixes = _improve(shots, [(tried[:2], scores[:2]) for tried, scores in final], [NOTHING] * len(shots))
     _set_shares(network, validation.protocol.shots, mixes)
     used = any(mix.linear for mix in mixes)
     return {
@@ -91,6 +91,11 @@ def calibrate(
             for k, mix, (tried, scores) in zip(shots, mixes, final, strict=True)
         },
     }
+
+
+def _personal_shots(tasks: Tasks) -> list[int]:
+    """The k at which something is known about a user: without attributes, that is not 0."""
+    return [k for k in tasks.protocol.shots if k or tasks.events.attributes]
 
 
 def _pairs(mix: Mix) -> list[Mix]:
@@ -119,8 +124,8 @@ def _fit_linear(
 
 
 def _set_shares(network: Network, shots: tuple[int, ...], mixes: list[Mix]) -> None:
-    # Without events there is nothing to be personal about.
-    at_knots = [NOTHING, *mixes] if len(mixes) < len(shots) else mixes
+    # Where nothing is known about a user it is popularity, whatever chance says.
+    at_knots = [NOTHING] * (len(shots) - len(mixes)) + mixes
     parts = (network.inner.share, network.gate.share, network.linear.share)
     for part, shares in zip(parts, zip(*at_knots, strict=True), strict=True):
         part.at_knots.copy_(torch.tensor(shares))
@@ -130,11 +135,10 @@ def _set_shares(network: Network, shots: tuple[int, ...], mixes: list[Mix]) -> N
 
 @torch.no_grad()
 def _sweep(network: Network, tasks: Tasks, tried: list[list[Mix]]) -> Swept:
-    """Judge the mixes given for each k > 0."""
-    shots = [k for k in tasks.protocol.shots if k]
+    """Judge the mixes given for each k."""
     n_relevant = np.array([len(query) for query in tasks.queries])
     swept = []
-    for k, mixes in zip(shots, tried, strict=True):
+    for k, mixes in zip(_personal_shots(tasks), tried, strict=True):
         hits: list[list[NDArray[np.bool_]]] = [[] for _ in mixes]
         for run in tasks.batches():
             parts = network.parts(tasks.support(k, run))
@@ -159,19 +163,20 @@ def _hits(scores: Tensor, tasks: Tasks, run: slice) -> NDArray[np.bool_]:
     return np.stack([np.isin(row, query) for row, query in zip(best, tasks.queries[run], strict=True)])
 
 
-def _improve(swept: Swept, current: list[Mix]) -> list[Mix]:
+def _improve(shots: list[int], swept: Swept, current: list[Mix]) -> list[Mix]:
     """At each k the best mix tried, if it is clearly better than the current one there."""
     improved = []
     for place, (mixes, _) in enumerate(swept):
-        scores = _near([scores for _, scores in swept], place)
+        scores = _near(shots, [scores for _, scores in swept], place)
         best, now = int(scores.mean(1).argmax()), mixes.index(current[place])
         improved.append(mixes[best if _clearly_better(scores[best], scores[now]) else now])
     return improved
 
 
-def _near(scores: list[NDArray[np.float64]], place: int) -> NDArray[np.float64]:
-    """What is known about one k: its own users, and with less weight the next k on either side."""
-    others = [other for other in (place - 1, place + 1) if 0 <= other < len(scores)]
+def _near(shots: list[int], scores: list[NDArray[np.float64]], place: int) -> NDArray[np.float64]:
+    """What is known about one k: its own users, and with less weight the next k > 0 on either side; k = 0 is alone."""
+    neighbours = (place - 1, place + 1) if shots[place] else ()
+    others = [other for other in neighbours if 0 <= other < len(shots) and shots[other]]
     weights = [1.0, *(NEIGHBOUR_WEIGHT for _ in others)]
     return np.asarray(np.average([scores[place], *(scores[other] for other in others)], axis=0, weights=weights))
 

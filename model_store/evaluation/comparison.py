@@ -15,6 +15,19 @@ MODEL = "kshot"
 Judgements = dict[str, dict[int, Judgement]]
 
 
+def pool(splits: list[Judgements]) -> Judgements:
+    """The judgements of several user splits as one: all their users, and the mean coverage."""
+    first = splits[0]
+    return {name: {k: _together([each[name][k] for each in splits]) for k in first[name]} for name in first}
+
+
+def _together(judgements: list[Judgement]) -> Judgement:
+    per_user = {
+        metric: np.concatenate([each.per_user[metric] for each in judgements]) for metric in judgements[0].per_user
+    }
+    return Judgement(per_user, float(np.mean([each.coverage for each in judgements])))
+
+
 def figures(judgements: Judgements) -> dict[str, dict[str, Any]]:
     """Model → k → metric → mean over users; keys are strings, as in JSON."""
     return {

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_store.bundle import Catalogue, Graphs
+from model_store.bundle import Catalogue, Encoded, Graphs
 from model_store.data.episodes import Support
 from model_store.meta.network import Network
 
@@ -40,10 +40,13 @@ class DenseModel:
     def score(self, support: Support) -> NDArray[np.float32]:
         """Scores float32 (B, n_items), the batch at once."""
         vectors = self._network.encoder.vectors()
-        events = map(torch.from_numpy, (support.values, support.ages, support.mask))
-        columns = (vectors[torch.from_numpy(support.rows)], *events)
+        values, ages, mask = map(torch.from_numpy, (support.values, support.ages, support.mask))
+        columns = (vectors[torch.from_numpy(support.rows)], values, ages, mask)
+        attributes = [torch.from_numpy(each) for each in (support.attribute_ids, support.attribute_weights)]
+        inner = self._network.inner
         # The weights of a state are scaled by their calibrated share, those that ``adapt`` returns are not.
-        states = torch.cat([self._network.inner.adapt(*columns), self._network.inner(*columns)[:, -1:]], dim=1)
+        weights = inner.adapt(*columns, inner.own_start(*attributes))
+        states = torch.cat([weights, inner(*columns, *attributes)[:, -1:]], dim=1)
         scores: NDArray[np.float32] = (states @ vectors.T).numpy()
         return scores
 
@@ -60,9 +63,10 @@ class ServedModel:
         batch = len(support.rows)
         catalogue, graphs = self._catalogue, self._graphs
         columns = (support.rows, support.values, support.ages, support.mask)
+        attributes = map(Encoded, support.attribute_ids, support.attribute_weights)
         states = [
-            graphs.adapt(catalogue.vectors[rows], values, ages, mask)
-            for rows, values, ages, mask in zip(*columns, strict=True)
+            graphs.adapt(catalogue.vectors[rows], values, ages, mask, known)
+            for rows, values, ages, mask, known in zip(*columns, attributes, strict=True)
         ]
         scores: NDArray[np.float32] = np.stack(states) @ catalogue.vectors.T
         # Of a user without events one masked place stays, standing for none.

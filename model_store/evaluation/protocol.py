@@ -17,7 +17,7 @@ from model_store.data.episodes import Support, pack_support
 from model_store.data.schema import Dataset, Events
 from model_store.errors import DataError
 from model_store.evaluation import metrics
-from model_store.evaluation.beyond_accuracy import ItemFacts
+from model_store.evaluation.beyond_accuracy import ItemFacts, long_tail_ndcg
 
 DEPTH = 100
 BATCH = 128
@@ -79,8 +79,10 @@ class Tasks:
 
     def support(self, shots: int, run: slice) -> Support:
         """The first ``shots`` events of a run of the tasks' users."""
-        starts = self.events.indptr[self.users[run]]
-        return pack_support(self.events, [np.arange(start, start + shots) for start in starts])
+        users = self.users[run]
+        return pack_support(
+            self.events, [np.arange(start, start + shots) for start in self.events.indptr[users]], users
+        )
 
     def batches(self) -> list[slice]:
         """Runs of users small enough to score at once."""
@@ -123,7 +125,10 @@ def make_tasks(dataset: Dataset, users: NDArray[np.int64], protocol: KShot) -> T
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one recommender got at one k: metric name → float64 (n_users,), and its coverage@10."""
+    """What one recommender got at one k: metric name → float64 (n_users,), and its coverage@10.
+
+    A metric that not every user's query allows has fewer entries.
+    """
 
     per_user: dict[str, NDArray[np.float64]]
     coverage: float
@@ -154,12 +159,22 @@ def evaluate(
     """
     judgements = {}
     for shots in tasks.protocol.shots:
-        tops = []
+        tops, tails = [], []
         for run in tasks.batches():
-            tops.append(top_items(recommender.score(tasks.support(shots, run)), tasks, run))
+            scores = recommender.score(tasks.support(shots, run))
+            tops.append(top_items(scores, tasks, run))
+            if facts:
+                tails.append(top_items(np.where(facts.tail, scores, -np.inf), tasks, run))
             on_batch()
-        judgements[shots] = judge(np.concatenate(tops), tasks, facts)
+        judged = judge(np.concatenate(tops), tasks, facts)
+        judgements[shots] = _with_tail(judged, np.concatenate(tails), tasks, facts) if facts else judged
     return judgements
+
+
+def _with_tail(judged: Judgement, top: NDArray[np.int64], tasks: Tasks, facts: ItemFacts) -> Judgement:
+    """Add the NDCG of the long tail from its own lists, unless nobody's query holds any of it."""
+    of_tail = long_tail_ndcg(top, tasks.queries, facts.tail, 10)
+    return Judgement({**judged.per_user, "ndcg-tail@10": of_tail}, judged.coverage) if len(of_tail) else judged
 
 
 def top_items(scores: NDArray[np.float32], tasks: Tasks, run: slice) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from model_store.config import TrainingConfig
+from model_store.evaluation.ablation import METRICS as ABLATION_METRICS
 from model_store.evaluation.comparison import MODEL
 from model_store.evaluation.protocol import HEADLINE
 from model_store.evaluation.table import excludes_zero, relative_difference
@@ -26,6 +27,7 @@ METRICS = {
     "recall@20": "share of the query among the first 20, of what 20 places could hold",
     "hr@10": "share of users with a hit among the first 10",
     "mrr": "one over the rank of the first hit",
+    "ndcg-tail@10": "NDCG@10 of the long tail by itself, without the head; users who like anything there",
     "coverage@10": "share of the catalogue that somebody sees among the first 10",
     "diversity@10": "mean of 1 − cosine between the content of two of the first 10 items",
     "novelty@10": "mean self-information of the first 10 items in bits; popular items say little",
@@ -175,6 +177,7 @@ def render(results: Results) -> str:
         verdict=list(_verdict(compared)),
         curves=list(_curves(models)) if models else [],
         difference=_difference(compared) if compared else None,
+        ablations=_ablations(results.get("ablations", {})),
         tuning=_tuning(results.get("baselines", {})),
         training=_training(results["training"]) if "training" in results else None,
         values=_values(results.get("data", {}).get("values", [])),
@@ -264,6 +267,12 @@ def _difference(compared: Results) -> tuple[Chart, Table]:
     return Chart(title, K_AXIS, _shot_ticks(shots), [Line("difference", points)]), table
 
 
+def _ablations(variants: Results) -> list[Table]:
+    """One table a metric, one row a variant."""
+    judged: Results = next(iter(variants.get(MODEL, {}).values()), {})
+    return [_curve(variants, metric, METRICS[metric])[1] for metric in ABLATION_METRICS if metric in judged]
+
+
 def _tuning(baselines: Results) -> Table | None:
     """What every baseline was tuned to at each k, and out of what; None where nothing was."""
     rows: list[tuple[str, list[Cell]]] = []
@@ -283,7 +292,9 @@ def _training(training: Results) -> dict[str, Any]:
     titles = {
         "loss": "Loss, nats per query item",
         "validation": f"Validation {_title(HEADLINE)}, mean over k > 0",
+        "query_entropy": "Entropy of the query items, nats",
     }
+    titles = {key: title for key, title in titles.items() if key in history[0]}
     rows = [
         (f"epoch {row['epoch']:g}", [Cell(f"{row[key]:.4f}", best=row["epoch"] == best) for key in titles])
         for row in history
@@ -292,8 +303,24 @@ def _training(training: Results) -> dict[str, Any]:
     return {
         "charts": [_epochs(history, key, title, best) for key, title in titles.items()],
         "history": Table("The best epoch is bold; its weights are the bundle's", list(titles.values()), rows),
+        "calibration": _calibration(training["calibration"]),
         "config": [(name, value, fields[name].description) for name, value in training["config"].items()],
     }
+
+
+def _calibration(calibration: Results) -> Table:
+    """The shares of the parts at every k, and what validation users say of them."""
+    by_shots, regularisation = calibration["shots"], calibration["regularisation"]
+    shares = {
+        "dense part": "dense",
+        "votes": "votes",
+        f"linear memory{f', regularisation {regularisation:g}' if regularisation else ''}": "linear",
+    }
+    rows = [(name, [Cell(f"{row[key]:g}") for row in by_shots.values()]) for name, key in shares.items()]
+    for when in ("before", "after"):
+        name = f"validation {_title(HEADLINE)} {when}"
+        rows.append((name, [Cell(f"{row[when]:.4f}") for row in by_shots.values()]))
+    return Table("Shares of the parts of the score, chosen on the validation users", _columns(list(by_shots)), rows)
 
 
 def _epochs(history: list[Results], key: str, title: str, best: int) -> Chart:

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -71,6 +72,11 @@ class Tuned:
     choice: dict[int, dict[str, float]] = field(default_factory=dict)
     grid: Grid = field(default_factory=dict)
     note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the report."""
+        choice = {str(shots): choice for shots, choice in self.choice.items()}
+        return {"choice": choice, "grid": self.grid, "note": self.note}
 
 
 @dataclass(frozen=True)

@@ -20,18 +20,28 @@ OPSET = 20
 # Sizes to trace with; 0 and 1 would be taken for constants.
 EXAMPLE_SUPPORT = 7
 EXAMPLE_BATCH = 3
+EXAMPLE_ATTRIBUTES = 5
 
 
 class Adapt(nn.Module):
-    """One user through the adaptation: (S, D), (S,), (S,), (S,) → (D,)."""
+    """One user through the adaptation: (S, D), (S,), (S,), (S,), (A,), (A,) → (D,)."""
 
     def __init__(self, inner: Adaptation) -> None:
         super().__init__()
         self.inner = inner
 
-    def forward(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
+    def forward(
+        self,
+        vectors: Tensor,
+        values: Tensor,
+        ages: Tensor,
+        mask: Tensor,
+        attribute_ids: Tensor,
+        attribute_weights: Tensor,
+    ) -> Tensor:
         """A batch of one."""
-        state: Tensor = self.inner(vectors.unsqueeze(0), values.unsqueeze(0), ages.unsqueeze(0), mask.unsqueeze(0))
+        user = (vectors, values, ages, mask, attribute_ids, attribute_weights)
+        state: Tensor = self.inner(*(each.unsqueeze(0) for each in user))
         return state.squeeze(0)
 
 
@@ -72,6 +82,8 @@ def export_adapt(path: Path, inner: Adaptation, state_dim: int) -> None:
         "vectors": torch.ones(EXAMPLE_SUPPORT, state_dim),
         # A tensor for each name: the tracer would take one tensor under three names for one input.
         **{name: torch.ones(EXAMPLE_SUPPORT) for name in ("values", "ages", "mask")},
+        "attribute_ids": torch.zeros(EXAMPLE_ATTRIBUTES, dtype=torch.int64),
+        "attribute_weights": torch.ones(EXAMPLE_ATTRIBUTES),
     }
     _export(path, Adapt(inner), example, ["user_state"])
 

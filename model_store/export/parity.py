@@ -22,6 +22,7 @@ RECALL_AT = 20
 MIN_RECALL = 0.999
 RECALL_USERS = 100
 GOLDEN_COUNT = 50
+MAX_ATTRIBUTES = 5
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -45,7 +46,7 @@ def prove(folder: Path, network: Network, values: NDArray[np.float32], max_suppo
     lengths = sorted({*(length for length in SUPPORT_LENGTHS if length < max_support), max_support})
     cases = [_encode_case(graphs, network, rng)]
     for shots in (0, *lengths):
-        support = _draw(len(vectors), values, shots, rng)
+        support = _draw(network, values, shots, rng)
         adapt = _adapt_case(graphs, network, vectors, support)
         vote = _vote_case(graphs, network, support)
         state, count = adapt.outputs["user_state"], np.array([min(GOLDEN_COUNT, len(vectors))])
@@ -56,14 +57,16 @@ def prove(folder: Path, network: Network, values: NDArray[np.float32], max_suppo
     return cases
 
 
-def _draw(n_items: int, values: NDArray[np.float32], shots: int, rng: np.random.Generator) -> Arrays:
-    """A made-up support; shots = 0 is one masked place."""
-    length = max(shots, 1)
+def _draw(network: Network, values: NDArray[np.float32], shots: int, rng: np.random.Generator) -> Arrays:
+    """A made-up user's support and attributes; shots = 0 is one masked place."""
+    length, known = max(shots, 1), int(rng.integers(1, MAX_ATTRIBUTES, endpoint=True))
     return {
-        "rows": rng.integers(0, n_items, length),
+        "rows": rng.integers(0, len(network.own_share), length),
         "values": rng.choice(values, length).astype(np.float32),
         "ages": np.sort(rng.exponential(30, length).astype(np.float32))[::-1].copy(),
         "mask": np.full(length, float(shots > 0), dtype=np.float32),
+        "attribute_ids": rng.integers(0, len(network.inner.scaled_attributes), known),
+        "attribute_weights": rng.random(known, dtype=np.float32),
     }
 
 
@@ -74,7 +77,7 @@ def _run(graphs: Graphs, graph: str, inputs: Arrays) -> GoldenCase:
 def _adapt_case(graphs: Graphs, network: Network, vectors: NDArray[np.float32], support: Arrays) -> GoldenCase:
     inputs: Arrays = {
         "vectors": vectors[support["rows"]],
-        **{name: support[name] for name in ("values", "ages", "mask")},
+        **{name: array for name, array in support.items() if name != "rows"},
     }
     case = _run(graphs, "adapt.onnx", inputs)
     _check(case, {"user_state": Adapt(network.inner)(**_tensors(inputs))})
@@ -134,7 +137,7 @@ def _check_recall(
     at = min(RECALL_AT, len(vectors))
     found = 0
     for _ in range(RECALL_USERS):
-        support = _draw(len(vectors), values, int(rng.integers(1, 30)), rng)
+        support = _draw(network, values, int(rng.integers(1, 30)), rng)
         state = _adapt_case(graphs, network, vectors, support).outputs["user_state"]
         votes = Addends(*_vote_case(graphs, network, support).outputs.values())
         rows, _ = graphs.score(np.stack([state, state]), votes, at)

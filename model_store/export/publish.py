@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_store.bundle import Catalogue, Graphs, Registry
+from model_store.bundle import Attributes, Catalogue, Graphs, Registry
+from model_store.bundle.attributes import ATTRIBUTES_FILE
 from model_store.bundle.catalogue import write_catalogue
 from model_store.bundle.golden import write_golden
 from model_store.bundle.manifest import Limits, Shapes
@@ -51,6 +52,7 @@ class Draft:
                 state_dim=catalogue.vectors.shape[1],
                 neighbours=catalogue.neighbour_rows.shape[1],
                 features=len(catalogue.features),
+                attributes=len(self.dataset.attribute_names),
             ),
             limits=Limits(max_support=self.config.max_support, max_count=min(MAX_COUNT, len(catalogue))),
             feedback=self.dataset.feedback,
@@ -82,6 +84,7 @@ def write_draft(registry: Registry, dataset: Dataset, network: Network, config: 
             neighbour_weights=neighbour_weights.detach().numpy(),
             features={name: index for index, name in enumerate(dataset.features.names)},
         )
+        Attributes(dataset.attribute_names).write(folder / ATTRIBUTES_FILE)
         export_adapt(folder / "adapt.onnx", network.inner, vectors.shape[1])
         export_vote(folder / "vote.onnx", network)
         export_encode_item(folder / "encode_item.onnx", network.encoder)

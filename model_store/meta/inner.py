@@ -10,6 +10,9 @@ step and coordinate (Meta-SGD, Li et al. 2017, arXiv:1707.09835) and modulated b
 order for the outer loop, since these steps are plain differentiable code (MAML, Finn et al. 2017,
 arXiv:1703.03400). Event weights are learned per level of the value and decay with the event's age; events of
 low value get a negative weight and push away.
+
+The start is the user's own where attributes of the user are known: w₀ = start + Σ_a weight_a · vector_a, with one
+learned vector an attribute, so that the list before the first event is personal too.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
+
+# Vectors of attributes start at zero and have far to go, where few outer steps are all that little data allows.
+ATTRIBUTE_SCALE = 10.0
 
 
 class Levels(nn.Module):
@@ -89,13 +95,29 @@ class Adaptation(nn.Module):
     ``user_state · item_vector``. A subclass says how w comes about.
     """
 
-    def __init__(self, share: Share) -> None:
-        """Take how much of w counts."""
+    def __init__(self, dim: int, share: Share, n_attributes: int) -> None:
+        """Start every user at zero.
+
+        Args:
+            dim: length of w.
+            share: how much of w counts.
+            n_attributes: attributes of users; without any, one that nobody has keeps the graph's form.
+        """
         super().__init__()
         self.share = share
+        self.start = nn.Parameter(torch.zeros(dim))
+        self.scaled_attributes = nn.Parameter(torch.zeros(max(n_attributes, 1), dim))
         self.log_prior_scale = nn.Parameter(torch.zeros(3))
 
-    def forward(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
+    def forward(
+        self,
+        vectors: Tensor,
+        values: Tensor,
+        ages: Tensor,
+        mask: Tensor,
+        attribute_ids: Tensor,
+        attribute_weights: Tensor,
+    ) -> Tensor:
         """Adapt a batch of users at once.
 
         Args:
@@ -103,24 +125,47 @@ class Adaptation(nn.Module):
             values: float32 (B, S), feedback values on the data's own scale.
             ages: float32 (B, S), days before the user's most recent event.
             mask: float32 (B, S), 1 for an event and 0 for padding.
+            attribute_ids: int64 (B, A), what else is known about the users.
+            attribute_weights: float32 (B, A), 0 for padding.
 
         Returns:
             float32 (B, dim + 1).
         """
         log_k = torch.log1p(mask.sum(1, keepdim=True))  # (B, 1)
-        w = self.adapt(vectors, values, ages, mask)
+        w = self.adapt(vectors, values, ages, mask, self.own_start(attribute_ids, attribute_weights))
         log_scale = self.log_prior_scale[0] + self.log_prior_scale[1] * log_k + self.log_prior_scale[2] * log_k * log_k
         return torch.cat([self.share(log_k) * w, log_scale.exp()], dim=1)
 
-    def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
-        """Weights w of each user before its share is taken, float32 (B, dim); arguments as for ``forward``."""
+    def own_start(self, attribute_ids: Tensor, attribute_weights: Tensor) -> Tensor:
+        """Where each user's adaptation starts, float32 (B, dim); arguments as for ``forward``."""
+        known = torch.bmm(attribute_weights.unsqueeze(1), self.attribute_vectors()[attribute_ids])
+        return self.start + known.squeeze(1)
+
+    def attribute_vectors(self) -> Tensor:
+        """What each attribute adds to the start, float32 (n_attributes or 1, dim)."""
+        return ATTRIBUTE_SCALE * self.scaled_attributes
+
+    def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor, start: Tensor) -> Tensor:
+        """Weights w of each user before its share is taken, float32 (B, dim).
+
+        Args as for ``forward``, and ``start``: float32 (B, dim), where each user's adaptation starts.
+        """
         raise NotImplementedError
 
 
 class InnerLoop(Adaptation):
     """The product's own adaptation, as the module's docstring states it."""
 
-    def __init__(self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share) -> None:
+    def __init__(
+        self,
+        dim: int,
+        steps: int,
+        anchors: Tensor,
+        levels: Levels,
+        liked: Tensor,
+        share: Share,
+        n_attributes: int = 0,
+    ) -> None:
         """Start from neutral step sizes.
 
         Args:
@@ -130,10 +175,10 @@ class InnerLoop(Adaptation):
             levels: the scale of the feedback values.
             liked: float32 (n_levels,), first event weight of each level, e.g. −.3 … 1.
             share: how much of w counts.
+            n_attributes: attributes of users.
         """
-        super().__init__(share)
+        super().__init__(dim, share, n_attributes)
         self.levels = levels
-        self.start = nn.Parameter(torch.zeros(dim))
         self.anchors = nn.Parameter(anchors.clone())
         self.anchor_bias = nn.Parameter(torch.zeros(len(anchors), 1))
         self.event_weight = nn.Parameter(liked.clone())
@@ -143,10 +188,10 @@ class InnerLoop(Adaptation):
         self.log_step_by_k = nn.Parameter(torch.zeros(steps, dim))
         self.log_pull = nn.Parameter(torch.full((dim,), -3.0))
 
-    def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
+    def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor, start: Tensor) -> Tensor:
         """The gradient steps from the start; see the base class."""
         weights = self._event_weights(values, ages, vectors[..., -1], mask)
-        return self._descend(vectors[..., :-1], weights, torch.log1p(mask.sum(1, keepdim=True)))
+        return self._descend(vectors[..., :-1], weights, torch.log1p(mask.sum(1, keepdim=True)), start)
 
     def _event_weights(self, values: Tensor, ages: Tensor, prior: Tensor, mask: Tensor) -> Tensor:
         """c_e of every event, (B, S)."""
@@ -154,15 +199,15 @@ class InnerLoop(Adaptation):
         by_value: Tensor = self.levels(values, self.event_weight)
         return by_value * fading * mask
 
-    def _descend(self, support: Tensor, weights: Tensor, log_k: Tensor) -> Tensor:
-        """The gradient steps, each (B, dim)."""
+    def _descend(self, support: Tensor, weights: Tensor, log_k: Tensor, start: Tensor) -> Tensor:
+        """The gradient steps from each user's ``start``, (B, dim)."""
         total = weights.abs().sum(1, keepdim=True)  # C, (B, 1)
         events = torch.bmm(weights.unsqueeze(1), support).squeeze(1)  # (B, dim)
         step_sizes = torch.exp(self.log_step.unsqueeze(1) + self.log_step_by_k.unsqueeze(1) * log_k)  # (T, B, dim)
-        pull, start = self.log_pull.exp(), self.start.unsqueeze(0)
+        pull = self.log_pull.exp()
 
         def gradient(w: Tensor) -> Tensor:
             likelihood = likelihood_gradient(w, events, total, self.anchors, self.anchor_bias)
             return (likelihood + total * pull * (w - start)) / (1 + total)
 
-        return descend(start.expand(log_k.shape[0], -1), gradient, step_sizes.unbind(0))
+        return descend(start, gradient, step_sizes.unbind(0))

@@ -20,18 +20,23 @@ from model_store.meta.inner import Adaptation, InnerLoop, Levels, Share
 from model_store.meta.linear_memory import LinearMemory
 from model_store.meta.memory import Neighbours, VoteGate, conditional_neighbours
 
-# dim, steps, anchors, levels, liked, share: as ``InnerLoop`` takes them.
-AdaptationType = Callable[[int, int, Tensor, Levels, Tensor, Share], Adaptation]
+# dim, steps, anchors, levels, liked, share, n_attributes: as ``InnerLoop`` takes them.
+AdaptationType = Callable[[int, int, Tensor, Levels, Tensor, Share, int], Adaptation]
 
 MAX_LEVELS = 10
 SVD_SCALE = 4.0
 
 
 class ItemEncoder(nn.Module):
-    """Item vectors: an id part and a content part, so that an item without history still has one."""
+    """Item vectors: an id part and a content part, so that an item without history still has one.
 
+    Both are learned together. Once they are, ``mapping`` makes the content part stand alone and sets the base.
+    """
+
+    base: Tensor
     features: Tensor
     prior: Tensor
+    prior_by_feature: Tensor
     prior_of_new: Tensor
 
     def __init__(self, id_vectors: Tensor, features: Tensor, prior: Tensor, prior_of_new: float) -> None:
@@ -46,19 +51,28 @@ class ItemEncoder(nn.Module):
         super().__init__()
         self.id_vectors = nn.Parameter(id_vectors)
         self.content = nn.Parameter(torch.zeros(features.shape[1], id_vectors.shape[1]))
+        self.register_buffer("base", torch.zeros(id_vectors.shape[1]))
         self.register_buffer("features", features, persistent=False)
+        self.register_buffer("prior_by_feature", torch.zeros(features.shape[1], 1))
         self.register_buffer("prior", prior.unsqueeze(1))
         self.register_buffer("prior_of_new", torch.tensor([prior_of_new]))
 
     def vectors(self) -> Tensor:
         """All item vectors, float32 (n_items, dim + 1); the last column is the prior."""
-        learned = self.id_vectors + torch.sparse.mm(self.features, self.content)
+        learned = self.base + self.id_vectors + torch.sparse.mm(self.features, self.content)
         return torch.cat([learned, self.prior], dim=1)
+
+    def by_content(self) -> Tensor:
+        """What all items' vectors would be without their history, float32 (n_items, dim + 1)."""
+        learned = self.base + torch.sparse.mm(self.features, self.content)
+        return torch.cat([learned, self.prior_of_new + torch.sparse.mm(self.features, self.prior_by_feature)], dim=1)
 
     def forward(self, feature_ids: Tensor, feature_weights: Tensor) -> Tensor:
         """Vector of an item without history from its features (F,), float32 (dim + 1,)."""
-        learned = feature_weights.unsqueeze(0) @ self.content[feature_ids]
-        return torch.cat([learned.squeeze(0), self.prior_of_new])
+        weights = feature_weights.unsqueeze(0)
+        learned = self.base + (weights @ self.content[feature_ids]).squeeze(0)
+        prior = self.prior_of_new + (weights @ self.prior_by_feature[feature_ids]).squeeze(0)
+        return torch.cat([learned, prior])
 
 
 class Parts(NamedTuple):
@@ -117,7 +131,8 @@ class Network(nn.Module):
         vectors = self.encoder.vectors()
         rows = torch.from_numpy(support.rows)
         values, ages, mask = map(torch.from_numpy, (support.values, support.ages, support.mask))
-        state = self.inner(vectors[rows], values, ages, mask)
+        attributes = map(torch.from_numpy, (support.attribute_ids, support.attribute_weights))
+        state = self.inner(vectors[rows], values, ages, mask, *attributes)
         lists, weights = self.neighbour_rows[rows], self.neighbour_weights[rows]
         if own is not None and support_liked is not None:
             shares = self.own_share[rows] * support_liked
@@ -188,7 +203,9 @@ def build(
     encoder = ItemEncoder(id_vectors, _feature_matrix(dataset.features, use=config.content), prior, prior_of_new)
     levels, liked = _levels(training.values, dataset.feedback.liked_at_least)
     popular = torch.from_numpy(np.argsort(-statistics.counts, kind="stable")[: config.anchors].copy())
-    inner = adaptation(config.dim, config.inner_steps, id_vectors[popular], levels, liked, Share(shots))
+    inner = adaptation(
+        config.dim, config.inner_steps, id_vectors[popular], levels, liked, Share(shots), len(dataset.attribute_names)
+    )
     popularity = torch.from_numpy((statistics.counts + 1) / (training.n_users + 1)).float()
     gate = VoteGate(levels, 2 * liked - 1, popularity, Share(shots))
     linear = LinearMemory(dataset.n_items, dataset.feedback.liked_at_least, Share(shots))

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model_store.config import TrainingConfig
-from model_store.data.episodes import Episodes, deal
+from model_store.data.episodes import Episodes, deal, hide_attributes
 from model_store.data.schema import Dataset, Events
 from model_store.errors import TrainingError
 from model_store.meta.inner import InnerLoop
 from model_store.meta.network import AdaptationType, Network
+from model_store.meta.sampling import QueryDraw, steer
 
 # Validation reads the running average of the weights (Polyak averaging); it is smoother and generalises better.
 AVERAGING = 0.98
@@ -37,7 +38,7 @@ class Progress:
     Attributes:
         epoch: passes done.
         elapsed_s: seconds spent so far, earlier runs of the same training included.
-        history: one row per epoch: loss (nats per query item) and validation score.
+        history: one row per epoch: loss (nats per query item), validation score, entropy of the query items (nats).
         best_score: best validation score so far.
         best_epoch: its epoch.
         best: the averaged weights of that epoch.
@@ -59,11 +60,13 @@ class Batch:
         events: events of all training users.
         users: int64 (B,), codes into ``events``.
         liked_at_least: value from which on an event is liked.
+        draw: how the items of queries are drawn; as they come if absent.
     """
 
     events: Events
     users: NDArray[np.int64]
     liked_at_least: float
+    draw: QueryDraw | None = None
 
 
 Validate = Callable[[Network], float]
@@ -123,12 +126,21 @@ class Outer:
 
 
 def vector_penalty(network: Network, config: TrainingConfig) -> Tensor:
-    """L2 on the item vectors; a scalar."""
-    return config.l2 * network.encoder.vectors()[:, :-1].square().mean()
+    """L2 on the vectors of items and of attributes; a scalar."""
+    of_items = config.l2 * network.encoder.vectors()[:, :-1].square().mean()
+    # Summed, not averaged: an attribute of few users is drawn to zero harder than one of many.
+    return of_items + config.attribute_l2 * network.inner.attribute_vectors().square().sum()
 
 
-def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig) -> Tensor:
-    """Negative log-likelihood per query item, plus L2 on the item vectors; a scalar."""
+def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig, weights: Tensor | None = None) -> Tensor:
+    """Negative log-likelihood per query item, plus L2 on the vectors of items and of attributes; a scalar.
+
+    Args:
+        network: to be trained.
+        episodes: supports and queries.
+        config: dropout and L2.
+        weights: float32 (n_items,), how much each item counts in a query; all alike if absent.
+    """
     n_items = network.own_share.shape[0]
     episode, item = torch.from_numpy(episodes.rest)
     query = torch.from_numpy(episodes.rest_liked)
@@ -140,7 +152,8 @@ def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig) -
     # The support is not recommended again, so it does not compete either.
     seen = torch.zeros_like(target).scatter_add(1, rows, mask)
     likelihood = torch.log_softmax(scores.masked_fill(seen > 0, -1e9), dim=1)
-    return vector_penalty(network, config) - (likelihood * target).sum() / target.sum().clamp(min=1)
+    counted = target if weights is None else target * weights
+    return vector_penalty(network, config) - (likelihood * counted).sum() / counted.sum().clamp(min=1)
 
 
 def episode_step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | None:
@@ -148,7 +161,9 @@ def episode_step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | 
     episodes = deal(batch.events, batch.users, batch.liked_at_least, config.max_shots, outer.rng)
     if not episodes.rest_liked.any():
         return None
-    return outer.go_down(episode_loss(outer.network, episodes, config))
+    episodes = hide_attributes(episodes, config.attribute_dropout, outer.rng)
+    weights = torch.from_numpy(batch.draw.weigh(episodes)) if batch.draw else None
+    return outer.go_down(episode_loss(outer.network, episodes, config, weights))
 
 
 def _nothing(*_: object) -> None:
@@ -172,12 +187,14 @@ class Algorithm:
     settle: Callable[[Network, Validate], None] = _nothing
 
 
-def train_epoch(outer: Outer, events: Events, liked_at_least: float, config: TrainingConfig) -> Iterator[float]:
+def train_epoch(
+    outer: Outer, events: Events, liked_at_least: float, config: TrainingConfig, draw: QueryDraw | None = None
+) -> Iterator[float]:
     """One pass over the training users; yields the loss of every outer step."""
     users = outer.rng.permutation(events.n_users)
     outer.network.train()
     for first in range(0, len(users), config.batch_users):
-        batch = Batch(events, users[first : first + config.batch_users], liked_at_least)
+        batch = Batch(events, users[first : first + config.batch_users], liked_at_least, draw)
         loss = outer.algorithm.step(outer, batch, config)
         if loss is not None:
             _follow(outer.average, outer.network)
@@ -208,10 +225,13 @@ def meta_train(
         on_epoch: told after each epoch; writes checkpoints and draws bars.
     """
     averaged = outer.average
+    liked_at_least = dataset.feedback.liked_at_least
+    liked = training.items[training.values >= liked_at_least]
+    draw = steer(np.bincount(liked, minlength=dataset.n_items).astype(np.float64), config.entropy)
     while not _finished(progress, config):
         started = time.monotonic()
         losses = []
-        for loss in train_epoch(outer, training, dataset.feedback.liked_at_least, config):
+        for loss in train_epoch(outer, training, liked_at_least, config, draw):
             losses.append(loss)
             on_step(loss)
         if not losses:
@@ -221,7 +241,8 @@ def meta_train(
         if score > progress.best_score:
             progress.best_score, progress.best_epoch = score, progress.epoch
             progress.best = {name: tensor.clone() for name, tensor in averaged.state_dict().items()}
-        progress.history.append({"epoch": progress.epoch, "loss": float(np.mean(losses)), "validation": score})
+        told = {"loss": float(np.mean(losses)), "validation": score, "query_entropy": draw.end_epoch()}
+        progress.history.append({"epoch": progress.epoch, **told})
         progress.elapsed_s += time.monotonic() - started
         on_epoch(progress)
     outer.network.load_state_dict(progress.best)

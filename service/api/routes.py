@@ -58,7 +58,7 @@ def build_router(parts: Parts) -> APIRouter:
 def _add_recommend(router: APIRouter, parts: Parts) -> None:
     @router.get("/recommend", response_model=Recommendation, responses={422: PROBLEM}, tags=["users"])
     async def get_recommend(user_id: UserId, k: K = 20, include_seen: IncludeSeen = False) -> Response:  # noqa: FBT002 - a query parameter
-        """The best k items for a user. A user without events gets the meta-learned starting point."""
+        """The best k items for a user. Before any event it comes from the meta-learned starting point."""
         served = await recommend(user_id, k, include_seen=include_seen, store=parts.store, model=parts.live.model)
         return Response(_list_json(user_id, served), media_type=JSON)
 
@@ -72,12 +72,12 @@ def _add_feedback(router: APIRouter, parts: Parts) -> None:
         tags=["users"],
     )
     async def post_feedback(feedback: Feedback) -> Response:
-        """Tell what a user did or thinks; the next list reflects it."""
+        """Tell what a user did, thinks or is; the next list reflects it."""
         given = [
             GivenEvent(event.item_id, event.value, event.type, event.event_id, event.timestamp)
             for event in feedback.events
         ]
-        receipt = await parts.feedback.give(feedback.user_id, given, parts.live.model)
+        receipt = await parts.feedback.give(feedback.user_id, given, feedback.attributes, parts.live.model)
         return Response(_receipt_json(receipt), media_type=JSON)
 
 
@@ -132,4 +132,6 @@ def _receipt_json(receipt: FeedbackReceipt) -> bytes:
     }
     if receipt.unknown:
         body["unknown"] = [{"index": index, "item_id": item_id} for index, item_id in receipt.unknown]
+    if receipt.unknown_attributes:
+        body["unknown_attributes"] = [{"name": name, "value": text} for name, text in receipt.unknown_attributes]
     return orjson.dumps(body)

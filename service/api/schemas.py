@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, WrapValidator
+from pydantic_core import PydanticCustomError
 
 MAX_EVENTS = 256
 MAX_ID_CHARACTERS = 256
 MAX_K = 500
+MAX_ATTRIBUTE_BYTES = 4096
 
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
+
+
+def _one_fault(value: object, check: Callable[[object], Any]) -> Any:
+    """One thing wrong with a value of several types, where pydantic would find one for each type."""
+    try:
+        return check(value)
+    except ValidationError as exc:
+        expected = f"text of at most {MAX_ID_CHARACTERS} characters, a finite number, a boolean or a list of such texts"
+        raise PydanticCustomError("attribute", "Input should be {expected}", {"expected": expected}) from exc
+
+
+def _small(attributes: dict[str, Any]) -> dict[str, Any]:
+    size = len(orjson.dumps(attributes))
+    if size > MAX_ATTRIBUTE_BYTES:
+        raise PydanticCustomError(
+            "attributes_size",
+            "Attributes should have at most {most} bytes as JSON, not {size}",
+            {"most": MAX_ATTRIBUTE_BYTES, "size": size},
+        )
+    return attributes
+
+
+Text = Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
+AttributeValue = Annotated[Text | bool | FiniteFloat | list[Text], WrapValidator(_one_fault)]
+GivenAttributes = Annotated[dict[Text, AttributeValue], AfterValidator(_small)]
 
 
 class FeedbackEvent(BaseModel):
@@ -26,16 +55,26 @@ class FeedbackEvent(BaseModel):
 
 
 class Feedback(BaseModel):
-    """Feedback of one user, in the order it happened."""
+    """Feedback of one user, in the order it happened, and what else is known of the user: one of both at least."""
 
     model_config = ConfigDict(
         strict=True,
         extra="forbid",
-        json_schema_extra={"examples": [{"user_id": "ann", "events": [{"item_id": "1", "value": 5}]}]},
+        json_schema_extra={
+            "examples": [
+                {"user_id": "ann", "events": [{"item_id": "1", "value": 5}]},
+                {"user_id": "ann", "attributes": {"gender": "F", "age": 25}},
+            ]
+        },
     )
 
     user_id: Id
-    events: Annotated[list[FeedbackEvent], Field(min_length=1, max_length=MAX_EVENTS)]
+    events: Annotated[list[FeedbackEvent], Field(max_length=MAX_EVENTS)] = []
+    attributes: GivenAttributes | None = Field(
+        None,
+        description="all that is known of the user beside events, by name; replaces what was known, {} forgets it. "
+        f"At most {MAX_ATTRIBUTE_BYTES} bytes",
+    )
 
 
 class UserStateView(BaseModel):
@@ -52,6 +91,13 @@ class UnknownItem(BaseModel):
     item_id: str
 
 
+class UnknownAttribute(BaseModel):
+    """Something told of the user that the bundle makes nothing of; it is kept for one that does."""
+
+    name: str
+    value: str
+
+
 class Receipt(BaseModel):
     """What became of a user's feedback."""
 
@@ -59,6 +105,7 @@ class Receipt(BaseModel):
     duplicates: int
     state: UserStateView
     unknown: list[UnknownItem] = Field(default=[], description="events left out: items the catalogue does not have")
+    unknown_attributes: list[UnknownAttribute] = Field(default=[], description="attributes the bundle does not know")
 
 
 class RecommendedItem(BaseModel):

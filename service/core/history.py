@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
+from model_store.bundle import Value
 from service.core.values import Events, UserRecord
 
 KEY_BYTES = 8
@@ -16,7 +18,7 @@ class Appended(NamedTuple):
     """A longer history.
 
     Attributes:
-        record: the new record without a state, or the old one as it was if all events were duplicates.
+        record: the new record without a state, or the old one as it was if nothing in it changed.
         accepted: places, in the batch, of the events that counted.
         duplicates: number of events that had been accepted before.
     """
@@ -32,7 +34,9 @@ def event_key(event_id: str) -> int:
     return int.from_bytes(digest, "little")
 
 
-def append(record: UserRecord, batch: Events, max_support: int) -> Appended:
+def append(
+    record: UserRecord, batch: Events, max_support: int, attributes: Mapping[str, Value] | None = None
+) -> Appended:
     """Append a batch in its order of arrival: what comes last is most recent, whatever its timestamp.
 
     An event about an item that has one already replaces it (as in training, where the last event of a user
@@ -41,6 +45,8 @@ def append(record: UserRecord, batch: Events, max_support: int) -> Appended:
 
     Keys of replaced and dropped events are remembered too, the last ``max_support`` of them: so an event that
     is sent again within the next ``max_support`` accepted ones is always known.
+
+    ``attributes`` replace all that were known; None leaves them.
     """
     window = {row[0]: row for row in record.events.rows()}
     seen = dict.fromkeys(record.seen)
@@ -62,8 +68,9 @@ def append(record: UserRecord, batch: Events, max_support: int) -> Appended:
             seen[oldest] = None
         retired += [row[-1] for row in leaving if row]
     duplicates = len(batch) - len(accepted)
-    if not accepted:
+    known_of = record.attributes if attributes is None else attributes
+    if not accepted and known_of == record.attributes:
         return Appended(record, (), duplicates)
     keys = np.array(retired[-max_support:], dtype=np.uint64)
-    grown = UserRecord(record.revision + 1, Events.of(list(window.values())), keys, tuple(seen), None)
+    grown = UserRecord(record.revision + 1, Events.of(list(window.values())), keys, tuple(seen), None, known_of)
     return Appended(grown, tuple(accepted), duplicates)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import Catalogue, Manifest
+from model_store.bundle import Attributes, Catalogue, Manifest, Value
 from service.core.support import Support
 from service.core.values import UserRecord
 
@@ -59,7 +59,11 @@ class Model(Protocol):
     def catalogue(self) -> Catalogue:
         """The bundle's items."""
 
-    def adapt(self, support: Support) -> NDArray[np.float32]:
+    @property
+    def attributes(self) -> Attributes:
+        """The attributes of users that the bundle knows."""
+
+    def adapt(self, support: Support, attributes: Mapping[str, Value]) -> NDArray[np.float32]:
         """The inner loop: ``user_state`` float32 (state_dim,)."""
 
     async def rank(

@@ -1,13 +1,15 @@
-"""What is known about a user: recent events in columns, older item ids, and the state adapted from them."""
+"""What is known about a user: recent events in columns, older item ids, attributes, and the state adapted from them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from model_store.bundle import Value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +52,7 @@ class Events:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UserState:
-    """Adapted weights: a cache of what ``bundle`` makes of the events.
+    """Adapted weights: a cache of what ``bundle`` makes of the events and attributes.
 
     Attributes:
         bundle: version of the bundle whose coordinates these are.
@@ -66,11 +68,12 @@ class UserRecord:
     """Everything kept about a user, as one value that is replaced as a whole.
 
     Attributes:
-        revision: how many appends made it; 0 is the user without a record.
+        revision: how many changes made it; 0 is the user without a record.
         events: the recent events, one an item, as many as the bundle's limit.
         retired: uint64 (R,), keys of events that were replaced or fell out of ``events``, oldest first.
         seen: ids of the items that fell out of ``events``, in that order; none of them is in ``events``.
-        state: what was adapted from exactly these events, if anything was.
+        state: what was adapted from exactly these events and attributes, if anything was.
+        attributes: what else was told about the user, by name; also what no bundle knows yet.
     """
 
     revision: int
@@ -78,9 +81,15 @@ class UserRecord:
     retired: NDArray[np.uint64]
     seen: tuple[str, ...]
     state: UserState | None
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anything to adapt from."""
+        return bool(self.events.item_ids or self.attributes)
 
     def with_state(self, state: UserState) -> UserRecord:
-        """The same record with ``state`` beside its events."""
+        """The same record with ``state`` beside what it was adapted from."""
         return replace(self, state=state)
 
 

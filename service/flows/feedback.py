@@ -1,14 +1,14 @@
-"""POST /feedback: check the events, append them, adapt, keep both in one atomic step."""
+"""POST /feedback: check events and attributes, append and replace, adapt, keep it all in one atomic step."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from model_store.bundle import FeedbackSpec
+from model_store.bundle import FeedbackSpec, Value
 from service import telemetry
 from service.core.history import KEY_BYTES, Appended, append, event_key
 from service.core.ports import Model, UserStore
@@ -33,12 +33,21 @@ class GivenEvent:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackReceipt:
-    """What became of a batch of events; ``unknown`` holds index and item id of those left out."""
+    """What became of a user's feedback.
+
+    Attributes:
+        accepted: number of events that counted.
+        duplicates: number of events that had been accepted before.
+        record: what is known of the user now.
+        unknown: index and item id of the events left out.
+        unknown_attributes: name and text of what was told of the user that the bundle makes nothing of.
+    """
 
     accepted: int
     duplicates: int
     record: UserRecord
     unknown: list[tuple[int, str]]
+    unknown_attributes: list[tuple[str, str]]
 
 
 class FeedbackFlow:
@@ -49,23 +58,32 @@ class FeedbackFlow:
         self._store, self._clock, self._deadline_s = store, clock, deadline_s
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
-    async def give(self, user_id: str, given: Sequence[GivenEvent], model: Model) -> FeedbackReceipt:
-        """Keep a user's events and adapt to them.
+    async def give(
+        self, user_id: str, given: Sequence[GivenEvent], attributes: Mapping[str, Value] | None, model: Model
+    ) -> FeedbackReceipt:
+        """Keep a user's events and attributes, and adapt to them.
+
+        Args:
+            user_id: whose they are.
+            given: the events, in the order they happened.
+            attributes: all that is known of the user from now on; None leaves what was known.
+            model: the live bundle.
 
         Raises:
-            InvalidFeedback: an event breaks the bundle's vocabulary or scale, or no item is known; nothing is kept.
+            InvalidFeedback: an event breaks the bundle's vocabulary or scale, or nothing is left to keep; then nothing
+                is kept.
             StoreUnavailable: the store did not confirm; nothing counts as accepted.
             RecordDamaged: what is stored of the user cannot be read, so nothing is written over it.
             UserBusy: other writers to this user kept winning until the deadline.
         """
         now = self._clock()
-        known, unknown = _checked(given, model, now)
+        known, unknown = _checked(given, attributes, model, now)
         spec = model.manifest.feedback
         batch = Events.of([(event.item_id, _value(event, spec), _time(event, now), _key(event)) for event in known])
         lock = self._locks.setdefault(user_id, asyncio.Lock())
         try:
             async with asyncio.timeout(self._deadline_s), lock:
-                appended, served = await self._append(user_id, batch, model)
+                appended, served = await self._append(user_id, batch, attributes, model)
         except StoreUnavailable:
             telemetry.store_errors.inc()
             raise
@@ -74,33 +92,39 @@ class FeedbackFlow:
         _count([known[place] for place in appended.accepted], served, spec)
         telemetry.feedback_duplicates.inc(appended.duplicates)
         telemetry.feedback_unknown.inc(len(unknown))
-        return FeedbackReceipt(len(appended.accepted), appended.duplicates, appended.record, unknown)
+        not_known = model.attributes.unknown(attributes or {})
+        return FeedbackReceipt(len(appended.accepted), appended.duplicates, appended.record, unknown, not_known)
 
-    async def _append(self, user_id: str, batch: Events, model: Model) -> tuple[Appended, tuple[str, ...]]:
+    async def _append(
+        self, user_id: str, batch: Events, attributes: Mapping[str, Value] | None, model: Model
+    ) -> tuple[Appended, tuple[str, ...]]:
         """Read, append, adapt, and keep it all unless somebody was faster; then once more."""
         while True:
             record, served = await self._store.read_with_served(user_id)
-            appended = append(record, batch, model.manifest.limits.max_support)
-            if not appended.accepted:
+            appended = append(record, batch, model.manifest.limits.max_support, attributes)
+            if appended.record is record:
                 return appended, served
             adapted = _adapted(appended.record, model)
             if await self._store.replace(user_id, adapted, expected_revision=record.revision):
                 return appended, served
 
 
-def _checked(given: Sequence[GivenEvent], model: Model, now: float) -> tuple[list[GivenEvent], list[tuple[int, str]]]:
+def _checked(
+    given: Sequence[GivenEvent], attributes: Mapping[str, Value] | None, model: Model, now: float
+) -> tuple[list[GivenEvent], list[tuple[int, str]]]:
     """The events about known items, and index and item id of the others.
 
     Raises:
-        InvalidFeedback: an event is wrong, or no item is known.
+        InvalidFeedback: an event is wrong, or there are neither attributes nor an event about a known item.
     """
     spec = model.manifest.feedback
     faults = [fault for index, event in enumerate(given) for fault in _faults(index, event, spec, now)]
     known = [event for event in given if event.item_id in model.catalogue]
     unknown = [(index, event.item_id) for index, event in enumerate(given) if event.item_id not in model.catalogue]
-    if not faults and not known:
+    if not faults and not known and attributes is None:
         expected = f"an item of bundle {model.version}"
         faults = [Fault(f"events[{index}].item_id", item_id, expected) for index, item_id in unknown]
+        faults = faults or [Fault("events", [], "at least 1 event, or attributes")]
     if faults:
         raise InvalidFeedback(faults)
     return known, unknown
@@ -142,7 +166,7 @@ def _adapted(record: UserRecord, model: Model) -> UserRecord:
     events = record.events
     rows = model.catalogue.rows(events.item_ids)
     support = support_of(rows, events.values, events.timestamps, model.manifest.limits.max_support)
-    return record.with_state(UserState(model.version, model.adapt(support)))
+    return record.with_state(UserState(model.version, model.adapt(support, record.attributes)))
 
 
 def _count(accepted: Sequence[GivenEvent], served: Sequence[str], spec: FeedbackSpec) -> None:

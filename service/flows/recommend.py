@@ -50,12 +50,12 @@ async def recommend(user_id: str, k: int, *, include_seen: bool, store: UserStor
     support = support_of(rows, events.values, events.timestamps, model.manifest.limits.max_support)
     state = None if degraded else _current_state(record, model)
     if state is None:
-        state = model.adapt(support)
+        state = model.adapt(support, record.attributes)
         await _keep_state(store, user_id, record, UserState(model.version, state))
     excluded = np.zeros(0, dtype=np.int64) if include_seen else _seen_rows(record, rows, model)
     best, scores = await model.rank(state, support, excluded, k)
 
-    source: Source = "degraded" if degraded else "adapted" if len(events) else "cold"
+    source: Source = "degraded" if degraded else "adapted" if record.is_known else "cold"
     telemetry.recommendations.labels(source).inc()
     if not degraded:
         store.note_served(user_id, [model.catalogue.ids[row] for row in best])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import Addends, Bundle, Catalogue, Manifest, open_bundle
+from model_store.bundle import Addends, Attributes, Bundle, Catalogue, Manifest, Value, open_bundle
 from service import telemetry
 from service.core.support import NO_SUPPORT, Support
 from service.ticks import Ticks
@@ -39,17 +40,19 @@ class Model:
     Attributes:
         manifest: what the bundle says of itself.
         catalogue: its items.
+        attributes: the attributes of users that it knows.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         """Warm the graphs once, so that the first user does not pay for it."""
         self.manifest: Manifest = bundle.manifest
         self.catalogue: Catalogue = bundle.catalogue
+        self.attributes: Attributes = bundle.attributes
         self._graphs = bundle.graphs
         self._together = max(1, min(MAX_TOGETHER, MAX_SCORES // len(self.catalogue)))
         self._ticks: Ticks[_Ranking, Ranked] = Ticks(self._rank_all)
         nothing = np.zeros(0, dtype=np.int64)
-        self._rank_together([_Ranking(self.adapt(NO_SUPPORT), NO_SUPPORT, nothing, 1)])
+        self._rank_together([_Ranking(self.adapt(NO_SUPPORT, {}), NO_SUPPORT, nothing, 1)])
 
     @classmethod
     def load(cls, folder: Path, threads: int) -> Model:
@@ -61,11 +64,11 @@ class Model:
         """The bundle's version."""
         return self.manifest.version
 
-    def adapt(self, support: Support) -> NDArray[np.float32]:
+    def adapt(self, support: Support, attributes: Mapping[str, Value]) -> NDArray[np.float32]:
         """The inner loop: ``user_state`` float32 (state_dim,)."""
         with telemetry.adaptation.time():
-            vectors = self.catalogue.vectors[support.rows]
-            return self._graphs.adapt(vectors, support.values, support.ages, support.mask)
+            vectors, known = self.catalogue.vectors[support.rows], self.attributes.encode(attributes)
+            return self._graphs.adapt(vectors, support.values, support.ages, support.mask, known)
 
     async def rank(
         self, user_state: NDArray[np.float32], support: Support, excluded: NDArray[np.int64], count: int

@@ -1,12 +1,12 @@
-"""The bytes of a user's record, format 1, little-endian.
+"""The bytes of a user's record, format 2, little-endian.
 
     revision u64 · format u16 · events u16 (S) · retired u16 (R) · state_dim u16 (D)
     keys u64 (S) · retired u64 (R) · timestamps u32 (S) · values f32 (S) · state f32 (D)
-    [item ids, seen, bundle] as JSON
+    [item ids, seen, bundle, attributes] as JSON
     CRC-32 u32 of all before it
 
 The revision comes first, so that the store's script compares eight bytes and never parses the rest. Equal
-records have equal bytes.
+records have equal bytes. Format 1, which is still read, had no attributes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from service.core.values import Events, UserRecord, UserState
 from service.errors import RecordDamaged
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
 
 _HEADER = struct.Struct("<Q4H")
 _CRC = struct.Struct("<I")
@@ -46,7 +47,7 @@ def encode_record(record: UserRecord) -> bytes:
             events.timestamps.astype(_U4).tobytes(),
             events.values.astype(_F4).tobytes(),
             np.asarray(vector, dtype=_F4).tobytes(),
-            orjson.dumps((events.item_ids, record.seen, bundle)),
+            orjson.dumps((events.item_ids, record.seen, bundle, record.attributes), option=orjson.OPT_SORT_KEYS),
         )
     )
     return body + _CRC.pack(zlib.crc32(body))
@@ -79,7 +80,7 @@ def decode_served(stored: bytes) -> tuple[str, ...]:
 
 def _decode(stored: bytes) -> UserRecord:
     revision, found, size, retired, state_dim = _HEADER.unpack_from(stored)
-    if found != FORMAT:
+    if found not in READABLE:
         raise RecordDamaged(f"user record: format {found}, expected {FORMAT}")
     (checksum,) = _CRC.unpack_from(stored, len(stored) - _CRC.size)
     if checksum != zlib.crc32(memoryview(stored)[: -_CRC.size]):
@@ -91,7 +92,7 @@ def _decode(stored: bytes) -> UserRecord:
     start += seconds.nbytes
     floats: NDArray[np.float32] = np.frombuffer(stored, _F4, size + state_dim, start)
     start += floats.nbytes
-    item_ids, seen, bundle = orjson.loads(memoryview(stored)[start : -_CRC.size])
+    item_ids, seen, bundle, *attributes = orjson.loads(memoryview(stored)[start : -_CRC.size])
     events = Events(tuple(item_ids), floats[:size], seconds.astype(np.float64), keys[:size])
     state = None if bundle is None else UserState(bundle, floats[size:])
-    return UserRecord(revision, events, keys[size:], tuple(seen), state)
+    return UserRecord(revision, events, keys[size:], tuple(seen), state, *attributes)

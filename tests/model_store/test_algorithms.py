@@ -36,6 +36,8 @@ from service.scoring.model import Model
 SHOTS = (0, 1, 3, 5)
 CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10, max_epochs=2, batch_users=64, max_support=60)
 DIM = 4
+# Of one user: the ids of its attributes and their weights.
+ATTRIBUTES = torch.tensor([[0]]), torch.tensor([[0.7]], dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def adaptation(made_by: AdaptationType, seed: int = 0) -> Adaptation:
     """In float64 with nothing at a neutral value."""
     torch.manual_seed(seed)
     levels, liked = Levels(torch.tensor([1.0, 3.0, 5.0])), torch.tensor([-0.5, 0.2, 1.0])
-    module = made_by(DIM, 3, torch.randn(6, DIM), levels, liked, Share(SHOTS))
+    module = made_by(DIM, 3, torch.randn(6, DIM), levels, liked, Share(SHOTS), 1)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -65,21 +67,25 @@ def support(shots: int, width: int, seed: int = 1) -> tuple[Tensor, ...]:
     return vectors, values, ages, mask
 
 
+def from_start(module: Adaptation) -> Tensor:
+    """Adapted weights (1, dim) of a user of whom no attributes are known."""
+    return module.adapt(*support(4, 5), module.start.unsqueeze(0))
+
+
 def gradient_of_start(module: Adaptation, loss_of: Tensor) -> Tensor:
     """Outer gradient of the loss ``loss_of`` · w_T² with respect to the start, (dim,)."""
-    start = cast("PlainDescent", module).start
-    (found,) = torch.autograd.grad((loss_of * module.adapt(*support(4, 5)).square()).sum(), start)
+    (found,) = torch.autograd.grad((loss_of * from_start(module).square()).sum(), module.start)
     return found
 
 
 def finite_differences_of_start(module: Adaptation, loss_of: Tensor, by: float = 1e-6) -> Tensor:
-    start, found = cast("PlainDescent", module).start, []
+    start, found = module.start, []
     for each in torch.eye(DIM, dtype=torch.float64):
         ends = []
         for sign in (1, -1):
             with torch.no_grad():
                 start.add_(sign * by * each)
-                ends.append((loss_of * module.adapt(*support(4, 5)).square()).sum())
+                ends.append((loss_of * from_start(module).square()).sum())
                 start.sub_(sign * by * each)
         found.append((ends[0] - ends[1]) / (2 * by))
     return torch.stack(found)
@@ -98,13 +104,14 @@ def test_padding_changes_nothing_and_no_events_leave_the_start(name: AlgorithmNa
     alone = support(3, 3)
     padded = [torch.cat([torch.full_like(each[:, :1], 7.0), each], dim=1) for each in alone]
     padded[3][:, 0] = 0
-    torch.testing.assert_close(module(*alone), module(*padded))
-    torch.testing.assert_close(module(*support(0, 1))[0, :-1], cast("PlainDescent", module).start)
+    torch.testing.assert_close(module(*alone, *ATTRIBUTES), module(*padded, *ATTRIBUTES))
+    own_start = module.start + 0.7 * module.attribute_vectors()[0]
+    torch.testing.assert_close(module(*support(0, 1), *ATTRIBUTES)[0, :-1], own_start)
 
 
 @pytest.mark.parametrize("made_by", [PlainDescent, MetaSgd, Matching])
 def test_every_outer_gradient_matches_finite_differences(made_by: AdaptationType) -> None:
-    module, inputs = adaptation(made_by), support(4, 5)
+    module, inputs = adaptation(made_by), (*support(4, 5), *ATTRIBUTES)
     names = [name for name, _ in module.named_parameters()]
 
     def state(*parameters: Tensor) -> Tensor:
@@ -124,13 +131,14 @@ def test_a_step_of_maml_is_the_gradient_of_the_mean_likelihood_of_what_was_liked
     (gradient,) = torch.autograd.grad(loss, w)
     expected = w - 1.65 * gradient
     values[0, 2] = 1.0  # between two levels an event would count by half
-    torch.testing.assert_close(module.adapt(vectors, values, ages, mask)[0], expected)
+    start = module.start.unsqueeze(0)
+    torch.testing.assert_close(module.adapt(vectors, values, ages, mask, start)[0], expected)
 
 
 def test_maml_is_second_order_and_its_first_order_version_is_not() -> None:
     second, first = adaptation(PlainDescent), adaptation(FirstOrderDescent)
-    adapted = second.adapt(*support(4, 5))
-    torch.testing.assert_close(first.adapt(*support(4, 5)), adapted)
+    adapted = from_start(second)
+    torch.testing.assert_close(from_start(first), adapted)
     exact = finite_differences_of_start(second, LOSS_OF)
     torch.testing.assert_close(gradient_of_start(second, LOSS_OF), exact)
     at_the_adapted = (2 * LOSS_OF * adapted).squeeze(0)
@@ -181,7 +189,7 @@ def test_each_coordinate_has_its_own_step_in_meta_sgd() -> None:
     module, plain = cast("MetaSgd", adaptation(MetaSgd)), cast("PlainDescent", adaptation(PlainDescent))
     module.steps = plain.steps = 1
     plain.load_state_dict({**module.state_dict(), "step_size": plain.step_size})
-    moves = [each.adapt(*support(4, 5)) - each.start for each in (module, plain)]
+    moves = [from_start(each) - each.start for each in (module, plain)]
     torch.testing.assert_close(moves[0] / moves[1], (module.step_size / 1.65).unsqueeze(0))
 
 
@@ -199,7 +207,7 @@ def test_matching_is_softmax_attention() -> None:
     expected = p["start"] + scale * sum(
         a * y * p["embedding"] @ each for a, y, each in zip(attention, labels, x, strict=True)
     )
-    np.testing.assert_allclose(module.adapt(*support(4, 5))[0].detach().numpy(), expected)
+    np.testing.assert_allclose(from_start(module)[0].detach().numpy(), expected)
 
 
 def test_the_control_goes_down_the_gradient_of_ordinary_matrix_factorisation() -> None:
@@ -264,7 +272,7 @@ def test_every_algorithm_trains_exports_and_is_served(dataset: Dataset, name: Al
     model = Model(bundle)
     liked = model.catalogue.ids.index("g3-1"), model.catalogue.ids.index("g3-2")
     two = served_support.Support(np.array(liked), *(np.full(2, each, np.float32) for each in (5, 0, 1)))
-    state = model.adapt(two)
+    state = model.adapt(two, {})
     expected = in_torch(network, liked)
     ranked, scores = asyncio.run(model.rank(state, two, np.array(liked), 10))
     np.testing.assert_allclose(scores, expected[ranked], rtol=1e-3, atol=1e-3)
@@ -277,4 +285,5 @@ def test_every_algorithm_trains_exports_and_is_served(dataset: Dataset, name: Al
 @torch.no_grad()
 def in_torch(network: Network, liked: tuple[int, ...]) -> np.ndarray:
     columns = (np.full((1, len(liked)), each, np.float32) for each in (5, 0, 1))
-    return network(Support(np.array([liked]), *columns))[0].numpy()
+    nothing = np.zeros((1, 1), np.int64), np.zeros((1, 1), np.float32)
+    return network(Support(np.array([liked]), *columns, *nothing))[0].numpy()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from resealed import reseal, rewrite_manifest
 
 from model_store.bundle import Registry, open_bundle
 from model_store.bundle.manifest import file_entry, read_manifest
@@ -22,17 +23,6 @@ def store(trained_store: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def folder(store: Path) -> Path:
     return Registry(store).live_folder()
-
-
-def rewrite_manifest(folder: Path, **changes: object) -> None:
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def reseal(folder: Path, name: str) -> None:
-    """Make the manifest agree with a changed file, as somebody with write access could."""
-    files = json.loads((folder / "manifest.json").read_text())["files"]
-    rewrite_manifest(folder, files=files | {name: file_entry(folder / name).model_dump()})
 
 
 def test_a_published_bundle_opens(folder: Path) -> None:

@@ -93,6 +93,16 @@ def test_nothing_of_a_test_user_reaches_the_bundle(source: Path, tmp_path: Path)
     assert (one / "report.json").read_bytes() != (other / "report.json").read_bytes()
 
 
+def test_several_splits_are_judged_as_one(source: Path) -> None:
+    pooled = jobs.evaluate_anew(str(source), CONFIG, jobs.Judging(shots=(0, 1, 3)), QUIET, splits=2)
+    users = [split["protocol"]["users"] for split in pooled["splits"]]
+    assert [split["protocol"]["seed"] for split in pooled["splits"]] == [0, 1]
+    assert pooled["protocol"]["users"] == sum(users)
+    for name, by_shots in pooled["models"].items():
+        each = [split["models"][name]["3"]["ndcg@10"] for split in pooled["splits"]]
+        assert by_shots["3"]["ndcg@10"] == pytest.approx(np.average(each, weights=users))
+
+
 @pytest.mark.parametrize("shots", ["", "0", "1,3", "0,3,1", "0,1,1", "0,x", "-1,0"])
 def test_shots_that_make_no_sense_are_named(source: Path, shots: str) -> None:
     from model_store.cli import evaluate

@@ -34,7 +34,7 @@ def dataset(source: Path) -> Dataset:
 def inner_loop(seed: int = 0) -> InnerLoop:
     torch.manual_seed(seed)
     levels, liked = Levels(torch.tensor([1.0, 3.0, 5.0])), torch.tensor([-0.5, 0.2, 1.0])
-    loop = InnerLoop(4, 3, torch.randn(6, 4), levels, liked, Share(SHOTS))
+    loop = InnerLoop(4, 3, torch.randn(6, 4), levels, liked, Share(SHOTS), n_attributes=3)
     with torch.no_grad():
         for parameter in loop.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -48,18 +48,25 @@ def support(shots: int, width: int, seed: int = 1) -> tuple[torch.Tensor, ...]:
     ages = torch.rand(1, width, generator=generator, dtype=torch.float64) * 30
     mask = torch.zeros(1, width, dtype=torch.float64)
     mask[:, width - shots :] = 1
-    return vectors, values, ages, mask
+    ids, weights = torch.tensor([[2, 0]]), torch.tensor([[0.6, -0.8]], dtype=torch.float64)
+    return vectors, values, ages, mask, ids, weights
+
+
+def own_start(loop: InnerLoop) -> torch.Tensor:
+    """Where the made-up user of :func:`support` starts."""
+    return (loop.start + 0.6 * loop.attribute_vectors()[2] - 0.8 * loop.attribute_vectors()[0]).detach()
 
 
 def test_one_inner_step_is_the_gradient_of_the_inner_loss() -> None:
     """The step written out by hand against autograd of the loss that the module's docstring states."""
     loop = inner_loop()
-    vectors, values, ages, mask = support(3, 3)
+    vectors, values, ages, mask, *attributes = support(3, 3)
     weights = loop._event_weights(values, ages, vectors[..., -1], mask)
-    w = loop.start.detach().clone().requires_grad_()
+    start = own_start(loop)
+    w = start.detach().clone().requires_grad_()
     total = weights.abs().sum()
     partition = torch.logsumexp(loop.anchors @ w + loop.anchor_bias.squeeze(1), 0)
-    pull = (loop.log_pull.exp() * (w - loop.start).square()).sum() / 2
+    pull = (loop.log_pull.exp() * (w - start).square()).sum() / 2
     loss = -(weights[0] * (vectors[0, :, :-1] @ w)).sum() + total * (partition + pull)
     (gradient,) = torch.autograd.grad(loss, w)
     log_k = torch.log1p(mask.sum())
@@ -68,7 +75,7 @@ def test_one_inner_step_is_the_gradient_of_the_inner_loss() -> None:
 
     with torch.no_grad():
         loop.log_step[1:] = -torch.inf  # only the first step moves
-    torch.testing.assert_close(loop(vectors, values, ages, mask)[0, :-1], expected)
+    torch.testing.assert_close(loop(vectors, values, ages, mask, *attributes)[0, :-1], expected)
 
 
 def test_the_outer_gradient_through_the_unrolled_loop_matches_finite_differences() -> None:
@@ -86,15 +93,15 @@ def test_the_outer_gradient_through_the_unrolled_loop_matches_finite_differences
 def test_padding_changes_nothing() -> None:
     loop = inner_loop()
     alone = support(3, 3)
-    padded = [torch.cat([torch.full_like(each[:, :1], 7.0), each], dim=1) for each in alone]
-    padded[3][:, 0] = 0
+    padded = [torch.cat([torch.full_like(each[:, :1], 1), each], dim=1) for each in alone]
+    padded[3][:, 0] = padded[5][:, 0] = 0
     torch.testing.assert_close(loop(*alone), loop(*padded))
 
 
-def test_no_events_leave_the_start_where_it_is() -> None:
+def test_no_events_leave_a_users_own_start_where_it_is() -> None:
     loop = inner_loop()
     state = loop(*support(0, 1))
-    torch.testing.assert_close(state[0, :-1], loop.start)
+    torch.testing.assert_close(state[0, :-1], own_start(loop))
     assert state[0, -1] == loop.log_prior_scale[0].exp()
 
 

@@ -110,7 +110,7 @@ def test_feedback_about_unknown_items_only_is_refused(service: Running, user: st
 @pytest.mark.parametrize(
     ("events", "value", "expected"),
     [
-        ([], "a list of 0", "at least 1 item"),
+        ([], "a list of 0", "at least 1 event, or attributes"),
         (257 * [GOOD], "a list of 257", "at most 256 items"),
         ("many", '"many"', "a valid list"),
         (None, "null", "a valid list"),

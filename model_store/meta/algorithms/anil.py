@@ -18,8 +18,10 @@ from model_store.meta.outer import Algorithm
 class MetaSgd(maml.PlainDescent):
     """The steps of MAML with a step size learned for each coordinate, float32 (dim,)."""
 
-    def __init__(self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share) -> None:
-        super().__init__(dim, steps, anchors, levels, liked, share)
+    def __init__(
+        self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share, n_attributes: int = 0
+    ) -> None:
+        super().__init__(dim, steps, anchors, levels, liked, share, n_attributes)
         del self.step_size
         self.step_size = nn.Parameter(torch.full((dim,), maml.STEP_SIZE))
 

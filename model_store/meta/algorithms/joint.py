@@ -36,8 +36,10 @@ class JointLoop(InnerLoop):
 
     users: nn.Parameter | None
 
-    def __init__(self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share) -> None:
-        super().__init__(dim, steps, anchors, levels, liked, share)
+    def __init__(
+        self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share, n_attributes: int = 0
+    ) -> None:
+        super().__init__(dim, steps, anchors, levels, liked, share, n_attributes)
         self.register_parameter("users", None)
 
 

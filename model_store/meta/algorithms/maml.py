@@ -29,22 +29,22 @@ class PlainDescent(Adaptation):
     liked: Tensor
     step_size: Tensor
 
-    def __init__(self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share) -> None:
-        super().__init__(share)
+    def __init__(
+        self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share, n_attributes: int = 0
+    ) -> None:
+        super().__init__(dim, share, n_attributes)
         self.levels, self.steps = levels, steps
-        self.start = nn.Parameter(torch.zeros(dim))
         # Copies of item vectors, not learned; parameters, so that the running average follows them.
         self.anchors = nn.Parameter(anchors.clone(), requires_grad=False)
         self.anchor_bias = nn.Parameter(torch.zeros(len(anchors), 1), requires_grad=False)
         self.register_buffer("step_size", torch.tensor([STEP_SIZE]))
         self.register_buffer("liked", (liked >= 1).to(anchors.dtype))
 
-    def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:  # noqa: ARG002 - plain: age does not count
+    def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor, start: Tensor) -> Tensor:  # noqa: ARG002 - plain: age does not count
         """The gradient steps; a user who liked nothing stays at the start."""
         weights: Tensor = self.levels(values, self.liked) * mask
         count = weights.sum(1, keepdim=True)  # (B, 1)
         mean = torch.bmm(weights.unsqueeze(1), vectors[..., :-1]).squeeze(1) / count.clamp(min=1)
-        start = self.start.unsqueeze(0).expand(mask.shape[0], -1)
         some = count.clamp(max=1)
         return descend(start, lambda w: self.gradient(w, mean, some), [self.step_size] * self.steps)
 

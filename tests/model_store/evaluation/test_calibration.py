@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from model_store.data.episodes import Support
-from model_store.data.schema import Events
+from model_store.data.schema import Events, UserAttributes
 from model_store.evaluation.calibration import calibrate
 from model_store.evaluation.protocol import KShot, Tasks
 from model_store.meta.inner import Share
@@ -21,12 +21,12 @@ BEST_REGULARISATION = 300.0
 NO_COUNTS = CoCounts(np.zeros(0, np.int64), np.zeros((0, 0), np.float32), ITEMS)
 
 
-def tasks(seed: int = 0) -> Tasks:
+def tasks(seed: int = 0, attributes: UserAttributes | None = None) -> Tasks:
     """Users who like three random items after their third event."""
     rng = np.random.default_rng(seed)
     picks = np.stack([rng.choice(ITEMS, EVENTS, replace=False) for _ in range(USERS)]).astype(np.int32)
     indptr = np.arange(USERS + 1) * EVENTS
-    events = Events(indptr, picks.ravel(), np.ones(USERS * EVENTS, np.float32), np.zeros(USERS * EVENTS))
+    events = Events(indptr, picks.ravel(), np.ones(USERS * EVENTS, np.float32), np.zeros(USERS * EVENTS), attributes)
     queries, masked = list(picks[:, 3:]), list(picks[:, :3])
     return Tasks(KShot(SHOTS, EVENTS), events, np.arange(USERS), queries, masked, ITEMS)
 
@@ -64,9 +64,9 @@ class FakeNetwork:
 
 
 def shares(
-    *, dense: float, votes: float, linear: float = 0
+    *, dense: float, votes: float, linear: float = 0, attributes: UserAttributes | None = None
 ) -> tuple[list[float], list[float], list[float], FakeNetwork, dict]:
-    asked = tasks()
+    asked = tasks(attributes=attributes)
     network = FakeNetwork(asked, dense=dense, votes=votes, linear=linear)
     found = calibrate(network, asked, NO_COUNTS, 10)
     taken = (part.share.at_knots.tolist() for part in (network.inner, network.gate, network.linear))
@@ -98,3 +98,16 @@ def test_a_linear_memory_that_helps_is_fitted_as_it_helps_best() -> None:
     assert linear[0] == 0
     assert min(linear[1:]) > 0
     assert network.linear.regularisation == found["regularisation"] == BEST_REGULARISATION
+
+
+KNOWN = UserAttributes(["member"], np.arange(USERS + 1), np.zeros(USERS, np.int64), np.ones(USERS, np.float32))
+
+
+def test_where_attributes_are_known_the_start_counts_if_it_helps() -> None:
+    dense, *_ = shares(dense=5, votes=0, attributes=KNOWN)
+    assert dense[0] > 0
+
+
+def test_where_attributes_are_known_but_mislead_it_is_popularity_before_the_first_event() -> None:
+    dense, votes, *_ = shares(dense=-5, votes=0, attributes=KNOWN)
+    assert (dense[0], votes[0]) == (0, 0)

@@ -83,6 +83,14 @@ def results_of(judged: comparison.Judgements) -> dict:
             "history": [{"epoch": n, "loss": 7.5 - n / 8, "validation": 0.3 + n / 99} for n in range(1, 9)],
             "best_epoch": 7,
             "seconds": 41.2,
+            "calibration": {
+                "regularisation": 300.0,
+                "shots": {
+                    str(k): {"dense": 0.75, "votes": 1.5, "linear": 5.0, "before": 0.3, "after": 0.3125}
+                    for k in shots
+                    if k or len(shots) == 1
+                },
+            },
             "config": TrainingConfig().model_dump(),
         },
     }
@@ -303,6 +311,12 @@ class TestPlots:
         labels = [each.text for each in drawing.iter("text") if each.get("y") == str(report.BOTTOM + 16)]
         assert len(drawing.findall("rect")) == 100
         assert labels == [str(value) for value in range(0, 100, 9)]
+
+    def test_the_shares_of_the_parts_stand_in_a_table(self, results):
+        (caption,) = (each for each in page(results).iter("caption") if "Shares of the parts" in text(each))
+        words = text(next(each for each in page(results).iter("table") if text(caption) in text(each)))
+        assert "linear memory, regularisation 300" in words
+        assert "0.3125" in words
 
     def test_one_k_one_epoch_and_one_value_are_enough(self):
         results = results_of(judgements({"kshot": 0.0}, shots=(1,)))

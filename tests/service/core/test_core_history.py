@@ -74,6 +74,25 @@ def test_a_new_event_makes_the_old_state_invalid() -> None:
     assert append(record, rows("b2"), 10).record.state is None
 
 
+def test_attributes_replace_those_known_before_and_make_the_old_state_invalid() -> None:
+    record = after(rows("a1")).with_state(UserState("bundle", np.ones(2, dtype=np.float32)))
+    told = append(record, rows(), 10, {"age": 25.0}).record
+    again = append(told, rows("b2"), 10, {"gender": "F"}).record
+    assert (told.revision, told.attributes, told.state) == (2, {"age": 25.0}, None)
+    assert (again.revision, again.attributes, again.events.item_ids) == (3, {"gender": "F"}, ("a", "b"))
+
+
+def test_events_alone_leave_the_attributes_and_an_empty_mapping_forgets_them() -> None:
+    record = append(EMPTY, rows(), 10, {"age": 25.0}).record
+    assert append(record, rows("a1"), 10).record.attributes == {"age": 25.0}
+    assert append(record, rows(), 10, {}).record.attributes == {}
+
+
+def test_attributes_that_are_known_already_change_nothing() -> None:
+    record = append(EMPTY, rows("a1"), 10, {"age": 25.0}).record
+    assert append(record, rows("a1"), 10, {"age": 25.0}) == (record, (), 1)
+
+
 def test_fractions_of_a_second_are_dropped_before_anything_is_adapted_from_them() -> None:
     assert Events.of([("a", 1.0, 1_700_000_000.9, 1)]).timestamps.tolist() == [1_700_000_000.0]
 

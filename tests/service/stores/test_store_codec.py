@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,12 @@ from hypothesis import strategies as st
 from service.core.values import EMPTY, Events, UserRecord, UserState
 from service.errors import RecordDamaged
 from service.stores.codec import decode_record, decode_served, encode_record, encode_revision, encode_served
+
+# Two events, one retired key, one seen item, a state of two numbers, as format 1 wrote them.
+FORMAT_1 = (
+    "0200000000000000010002000100020007000000000000000800000000000000030000000000000000f1536505f1536500008040"
+    "0000803f0000003f000000c05b5b2261222c22c3a9225d2c5b226f6c64225d2c22303132333435363738396162225d476f6382"
+)
 
 ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 keys = st.integers(0, 2**64 - 1)
@@ -18,20 +26,21 @@ states = st.builds(
     st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=64),
 )
 records = st.builds(
-    lambda revision, rows, retired, seen, state: UserRecord(
-        revision, Events.of(rows), np.array(retired, dtype=np.uint64), tuple(seen), state
+    lambda revision, rows, retired, seen, state, attributes: UserRecord(
+        revision, Events.of(rows), np.array(retired, dtype=np.uint64), tuple(seen), state, attributes
     ),
     st.integers(0, 2**64 - 1),
     st.lists(rows, max_size=30),
     st.lists(keys, max_size=30),
     st.lists(ids, max_size=30),
     st.none() | states,
+    st.dictionaries(ids, ids | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.lists(ids)),
 )
 
 
 def content(record: UserRecord) -> tuple[object, ...]:
     state = record.state and (record.state.bundle, record.state.vector.tobytes())
-    return record.revision, record.events.rows(), record.retired.tolist(), record.seen, state
+    return record.revision, record.events.rows(), record.retired.tolist(), record.seen, state, record.attributes
 
 
 @given(records)
@@ -72,9 +81,27 @@ def test_foreign_bytes_are_refused(stored: bytes) -> None:
 
 def test_another_format_is_named() -> None:
     stored = bytearray(encode_record(EMPTY))
-    stored[8] = 2
-    with pytest.raises(RecordDamaged, match="format 2, expected 1"):
+    stored[8] = 3
+    with pytest.raises(RecordDamaged, match="format 3, expected 2"):
         decode_record(bytes(stored))
+
+
+def test_equal_attributes_have_equal_bytes_in_any_order() -> None:
+    one, other = ({"a": 1.0, "b": ["x"]}, {"b": ["x"], "a": 1.0})
+    assert encode_record(replace(EMPTY, attributes=one)) == encode_record(replace(EMPTY, attributes=other))
+
+
+def test_a_record_of_format_1_is_still_read() -> None:
+    """Bytes that the first format wrote."""
+    record = decode_record(bytes.fromhex(FORMAT_1))
+    assert content(record) == (
+        2,
+        [("a", 4.0, 1.7e9, 7), ("é", 1.0, 1.7e9 + 5, 8)],
+        [3],
+        ("old",),
+        ("0123456789ab", np.array([0.5, -2], dtype=np.float32).tobytes()),
+        {},
+    )
 
 
 def test_a_user_of_twenty_events_takes_less_than_a_kilobyte() -> None:

@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from model_store import contest
 from model_store.cli import compare
 from model_store.config import AlgorithmName, TrainingConfig
 from model_store.errors import DataError
 from model_store.evaluation.algorithm_table import algorithm_table
 from model_store.evaluation.protocol import HEADLINE
+from model_store.studies import contest
 
 CONFIG = TrainingConfig(max_epochs=1, dim=8, anchors=16, neighbours=10)
 NAMES = (AlgorithmName.KSHOT, AlgorithmName.JOINT)

@@ -16,9 +16,8 @@ from model_store.errors import DataError
 from model_store.evaluation import comparison
 from model_store.evaluation.models import DenseModel, TrainingModel
 from model_store.evaluation.protocol import KShot, choose_protocol, evaluate, make_tasks
-from model_store.jobs import describe_protocol, meta_train_network
+from model_store.jobs import Learned, describe_protocol, learn
 from model_store.meta.checkpoint import Checkpoint
-from model_store.meta.network import Network
 
 Results = dict[str, Any]
 
@@ -55,9 +54,10 @@ def compare(
     for name in algorithms:
         console.print(f"algorithm: {name}")
         chosen = config.model_copy(update={"algorithm": name})
-        network, training[name.value] = _trained(dataset, split, protocol, chosen, console)
-        whole[name.value] = evaluate(TrainingModel(network), tasks)
-        dense[name.value] = evaluate(DenseModel(network), tasks)
+        learned = _learned(dataset, split, protocol, chosen, console)
+        training[name.value] = learned.as_dict()
+        whole[name.value] = evaluate(TrainingModel(learned.network), tasks)
+        dense[name.value] = evaluate(DenseModel(learned.network), tasks)
     return {
         "data": loaded.summary.as_dict(),
         "protocol": describe_protocol(tasks, dataset, config.seed),
@@ -68,19 +68,10 @@ def compare(
     }
 
 
-def _trained(
-    dataset: Dataset, split: UserSplit, protocol: KShot, config: TrainingConfig, console: Console
-) -> tuple[Network, Results]:
+def _learned(dataset: Dataset, split: UserSplit, protocol: KShot, config: TrainingConfig, console: Console) -> Learned:
     with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
         checkpoint = Checkpoint(Path(folder), dataset.fingerprint.sha256, config)
-        network, progress, shares = meta_train_network(dataset, split, protocol, config, checkpoint, console)
-    return network, {
-        "seconds": round(progress.elapsed_s, 1),
-        "best_epoch": progress.best_epoch,
-        "validation": progress.best_score,
-        "shares": shares,
-        "config": config.model_dump(),
-    }
+        return learn(dataset, split, protocol, config, checkpoint, console)
 
 
 def _compared(judgements: comparison.Judgements, reference: AlgorithmName) -> Results:

@@ -1,0 +1,105 @@
+"""Ablations: what every part of the model is worth, and what drawing queries towards the long tail does.
+
+A part of the score is left out of a trained network by zeroing its calibrated share; what shapes the training is left
+out by training again. All variants are judged on the same users by the same tasks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.config import TrainingConfig
+from model_store.data.episodes import Support
+from model_store.evaluation.beyond_accuracy import ItemFacts
+from model_store.evaluation.comparison import MODEL, Judgements, figures
+from model_store.evaluation.models import TrainingModel
+from model_store.evaluation.protocol import HEADLINE, Recommender, Tasks, evaluate
+from model_store.meta.inner import Share
+from model_store.meta.network import Network
+
+METRICS = (HEADLINE, "ndcg-tail@10", "coverage@10")
+ENTROPIES = (0.25, 0.5)
+
+
+@dataclass(frozen=True)
+class WithoutAges:
+    """A recommender that is not told when events were."""
+
+    model: Recommender
+
+    def score(self, support: Support) -> NDArray[np.float32]:
+        """Float32 (B, n_items)."""
+        return self.model.score(dataclasses.replace(support, ages=np.zeros_like(support.ages)))
+
+
+def ablations(
+    network: Network,
+    config: TrainingConfig,
+    retrain: Callable[[TrainingConfig], Network],
+    tasks: Tasks,
+    facts: ItemFacts,
+    *,
+    has_time: bool,
+    on_variant: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Judge the whole model and its variants.
+
+    Args:
+        network: trained with ``config`` and calibrated.
+        config: of the whole model.
+        retrain: trains and calibrates with another configuration.
+        tasks: of users that nothing was chosen by.
+        facts: for coverage and the long tail; their content says whether there is any to leave out.
+        has_time: whether events have ages to leave out.
+        on_variant: told each variant before it is trained and judged.
+
+    Returns:
+        Variant → k → metric → mean over users, as ``comparison.figures``; "kshot" is the whole model.
+    """
+    judgements: Judgements = {MODEL: evaluate(TrainingModel(network), tasks, facts=facts)}
+    parts = {"dense": network.inner.share, "votes": network.gate.share, "linear memory": network.linear.share}
+    for name, left_out in _parts_left_out(parts):
+        on_variant(name)
+        with _left_out(left_out):
+            judgements[name] = evaluate(TrainingModel(network), tasks, facts=facts)
+    if has_time:
+        judgements["without ages"] = evaluate(WithoutAges(TrainingModel(network)), tasks, facts=facts)
+    for name, changed in _retrained(config, has_content=facts.features is not None):
+        on_variant(name)
+        judgements[name] = evaluate(TrainingModel(retrain(changed)), tasks, facts=facts)
+    return figures(judgements)
+
+
+def _retrained(config: TrainingConfig, *, has_content: bool) -> Iterator[tuple[str, TrainingConfig]]:
+    if config.content and has_content:
+        yield "without content", config.model_copy(update={"content": False})
+    for entropy in ENTROPIES:
+        if entropy != config.entropy:
+            yield f"entropy {entropy:g}", config.model_copy(update={"entropy": entropy})
+
+
+def _parts_left_out(parts: dict[str, Share]) -> Iterator[tuple[str, list[Share]]]:
+    """Each part of the score left out of the whole, then each alone beside the prior."""
+    for name, share in parts.items():
+        yield f"without {name}", [share]
+    for name, share in parts.items():
+        yield f"{name} alone", [other for other in parts.values() if other is not share]
+
+
+@contextmanager
+def _left_out(shares: list[Share]) -> Iterator[None]:
+    kept = [share.at_knots.clone() for share in shares]
+    for share in shares:
+        share.at_knots.zero_()
+    try:
+        yield
+    finally:
+        for share, before in zip(shares, kept, strict=True):
+            share.at_knots.copy_(before)

@@ -1,0 +1,243 @@
+"""Vectors for items without history, by an attribute-to-feature mapping.
+
+Gantner et al. 2010, "Learning Attribute-to-Feature Mappings for Cold-Start Recommendations" (ICDM). While vectors are
+learned, an item's own part takes up what its content could have said, so the content part cannot stand alone. So after
+the training, the learned vectors v_i of the items with history are regressed on their features
+f_i, each weighted by how much is known about it, c_i = (n_i + 1) / (n_i + 1 + n̄) for n_i likes, n̄ on average,
+
+    min over b, M   Σ_i c_i |v_i − b − Mᵀf_i|² + λ|M|²,
+
+and so is the popularity prior, of which some columns of content say much and most nothing: the features of each are
+first scaled by what serves held-out items best, 0 included. An item without history gets b + Mᵀf. Of an item with
+history the mapping only moves what is called its own part: its vector, and with it what it scores, stays what it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model_store.data.schema import Events
+from model_store.meta.network import ItemEncoder
+
+Matrix = NDArray[np.float64]
+
+REGULARISATIONS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+SCALES = (0.0, 0.5, 2.0, 4.0)
+SWEEPS = 2
+# A scale is kept where it takes so much off the error; smaller gains are chance.
+WORTHWHILE = 0.005
+VALIDATION_SHARE = 0.2
+TOLERANCE = 1e-6
+MAX_ITERATIONS = 1000
+TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A regression of item targets on item features.
+
+    Attributes:
+        base: float64 (n_targets,), what an item without any feature gets.
+        by_feature: float64 (n_features, n_targets).
+        regularisation: λ, chosen on items held out of a first fit.
+        explained: share of the weighted variance of those items' targets that the features explain; 0 and less
+            where they say nothing.
+    """
+
+    base: Matrix
+    by_feature: Matrix
+    regularisation: float
+    explained: float
+
+    def __call__(self, features: sp.csr_array) -> Matrix:
+        """Targets of the items with ``features`` (n, n_features), (n, n_targets)."""
+        return np.asarray(self.base + features @ self.by_feature)
+
+
+def knowledge(likes: Matrix) -> Matrix:
+    """How much is known about items with so many ``likes`` (n_items,): c_i in 0 … 1, a half at the average."""
+    return np.asarray((likes + 1) / (likes + 1 + likes.mean()))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A regression to be judged on some of its items.
+
+    Attributes:
+        features: (n_items, n_features).
+        targets: (n_items, n_targets).
+        weights: (n_items,), c_i.
+        held_out: bool (n_items,), the items to judge on.
+    """
+
+    features: sp.csr_array
+    targets: Matrix
+    weights: Matrix
+    held_out: NDArray[np.bool_]
+
+    def error(self, regularisation: float, scales: Matrix | None = None) -> float:
+        """Weighted squared error on the held-out items, fitted to the others with ``scales`` (n_features,)."""
+        features = self.features if scales is None else sp.csr_array(self.features * scales)
+        base, by_feature = ridge(features, self.targets, np.where(self.held_out, 0, self.weights), regularisation)
+        return self._error(base + features @ by_feature)
+
+    def variance(self) -> float:
+        """The error of the mean."""
+        return self._error(np.average(self.targets, axis=0, weights=self.weights))
+
+    def _error(self, found: Matrix) -> float:
+        return float(self.weights[self.held_out] @ np.square(self.targets - found).sum(1)[self.held_out])
+
+
+def fit_mapping(
+    features: sp.csr_array,
+    targets: Matrix,
+    weights: Matrix,
+    rng: np.random.Generator,
+    columns: NDArray[np.int64] | None = None,
+) -> Mapping:
+    """Choose λ, and the scale of each column, on a fifth of the items; then fit on all of them.
+
+    Args:
+        features: (n_items, n_features).
+        targets: (n_items, n_targets).
+        weights: (n_items,), c_i ≥ 0.
+        rng: deals the items.
+        columns: int64 (n_features,), which column of the items each feature is of; all count alike if absent.
+    """
+    held_out = rng.permutation(len(targets)) < int(VALIDATION_SHARE * len(targets))
+    trial = _Trial(features, targets, weights, held_out)
+    errors = [trial.error(regularisation) for regularisation in REGULARISATIONS]
+    error, regularisation = min(errors), REGULARISATIONS[int(np.argmin(errors))]
+    scales = np.ones(features.shape[1])
+    if columns is not None:
+        error, scales = _scale_columns(trial, regularisation, error, columns)
+    base, by_feature = ridge(sp.csr_array(features * scales), targets, weights, regularisation)
+    variance = trial.variance()
+    explained = 1 - error / variance if variance else 0.0
+    return Mapping(base, scales[:, None] * by_feature, regularisation, explained)
+
+
+def _scale_columns(
+    trial: _Trial, regularisation: float, error: float, columns: NDArray[np.int64]
+) -> tuple[float, Matrix]:
+    """Scale one column after the other by what takes most off the error; the error left and (n_features,) scales."""
+    scales = np.ones(columns.max() + 1)
+    for column in [*range(len(scales))] * SWEEPS:
+        for factor in SCALES if scales[column] else ():
+            tried = scales.copy()
+            tried[column] *= factor
+            found = trial.error(regularisation, tried[columns])
+            if found < (1 - WORTHWHILE) * error:
+                error, scales = found, tried
+    return error, scales[columns]
+
+
+def columns_of(names: list[str]) -> NDArray[np.int64]:
+    """Which column each feature is of, by its name ("genre=Comedy", "plot~toy", "image[3]"), int64 (n_features,)."""
+    columns = [re.split(r"[=~\[]", name, maxsplit=1)[0] for name in names]
+    return np.unique(columns, return_inverse=True)[1].astype(np.int64)
+
+
+def ridge(features: sp.csr_array, targets: Matrix, weights: Matrix, regularisation: float) -> tuple[Matrix, Matrix]:
+    """Weighted ridge regression with a free intercept; its (n_targets,) and coefficients (n_features, n_targets).
+
+    Solves the normal equations (FᵀCF + λI) M = FᵀCV of the centred problem by conjugate gradients, preconditioned with
+    their diagonal (Hestenes & Stiefel 1952; Jacobi), all targets at once: features are many and sparse, and a dense
+    factorisation would not scale with them.
+    """
+    total = weights.sum()
+    mean_features, mean = features.T @ weights / total, weights @ targets / total
+    centred = weights[:, None] * (targets - mean)
+
+    def normal(x: Matrix) -> Matrix:
+        """(FᵀCF + λI) x for centred F, which is never made: it would be dense."""
+        predicted = weights[:, None] * (features @ x - mean_features @ x)
+        return np.asarray(features.T @ predicted - np.outer(mean_features, predicted.sum(0)) + regularisation * x)
+
+    diagonal = features.multiply(features).T @ weights + regularisation
+    coefficients = _conjugate_gradients(normal, np.asarray(features.T @ centred), diagonal[:, None])
+    return mean - mean_features @ coefficients, coefficients
+
+
+def _conjugate_gradients(matrix: Callable[[Matrix], Matrix], right: Matrix, diagonal: Matrix) -> Matrix:
+    """Solve ``matrix`` · x = ``right`` column by column, at once; ``matrix`` is symmetric and positive definite."""
+    x, residual = np.zeros_like(right), right.copy()
+    direction = residual / diagonal
+    norm = (residual * direction).sum(0)
+    enough = TOLERANCE**2 * norm
+    for _ in range(MAX_ITERATIONS):
+        if (norm <= enough).all():
+            break
+        image = matrix(direction)
+        # A column that has arrived has nowhere to go: 0 / 0.
+        step = norm / np.maximum((direction * image).sum(0), TINY)
+        x += step * direction
+        residual -= step * image
+        towards = residual / diagonal
+        before, norm = norm, (residual * towards).sum(0)
+        direction = towards + norm / np.maximum(before, TINY) * direction
+    return x
+
+
+def map_content(
+    encoder: ItemEncoder, names: list[str], training: Events, liked_at_least: float, seed: int
+) -> dict[str, float]:
+    """Let the content part of ``encoder`` stand alone, and give items without history vectors by it.
+
+    The vectors of the items with history stay as they are.
+
+    Args:
+        encoder: trained.
+        names: of its features; none where it has none to use.
+        training: events of the training users; an item without any is without history.
+        liked_at_least: what counts as liked.
+        seed: deals the items that the regularisation is chosen on.
+
+    Returns:
+        For the report: regularisation chosen and share of variance explained, of the vectors and of the prior.
+    """
+    n_items = len(encoder.prior)
+    features = _features(encoder)
+    known = np.bincount(training.items, minlength=n_items) > 0
+    likes = np.bincount(training.items[training.values >= liked_at_least], minlength=n_items)[known].astype(float)
+    learned = encoder.vectors().detach().double().numpy()
+    rng = np.random.default_rng(seed)
+    weights = knowledge(likes)
+    vectors = fit_mapping(features[known], learned[known, :-1], weights, rng)
+    columns = columns_of(names) if names else None
+    prior = fit_mapping(features[known], learned[known, -1:], weights, rng, columns)
+    _install(encoder, torch.from_numpy(learned), torch.from_numpy(known), vectors, prior)
+    return {
+        "vector_regularisation": vectors.regularisation,
+        "vector_explained": vectors.explained,
+        "prior_regularisation": prior.regularisation,
+        "prior_explained": prior.explained,
+    }
+
+
+@torch.no_grad()
+def _install(encoder: ItemEncoder, learned: Tensor, known: Tensor, vectors: Mapping, prior: Mapping) -> None:
+    encoder.base.copy_(torch.from_numpy(vectors.base))
+    encoder.content.copy_(torch.from_numpy(vectors.by_feature))
+    encoder.prior_by_feature.copy_(torch.from_numpy(prior.by_feature))
+    encoder.id_vectors.zero_()
+    by_content = encoder.by_content()
+    own = learned.float()[:, :-1] - by_content[:, :-1]
+    encoder.id_vectors.copy_(torch.where(known.unsqueeze(1), own, 0.0))
+    encoder.prior.copy_(torch.where(known.unsqueeze(1), encoder.prior, by_content[:, -1:]))
+
+
+def _features(encoder: ItemEncoder) -> sp.csr_array:
+    """The encoder's features, float64 (n_items, n_features)."""
+    features = encoder.features
+    rows, columns = features.indices().numpy()
+    return sp.csr_array((features.values().double().numpy(), (rows, columns)), shape=tuple(features.shape))

@@ -1,0 +1,129 @@
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_store.data.episodes import deal, hide_attributes, pack_support
+from model_store.data.schema import Dataset, Events, UserAttributes
+from model_store.data.sources import load
+from model_store.errors import DataError
+
+USERS = 24
+EVENTS = {
+    "user_id": [f"u{place // 2:02}" for place in range(2 * USERS)],
+    "item_id": [f"i{place % 5}" for place in range(2 * USERS)],
+    "value": [float(1 + place % 5) for place in range(2 * USERS)],
+}
+IDS = [f"u{user:02}" for user in range(USERS)]
+
+
+def known(dataset: Dataset, user_id: str) -> dict[str, float]:
+    attributes = dataset.attributes
+    assert attributes is not None
+    user = dataset.user_ids.index(user_id)
+    run = slice(attributes.indptr[user], attributes.indptr[user + 1])
+    pairs = zip(attributes.ids[run], attributes.weights[run], strict=True)
+    return {attributes.names[index]: float(weight) for index, weight in pairs}
+
+
+def test_without_a_users_file_nothing_is_known_and_nothing_is_said(write_source):
+    dataset, summary = load(write_source(EVENTS))
+    assert dataset.attributes is None
+    assert dataset.attribute_names == []
+    assert "attributes" not in summary.render().plain
+
+
+def test_attributes_stand_by_user_code_in_whatever_order_the_file_has_them(write_source):
+    users = {
+        "user_id": IDS[::-1],
+        "gender": ["F", "M"] * (USERS // 2),
+        "age": [20 + 10 * (n % 3) for n in range(USERS)],
+    }
+    dataset, summary = load(write_source(EVENTS, users=users))
+    assert dataset.attribute_names == ["age=20..20", "age=30..30", "age=40..40", "gender=F", "gender=M"]
+    assert known(dataset, "u23") == pytest.approx({"gender=F": 0.5**0.5, "age=20..20": 0.5**0.5})
+    assert known(dataset, "u22") == pytest.approx({"gender=M": 0.5**0.5, "age=30..30": 0.5**0.5})
+    assert "24, median 2 events, 5 attributes known of 24\n" in summary.render().plain
+
+
+def test_a_tag_of_fewer_than_ten_users_is_nobodys_attribute(write_source):
+    towns = ["big"] * 10 + ["small"] * 9 + [None] * (USERS - 19)
+    dataset = load(write_source(EVENTS, users={"user_id": IDS, "town": towns})).dataset
+    assert dataset.attribute_names == ["town=big"]
+    assert (known(dataset, "u00"), known(dataset, "u12")) == ({"town=big": 1}, {})
+
+
+def test_csv_and_parquet_of_the_same_users_are_the_same_users(write_source):
+    users = {"user_id": IDS, "gender": ["F", "M"] * (USERS // 2), "age": list(range(USERS))}
+    from_parquet = load(write_source(EVENTS, users=users)).dataset
+    for path in Path(from_parquet.fingerprint.source).iterdir():
+        path.unlink()
+    from_csv = load(write_source(EVENTS, users=users, suffix=".csv")).dataset
+    assert from_csv.fingerprint == from_parquet.fingerprint
+    assert from_csv.attribute_names == from_parquet.attribute_names
+
+
+def test_the_fingerprint_covers_the_attributes(write_source):
+    towns = (["a", "b"] * 12, ["b", "a"] * 12, ["a", "c"] * 12)
+    users = [None, *({"user_id": IDS, "town": each} for each in towns)]
+    shas = [load(write_source(EVENTS, users=each)).dataset.fingerprint.sha256 for each in users]
+    assert len(set(shas)) == 4
+
+
+def test_what_cannot_be_used_is_said(write_source):
+    users = {
+        "user_id": ["stranger", None, "u00", *IDS[:-1]],
+        "town": ["a"] * (USERS + 2),
+        "born": [date(1990, 1, 1)] * (USERS + 2),
+        "face": [{"eyes": 2}] * (USERS + 2),
+    }
+    dataset, summary = load(write_source(EVENTS, users=users))
+    page = summary.render().plain
+    assert "1 users dropped: user_id is missing" in page
+    assert "1 users dropped: user_id stands again further down" in page
+    assert "users.parquet are of a type that is not read: born, face" in page
+    assert "1 users of the events are absent from" in page
+    assert known(dataset, IDS[-1]) == {}
+
+
+def test_a_users_file_without_ids_is_refused(write_source):
+    with pytest.raises(DataError, match=r"users\.parquet: no column 'user_id'"):
+        load(write_source(EVENTS, users={"name": IDS}))
+
+
+ATTRIBUTES = UserAttributes(
+    ["a", "b", "c"], np.array([0, 2, 2, 3]), np.array([0, 2, 1]), np.array([0.6, 0.8, 1.0], dtype=np.float32)
+)
+THREE = Events(np.array([0, 2, 4, 6]), np.arange(6, dtype=np.int32), np.ones(6, np.float32), np.zeros(6), ATTRIBUTES)
+
+
+def test_attributes_are_padded_to_the_longest_of_the_batch():
+    ids, weights = ATTRIBUTES.padded(np.array([2, 0, 1]))
+    assert ids.tolist() == [[1, 0], [0, 2], [0, 0]]
+    np.testing.assert_allclose(weights, [[1, 0], [0.6, 0.8], [0, 0]], rtol=1e-6)
+    assert ATTRIBUTES.padded(np.array([1]))[0].shape == (1, 1)
+
+
+def test_selected_users_take_their_attributes_along():
+    chosen = THREE.select(np.array([2, 0]))
+    assert chosen.attributes is not None
+    assert chosen.attributes.padded(np.arange(2))[0].tolist() == [[1, 0], [0, 2]]
+
+
+def test_a_support_knows_its_user():
+    places = [np.array([4]), np.array([], dtype=np.int64)]
+    support = pack_support(THREE, places, np.array([2, 0]))
+    assert support.attribute_ids.tolist() == [[1, 0], [0, 2]]
+    assert not pack_support(THREE, places).attribute_weights.any()
+
+
+def test_dealt_users_keep_their_attributes_but_for_the_share_that_is_hidden():
+    users = np.tile([2, 0, 1], 200)
+    episodes = deal(THREE, users, 1, 1, np.random.default_rng(0))
+    np.testing.assert_array_equal(episodes.support.attribute_ids, ATTRIBUTES.padded(users)[0])
+    hidden = hide_attributes(episodes, 0.25, np.random.default_rng(0)).support.attribute_weights
+    known = users != 1
+    whole = (hidden == episodes.support.attribute_weights).all(1)
+    assert (whole | ~hidden.any(1)).all()  # a user is hidden as a whole
+    assert whole[known].mean() == pytest.approx(0.75, abs=0.05)

@@ -1,0 +1,172 @@
+"""The contract about users: what is told of a user becomes the same numbers in training and in service."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import orjson
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from resealed import reseal
+
+from model_store.bundle import NOTHING_KNOWN, Attributes, Encoded, Graphs, Registry, Value, open_bundle
+from model_store.data.bins import Bins
+from model_store.data.tables import Table
+from model_store.data.users import user_attributes
+from model_store.errors import BundleDamaged
+
+KNOWN = Attributes(["age=18..24", "age=25..34", "floor=3", "gender=F", "likes=jazz", "likes=rock", "member=true"])
+
+
+def named(encoded: Encoded) -> dict[str, float]:
+    return {KNOWN.names[index]: float(weight) for index, weight in zip(*encoded, strict=True) if weight}
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ({"gender": "F"}, {"gender=F"}),
+        ({"gender": " F "}, {"gender=F"}),
+        ({"member": True}, {"member=true"}),
+        ({"member": "true"}, {"member=true"}),
+        ({"age": 20}, {"age=18..24"}),
+        ({"age": 24.5}, {"age=18..24"}),
+        ({"age": 25}, {"age=25..34"}),
+        ({"age": 3}, {"age=18..24"}),
+        ({"age": 99}, {"age=25..34"}),
+        ({"age": "18..24"}, {"age=18..24"}),
+        ({"floor": 3}, {"floor=3"}),
+        ({"floor": 3.0}, {"floor=3"}),
+        ({"likes": ["rock", "jazz", "rock"]}, {"likes=rock", "likes=jazz"}),
+        ({"likes": "rock|jazz"}, {"likes=rock", "likes=jazz"}),
+    ],
+)
+def test_a_value_becomes_its_names(value: dict[str, Value], names: set[str]) -> None:
+    assert set(named(KNOWN.encode(value))) == names
+    assert KNOWN.unknown(value) == []
+
+
+def test_columns_weigh_the_same_however_many_tags_they_hold() -> None:
+    weights = named(KNOWN.encode({"gender": "F", "likes": ["rock", "jazz"]}))
+    assert weights == pytest.approx({"gender=F": 0.5**0.5, "likes=jazz": 0.5, "likes=rock": 0.5})
+
+
+@pytest.mark.parametrize("nothing", [{}, {"gender": ""}, {"likes": []}, {"shoe": 43}, {"member": False}])
+def test_nothing_known_is_one_place_without_weight(nothing: dict[str, Value]) -> None:
+    assert KNOWN.encode(nothing) is NOTHING_KNOWN
+    assert (NOTHING_KNOWN.ids.tolist(), NOTHING_KNOWN.weights.tolist()) == ([0], [0])
+
+
+def test_what_is_ignored_is_named() -> None:
+    told: dict[str, Value] = {
+        "gender": "X",
+        "likes": ["jazz", "polka"],
+        "shoe": 43,
+        "member": False,
+        "age": float("nan"),
+    }
+    assert KNOWN.unknown(told) == [
+        ("gender", "X"), ("likes", "polka"), ("shoe", "43"), ("member", "false"), ("age", "nan")
+    ]  # fmt: skip
+    assert set(named(KNOWN.encode(told))) == {"likes=jazz"}
+
+
+def test_the_order_of_columns_changes_no_bit() -> None:
+    told: dict[str, Value] = {"age": 20, "likes": ["rock", "jazz"], "gender": "F"}
+    for one, other in zip(KNOWN.encode(told), KNOWN.encode(dict(reversed(told.items()))), strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+@given(st.lists(st.integers(-50, 50), min_size=1, unique=True).map(sorted), st.floats(-60, 60))
+def test_a_number_goes_where_the_bins_of_the_data_put_it(lows: list[int], number: float) -> None:
+    attributes = Attributes([f"n={low}..{low}" for low in lows])
+    edges = np.array(lows, dtype=np.float64)
+    assert attributes.encode({"n": number}).ids == Bins(edges, edges).place(np.array([number]))
+
+
+def test_a_tag_that_looks_like_a_bin_of_no_numbers_is_a_tag() -> None:
+    attributes = Attributes(["code=1.2.3..4", "code=e..e", "a=b=1..2"])
+    assert attributes.encode({"code": "e..e"}).ids.tolist() == [1]
+    assert attributes.encode({"a=b": 1}).ids.tolist() == [2]
+
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+columns = st.fixed_dictionaries(
+    {
+        "text": st.none() | st.sampled_from(["F", "M", "F|M", " F", "1..2"]) | words,
+        "flag": st.none() | st.booleans(),
+        "whole": st.none() | st.integers(-5, 5),
+        "real": st.none() | st.floats(width=32),
+        "tags": st.none() | st.lists(st.sampled_from("abc") | words, max_size=4),
+    }
+)
+SCHEMA = {"text": pl.String, "flag": pl.Boolean, "whole": pl.Int32, "real": pl.Float32, "tags": pl.List(pl.String)}
+
+
+@settings(deadline=None)
+@given(st.lists(columns, min_size=12, max_size=30))
+def test_a_user_of_the_data_and_one_who_tells_the_same_to_a_service_are_one(rows: list[dict[str, Value]]) -> None:
+    user_ids = [f"{number:03}" for number in range(len(rows))]
+    frame = pl.DataFrame(rows, schema=SCHEMA).with_columns(user_id=pl.Series(user_ids))
+    learned, _ = user_attributes(Table("users", frame), pl.Series(user_ids))
+    assert learned is not None
+    served = Attributes(orjson.loads(orjson.dumps(learned.names)))
+    ids, weights = learned.padded(np.arange(len(rows)))
+    for place, row in enumerate(frame.drop("user_id").iter_rows(named=True)):
+        told = orjson.loads(orjson.dumps({name: value for name, value in row.items() if value is not None}))
+        sent = {name: value for name, value in told.items() if value is not None}  # JSON has no NaN
+        known = served.encode(sent)
+        size = int((weights[place] > 0).sum())
+        np.testing.assert_array_equal(known.ids[known.weights > 0], ids[place, :size])
+        np.testing.assert_array_equal(known.weights[known.weights > 0], weights[place, :size])
+        assert np.linalg.norm(known.weights) == pytest.approx(float(size > 0))
+
+
+@pytest.fixture
+def folder(trained_store: Path, tmp_path: Path) -> Path:
+    return Registry(Path(shutil.copytree(trained_store, tmp_path / "store"))).live_folder()
+
+
+def test_data_without_users_makes_a_bundle_that_knows_no_attributes(folder: Path) -> None:
+    bundle = open_bundle(folder)
+    assert len(bundle.attributes) == bundle.manifest.shapes.attributes == 0
+
+
+def test_a_bundle_from_before_attributes_opens(folder: Path) -> None:
+    (folder / "attributes.json").unlink()
+    reseal(folder, "attributes.json")
+    assert len(open_bundle(folder).attributes) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"{", "cannot be read"), (b"{}", "array"), (b"[1]", "array"), (b'["a=b"]', "manifest")]
+)
+def test_attributes_that_are_none_are_refused(folder: Path, content: bytes, said: str) -> None:
+    (folder / "attributes.json").write_bytes(content)
+    reseal(folder, "attributes.json")
+    with pytest.raises(BundleDamaged, match=said):
+        open_bundle(folder)
+
+
+def test_a_graph_that_makes_nothing_of_attributes_adapts_without_them(folder: Path) -> None:
+    """Its user state is the last event's vector."""
+    inputs = {"vectors": ["S", 3], "values": ["S"], "ages": ["S"], "mask": ["S"]}
+    last = helper.make_node("Gather", ["vectors", "last"], ["user_state"], axis=0)
+    graph = helper.make_graph(
+        [last],
+        "adapt",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info("user_state", TensorProto.FLOAT, [3])],
+        [helper.make_tensor("last", TensorProto.INT64, [], [-1])],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), folder / "adapt.onnx"
+    )
+    vectors, ones = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones(2, dtype=np.float32)
+    assert Graphs(folder).adapt(vectors, ones, ones, ones, KNOWN.encode({"gender": "F"})).tolist() == [3, 4, 5]
