@@ -5,11 +5,13 @@ learned, an item's own part takes up what its content could have said, so the co
 the training, the learned vectors v_i of the items with history are regressed on their features f_i, each weighted by
 how much is known about it, c_i = (n_i + 1) / (n_i + 1 + n̄) for n_i likes, n̄ on average,
 
-    min over b, M   Σ_i c_i |v_i − b − Mᵀf_i|² + λ|M|²,
+    min over M   Σ_i c_i |v_i − b − Mᵀf_i|² + λ|M|²,      b = Σ_i c_i v_i / Σ_i c_i,
 
 and so is the popularity prior, of which some columns of content say much and most nothing: the features of each are
-first scaled by what serves held-out items best, 0 included. An item without history gets b + Mᵀf. Of an item with
-history the mapping only moves what is called its own part: its vector, and with it what it scores, stays what it was.
+first scaled by what serves held-out items best, 0 included. An item without history gets b + Mᵀf; of the prior, where
+b would say that it is as popular as others, only Mᵀf beside the prior of an item that nobody likes. b is the mean and
+no free intercept, so that an item without content either is a typical one. Of an item with history the mapping only
+moves what is called its own part: its vector, and with it what it scores, stays what it was.
 """
 
 from __future__ import annotations
@@ -158,24 +160,21 @@ def columns_of(names: list[str]) -> NDArray[np.int64]:
 
 
 def ridge(features: sp.csr_array, targets: Matrix, weights: Matrix, regularisation: float) -> tuple[Matrix, Matrix]:
-    """Weighted ridge regression with a free intercept; its (n_targets,) and coefficients (n_features, n_targets).
+    """Weighted ridge regression around the mean; that (n_targets,) and coefficients (n_features, n_targets).
 
-    Solves the normal equations (FᵀCF + λI) M = FᵀCV of the centred problem by conjugate gradients, preconditioned with
-    their diagonal (Hestenes & Stiefel 1952; Jacobi), all targets at once: features are many and sparse, and a dense
-    factorisation would not scale with them.
+    Solves the normal equations (FᵀCF + λI) M = FᵀC(V − b) by conjugate gradients, preconditioned with their diagonal
+    (Hestenes & Stiefel 1952; Jacobi), all targets at once: features are many and sparse, and a dense factorisation
+    would not scale with them.
     """
-    total = weights.sum()
-    mean_features, mean = features.T @ weights / total, weights @ targets / total
-    centred = weights[:, None] * (targets - mean)
+    mean = weights @ targets / weights.sum()
+    right = features.T @ (weights[:, None] * (targets - mean))
 
     def normal(x: Matrix) -> Matrix:
-        """(FᵀCF + λI) x for centred F, which is never made: it would be dense."""
-        predicted = weights[:, None] * (features @ x - mean_features @ x)
-        return np.asarray(features.T @ predicted - np.outer(mean_features, predicted.sum(0)) + regularisation * x)
+        """(FᵀCF + λI) x."""
+        return np.asarray(features.T @ (weights[:, None] * (features @ x)) + regularisation * x)
 
     diagonal = features.multiply(features).T @ weights + regularisation
-    coefficients = _conjugate_gradients(normal, np.asarray(features.T @ centred), diagonal[:, None])
-    return mean - mean_features @ coefficients, coefficients
+    return mean, _conjugate_gradients(normal, np.asarray(right), diagonal[:, None])
 
 
 def _conjugate_gradients(matrix: Callable[[Matrix], Matrix], right: Matrix, diagonal: Matrix) -> Matrix:
