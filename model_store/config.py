@@ -59,7 +59,7 @@ class TrainingConfig(BaseModel):
     entropy: float = Field(0.0, ge=0, le=1, description="how far queries are drawn towards the long tail; 1 is uniform")
     max_epochs: int = Field(200, ge=1, description="passes over the training users, at most")
     patience: int = Field(10, ge=1, description="validations without a better one before training stops")
-    time_budget_s: float = Field(180.0, gt=0, description="seconds after which the outer loop stops with its best")
+    time_budget_s: float = Field(400.0, gt=0, description="seconds after which the outer loop stops with its best")
 
 
 class RatingConfig(BaseModel):
