@@ -17,6 +17,7 @@ from model_store.config import TrainingConfig
 from model_store.data.schema import Dataset, Events, ItemFeatures
 from model_store.export import write_draft
 from model_store.meta.inner import InnerLoop, Levels, Share
+from model_store.meta.linear_memory import LinearMemory
 from model_store.meta.memory import Neighbours, VoteGate
 from model_store.meta.network import ItemEncoder, Network
 
@@ -58,7 +59,8 @@ def _network(n_items: int, config: TrainingConfig, rng: np.random.Generator) -> 
     inner = InnerLoop(config.dim, config.inner_steps, anchors, levels, WEIGHTS, Share(SHOTS))
     share = torch.from_numpy((liked_by + 1) / (USERS + 1)).float()
     gate = VoteGate(levels, WEIGHTS, share, Share(SHOTS))
-    return Network(encoder, inner, gate, _neighbours(n_items, config.neighbours, rng))
+    neighbours, linear = _neighbours(n_items, config.neighbours, rng), _linear_memory(n_items, config.neighbours, rng)
+    return Network(encoder, inner, gate, neighbours, linear)
 
 
 def _vectors(n_items: int, dim: int, rng: np.random.Generator) -> torch.Tensor:
@@ -75,6 +77,13 @@ def _neighbours(n_items: int, count: int, rng: np.random.Generator) -> Neighbour
     rows: NDArray[np.int32] = rng.integers(0, n_items, (n_items, count), dtype=np.int32)
     weights = np.sort(rng.beta(1, 20, (n_items, count)).astype(np.float32))[:, ::-1].copy()
     return Neighbours(rows, weights, np.full(n_items, 1e-3, dtype=np.float32))
+
+
+def _linear_memory(n_items: int, count: int, rng: np.random.Generator) -> LinearMemory:
+    memory = LinearMemory(n_items, 4.0, Share(SHOTS))
+    memory.rows = torch.from_numpy(rng.integers(0, n_items, (n_items, count)))
+    memory.weights = 0.05 * torch.from_numpy(rng.standard_normal((n_items, count), dtype=np.float32))
+    return memory
 
 
 def _dataset(n_items: int) -> Dataset:
