@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from model_store.bundle import Registry, open_bundle
 from model_store.config import Sweep, TrainingConfig
-from model_store.data.schema import Dataset
+from model_store.data.schema import Dataset, Events
 from model_store.data.sources import Loaded, load
 from model_store.data.split import UserSplit, split_users
 from model_store.errors import DataError
@@ -31,7 +32,7 @@ from model_store.meta.checkpoint import Checkpoint
 from model_store.meta.linear_memory import CoCounts
 from model_store.meta.mapping import map_content
 from model_store.meta.network import Network, count
-from model_store.meta.outer import Progress, meta_train
+from model_store.meta.outer import Outer, Progress, meta_train
 from model_store.progress import bar
 
 Results = dict[str, Any]
@@ -187,18 +188,29 @@ def learn(
     """Meta-train on the training users of ``split``; choose by its validation users, read nobody else."""
     training = dataset.events.select(split.train)
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
+    outer, progress = _meta_train(dataset, training, validation, config, checkpoint, console)
+    network = outer.network
+    names = dataset.features.names if config.content else []
+    content = map_content(network.encoder, names, training, dataset.feedback.liked_at_least, config.seed)
+    with bar(console, "calibration") as calibrating:
+        liked = count(training, dataset.n_items, dataset.feedback.liked_at_least).liked
+        counts = CoCounts.count(liked, MAX_LINEAR_ITEMS)
+        calibration = calibrate(network, validation, counts, config.neighbours, on_step=calibrating.say)
+    return Learned(network, progress, calibration, content, config)
 
-    def validate(network: Network) -> float:
-        """Mean headline metric over all k at which the model says something of its own."""
-        judged = evaluate(TrainingModel(network), validation)
-        scores = [
-            judgement.per_user[HEADLINE].mean() for shots, judgement in judged.items() if shots or dataset.attributes
-        ]
-        return float(np.mean(scores))
 
+def _meta_train(
+    dataset: Dataset,
+    training: Events,
+    validation: Tasks,
+    config: TrainingConfig,
+    checkpoint: Checkpoint,
+    console: Console,
+) -> tuple[Outer, Progress]:
+    """The outer loop from its start, or from where a checkpoint left it, to its best epoch."""
     with bar(console, "meta-training", total=config.max_epochs) as training_bar:
         training_bar.say("counting co-occurrences, SVD")
-        outer = begin(dataset, training, config, protocol.shots)
+        outer = begin(dataset, training, config, validation.protocol.shots)
 
         def on_epoch(progress: Progress) -> None:
             last = progress.history[-1]
@@ -212,15 +224,16 @@ def learn(
         progress = checkpoint.resume(outer)
         if progress.epoch:
             console.print(f"resuming after epoch {progress.epoch}")
+        validate = partial(_validate, validation)
         meta_train(outer, dataset, training, validate, config, progress=progress, on_epoch=on_epoch)
-    network = outer.network
-    names = dataset.features.names if config.content else []
-    content = map_content(network.encoder, names, training, dataset.feedback.liked_at_least, config.seed)
-    with bar(console, "calibration") as calibrating:
-        liked = count(training, dataset.n_items, dataset.feedback.liked_at_least).liked
-        counts = CoCounts.count(liked, MAX_LINEAR_ITEMS)
-        calibration = calibrate(network, validation, counts, config.neighbours, on_step=calibrating.say)
-    return Learned(network, progress, calibration, content, config)
+    return outer, progress
+
+
+def _validate(validation: Tasks, network: Network) -> float:
+    """Mean headline metric over all k at which the model says something of its own."""
+    judged = evaluate(TrainingModel(network), validation)
+    known = [judgement for shots, judgement in judged.items() if shots or validation.events.attributes]
+    return float(np.mean([judgement.per_user[HEADLINE].mean() for judgement in known]))
 
 
 def _ablations(
