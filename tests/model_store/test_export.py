@@ -111,7 +111,7 @@ def test_the_best_rows_are_those_of_float32(scorer: Scorer, seed: int, votes: in
     state = rng.standard_normal(scorer.vectors.shape[1]).astype(np.float32)
     state[-1] = abs(state[-1])
     rows = rng.integers(0, n_items, votes + excluded)
-    addends = np.concatenate([rng.exponential(2, votes), np.full(excluded, -np.inf)]).astype(np.float32)
+    addends = np.concatenate([rng.normal(1, 2, votes), np.full(excluded, -np.inf)]).astype(np.float32)
     best, scores = scorer.run(state, rows, addends, count)
     exact = scorer.exact(state, rows, addends)
     assert len(best) == len(set(best.tolist())) == min(count, n_items)
