@@ -51,8 +51,8 @@ def _figure(figures: dict[str, Any], *, is_best: bool) -> Text:
 def _caption(results: dict[str, Any]) -> str:
     protocol = results["protocol"]
     return (
-        f"{protocol['users']:,} test users, all {protocol['items']:,} items ranked; ±12 is .012, half the 95% interval. "
-        f"Support: the first k events in {protocol['order']} order.\n"
+        f"{protocol['users']:,} test users, all {protocol['items']:,} items ranked; ±12 is .012, half the 95% "
+        f"interval. Support: the first k events in {protocol['order']} order.\n"
         f"Query: what they liked after event {protocol['query_after']}. "
         "* the 95% interval of the paired difference excludes 0"
     )
