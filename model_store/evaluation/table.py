@@ -16,6 +16,11 @@ from model_store.evaluation.protocol import HEADLINE
 ABSENT = "-"
 
 
+def plain_table(caption: str) -> Table:
+    """An empty table as all of ours look, with its explanation below."""
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left", caption_style="none")
+
+
 def kshot_table(results: dict[str, Any], metric: str = HEADLINE) -> Table:
     """One row a model, one column a k: one metric, best of each column bold.
 
@@ -28,13 +33,7 @@ def kshot_table(results: dict[str, Any], metric: str = HEADLINE) -> Table:
     """
     models, protocol = results["models"], results["protocol"]
     shots = [str(k) for k in protocol["shots"]]
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        caption=_caption(results),
-        caption_justify="left",
-        caption_style="none",
-    )
+    table = plain_table(_caption(results))
     table.add_column(metric.upper())
     for k in shots:
         table.add_column(f"k={k}", justify="right")
@@ -53,7 +52,10 @@ def ablation_tables(results: dict[str, Any]) -> Iterator[Table]:
     """One table a metric, one row a variant; nothing without ``ablations``."""
     variants = results.get("ablations", {})
     judged: dict[str, Any] = next(iter(variants.get(MODEL, {}).values()), {})
-    protocol = {**results["protocol"], "caption": "What is left of the model without one of its parts."}
+    protocol = {
+        **results["protocol"],
+        "caption": "The model without a part, with one part alone beside popularity, or trained another way.",
+    }
     for metric in ABLATION_METRICS:
         if metric in judged:
             yield kshot_table({"models": variants, "protocol": protocol}, metric)

@@ -17,6 +17,7 @@ learned vector an attribute, so that the list before the first event is personal
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 
 import torch
@@ -88,7 +89,7 @@ def descend(w: Tensor, gradient: Callable[[Tensor], Tensor], step_sizes: Iterabl
     return w
 
 
-class Adaptation(nn.Module):
+class Adaptation(nn.Module, ABC):
     """What every algorithm adapts with: support → ``user_state`` = [w (dim,), scale of the popularity prior (1,)].
 
     Item vectors have dim + 1 columns; the last is the log-popularity prior, so the dense score of an item is
@@ -145,12 +146,12 @@ class Adaptation(nn.Module):
         """What each attribute adds to the start, float32 (n_attributes or 1, dim)."""
         return ATTRIBUTE_SCALE * self.scaled_attributes
 
+    @abstractmethod
     def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor, start: Tensor) -> Tensor:
         """Weights w of each user before its share is taken, float32 (B, dim).
 
         Args as for ``forward``, and ``start``: float32 (B, dim), where each user's adaptation starts.
         """
-        raise NotImplementedError
 
 
 class InnerLoop(Adaptation):

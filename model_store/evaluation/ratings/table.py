@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from model_store.evaluation.ratings.quadrants import QUADRANTS
+from model_store.evaluation.table import plain_table
 
 ABSENT = "-"
 HEADINGS = {"mae": "MAE", "ndcg@1": "NDCG@1", "ndcg@3": "NDCG@3", "ndcg@5": "NDCG@5"}
@@ -23,13 +23,7 @@ def rating_table(results: dict[str, Any]) -> Table:
         results: what ``evaluate_ratings`` returns.
     """
     users = results["protocol"]["users"]
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        caption=_caption(results),
-        caption_justify="left",
-        caption_style="none",
-    )
+    table = plain_table(_caption(results))
     table.add_column("", no_wrap=True)
     for quadrant in QUADRANTS:
         table.add_column(f"{quadrant}\n{users[quadrant]:,} users", justify="right")
