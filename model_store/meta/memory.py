@@ -154,12 +154,12 @@ class VoteGate(nn.Module):
         """
         n_items = self.log_popularity.shape[0]
         rows = neighbour_rows.long()
-        # index_select becomes a plain Gather, indexing by a tensor a slow GatherND.
+        # gather becomes GatherElements; index_select a Gather that copies element by element, indexing a GatherND.
         places = (users.unsqueeze(1) * n_items + rows).flatten()
         known = shots.index_select(0, users)
         each = neighbour_weights * self.event_votes(values, ages, known.clamp(max=1)).unsqueeze(1)
         table = torch.zeros(shots.shape[0] * n_items)
-        votes = table.scatter_add(0, places, each.flatten()).index_select(0, places)
-        sharers = table.scatter_add(0, places, torch.ones_like(votes)).index_select(0, places)
+        votes = table.scatter_add(0, places, each.flatten()).gather(0, places)
+        sharers = table.scatter_add(0, places, torch.ones_like(votes)).gather(0, places)
         addends = self.addend(votes.view_as(each), known.unsqueeze(1)).flatten() / sharers
         return users.unsqueeze(1).expand_as(rows).flatten(), rows.flatten(), addends
