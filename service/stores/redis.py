@@ -16,10 +16,10 @@ from redis.exceptions import NoScriptError, RedisError
 from service.core.values import EMPTY, UserRecord
 from service.errors import AddressInvalid, StoreUnavailable
 from service.stores.codec import decode_record, decode_served, encode_record, encode_revision, encode_served
+from service.stores.pipeline import Command, pipelined
 from service.ticks import Ticks
 
 Answer = TypeVar("Answer")
-Command = tuple[bytes | str | int, ...]
 
 # KEYS: record. ARGV: expected revision (8 bytes), new record, then how SET treats the time to live.
 REPLACE = """
@@ -150,19 +150,13 @@ class RedisStore:
         return [[next(values) for _ in keys] for keys in asked]
 
     async def _write_many(self, commands: list[Command]) -> list[Any]:
-        replies = await self._limited(self._pipeline(commands))
+        replies = await self._limited(pipelined(self._client, commands))
         unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:  # a server that was restarted or flushed; EVAL brings the script along and leaves it there
-            again = [("EVAL", REPLACE, *commands[place][2:]) for place in unknown]
-            for place, reply in zip(unknown, await self._limited(self._pipeline(again)), strict=True):
+            again: list[Command] = [("EVAL", REPLACE, *commands[place][2:]) for place in unknown]
+            for place, reply in zip(unknown, await self._limited(pipelined(self._client, again)), strict=True):
                 replies[place] = reply
         return replies
-
-    async def _pipeline(self, commands: list[Command]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        return await pipeline.execute(raise_on_error=False)
 
     async def _limited(self, operation: Awaitable[Answer]) -> Answer:
         async with asyncio.timeout(self._timeout_s):
