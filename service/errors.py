@@ -5,6 +5,7 @@ ServiceError
 │   ├── InvalidFeedback  an event breaks the bundle's vocabulary or scale, or there is nothing to keep
 │   └── BodyTooLarge     a body is longer than the service reads
 ├── StoreUnavailable     the user store did not do what it was asked, or not in time
+├── Overloaded           more requests are under way than the service takes on
 ├── UserBusy             other writers to one user kept winning
 ├── RecordDamaged        the stored bytes of a user are no record
 ├── AddressInvalid       the address of the user store is none
@@ -58,6 +59,10 @@ class BodyTooLarge(RequestRefused):
 
 class StoreUnavailable(ServiceError):  # noqa: N818 - the name says what happened
     """The user store is unreachable, refused, or did not answer in time; nothing counts as kept."""
+
+
+class Overloaded(ServiceError):  # noqa: N818 - the name says what happened
+    """More requests are under way than the service takes on; nothing was done."""
 
 
 class UserBusy(ServiceError):  # noqa: N818 - the name says what happened

@@ -56,4 +56,5 @@ def create_app() -> FastAPI:
         await store.close()
         log.info("stopped")
 
-    return build_app(Parts(live, store, flow), lifespan, access_log=settings.access_log)
+    parts = Parts(live, store, flow)
+    return build_app(parts, lifespan, access_log=settings.access_log, max_under_way=settings.max_under_way)

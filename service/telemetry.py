@@ -94,6 +94,9 @@ store_misses = Counter(
 store_errors = Counter(
     "kshot_store_errors_total", "Operations that the user store refused or missed.", registry=REGISTRY
 )
+overload_refusals = Counter(
+    "kshot_overload_refusals_total", "Requests refused since too many were under way.", registry=REGISTRY
+)
 bundle_info = Gauge(
     "kshot_bundle_info",
     "Workers that serve this version.",

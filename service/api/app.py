@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.api import problems
+from service.api.capacity import Capacity
 from service.api.express import Express
 from service.api.guards import Guard
 from service.api.routes import Parts, build_router
@@ -33,12 +34,13 @@ class _Application(FastAPI):
         return schema
 
 
-def build_app(parts: Parts, lifespan: Lifespan, *, access_log: bool) -> FastAPI:
+def build_app(parts: Parts, lifespan: Lifespan, *, access_log: bool, max_under_way: int) -> FastAPI:
     """The application over ``parts``."""
     app = _Application(title="kshot", version=version("kshot"), description=DESCRIPTION, lifespan=lifespan)
     router = build_router(parts)
     app.include_router(router)
     problems.install(app)
     app.add_middleware(Express, parts=parts, routes=router.routes)  # first, so that all others stand around it
+    app.add_middleware(Capacity, limit=max_under_way)
     app.add_middleware(Guard, access_log=access_log)
     return app

@@ -120,7 +120,7 @@ def broken(trained_store: Path) -> Iterator[httpx.Client]:
     """A service with a bug, on loopback."""
     store = Broken()
     parts = Parts(Live(trained_store, 1), store, FeedbackFlow(store, clock=lambda: 0.0, deadline_s=1))
-    app = build_app(parts, _lifespan, access_log=False)
+    app = build_app(parts, _lifespan, access_log=False, max_under_way=100)
     with socket.create_server(("127.0.0.1", 0)) as sock:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))
         thread = threading.Thread(target=server.run, args=([sock],))
