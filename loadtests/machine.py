@@ -44,6 +44,14 @@ def memory_mib(pid: int) -> dict[str, float]:
     return {"resident": fields["VmRSS"], "own": fields["RssAnon"]}
 
 
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process and its children, the workers, have used so far."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(cpu_seconds(int(child)) for child in children)
+
+
 def two_cores() -> tuple[int, int] | tuple[None, None]:
     """A core for the service and one for what drives it; none where there are not two."""
     cores = sorted(os.sched_getaffinity(0))
