@@ -57,6 +57,9 @@ class TrainingConfig(BaseModel):
     )
     dropout: float = Field(0.4, ge=0, lt=1, description="share of adapted weights dropped in an outer step")
     entropy: float = Field(0.0, ge=0, le=1, description="how far queries are drawn towards the long tail; 1 is uniform")
+    cross_fit_below: int = Field(
+        500, ge=0, description="validation users under which training users take part in the calibration"
+    )
     max_epochs: int = Field(200, ge=1, description="passes over the training users, at most")
     patience: int = Field(10, ge=1, description="validations without a better one before training stops")
     time_budget_s: float = Field(400.0, gt=0, description="seconds after which the outer loop stops with its best")
