@@ -31,7 +31,7 @@ MIN_RECALL = 0.99
 # What is tuned on some users is a little worse for others.
 TUNED_RECALL = 0.995
 SHOTS = (0, 1, 3, 5, 10, 20, 50)
-MAX_USERS = 200
+MAX_USERS = 100
 # Beyond this share of the cells an exact scan is as fast; where there are few cells, that does not matter.
 MAX_PROBED = 1 / 8
 MIN_PROBED = 16
@@ -82,8 +82,10 @@ def tune_index(folder: Path, dataset: Dataset, seed: int) -> dict[str, float]:
     graphs, catalogue = Graphs(folder), Catalogue(folder)
     if graphs.index is None:
         raise ExportRefused(f"{folder}: score.onnx takes no candidates, expected one for an index")
-    asked = [_ask(graphs, catalogue, support) for support in _held_out(dataset, seed)]
-    tuning, judging = asked[::2], asked[1::2]
+    users = split_users(dataset.events.n_users, seed).validation[:MAX_USERS]
+    tuning, judging = (
+        [_ask(graphs, catalogue, each) for each in _supports(dataset, own)] for own in (users[::2], users[1::2])
+    )
     for probed in _probes(graphs.index.cells):
         graphs.index.probed = probed
         if _recall(graphs, tuning) >= TUNED_RECALL:
@@ -122,13 +124,13 @@ class _Asked(NamedTuple):
     edge: float
 
 
-def _held_out(dataset: Dataset, seed: int) -> Iterator[Support]:
-    """Supports of validation users, one after the other; two in a row have one size."""
+def _supports(dataset: Dataset, users: NDArray[np.int64]) -> Iterator[Support]:
+    """The first events of each user, for every k up to what there are."""
     events = dataset.events
-    for number, user in enumerate(split_users(events.n_users, seed).validation[:MAX_USERS]):
-        start, shots = int(events.indptr[user]), SHOTS[number // 2 % len(SHOTS)]
-        places = np.arange(start, min(start + shots, int(events.indptr[user + 1])))
-        yield pack_support(events, [places], np.array([user]))
+    for user, length in zip(users, events.lengths()[users], strict=True):
+        start = int(events.indptr[user])
+        for shots in (each for each in SHOTS if each <= length):
+            yield pack_support(events, [np.arange(start, start + shots)], np.array([user]))
 
 
 def _ask(graphs: Graphs, catalogue: Catalogue, support: Support) -> _Asked:
