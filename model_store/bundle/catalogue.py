@@ -14,7 +14,7 @@ import mmap
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -37,8 +37,8 @@ class Ids(Sequence[str]):
 
     def __init__(self, offsets: memoryview, text: mmap.mmap) -> None:
         """Take what :class:`Catalogue` has mapped."""
-        self._offsets, self._text = offsets, text
-        self._kept = lru_cache(KEPT)(self._read)
+        self._offsets = offsets
+        self._read = lru_cache(KEPT)(partial(_read_id, offsets, text))
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
@@ -52,14 +52,7 @@ class Ids(Sequence[str]):
     def __getitem__(self, row: int | slice) -> str | list[str]:
         if isinstance(row, slice):
             return [self._read(each) for each in range(*row.indices(len(self)))]
-        return self._kept(row)
-
-    def _read(self, row: int) -> str:
-        if row < 0:
-            row += len(self)
-        # Beyond the last row there is no offset: IndexError, as of any sequence.
-        item_id: str = orjson.loads(self._text[self._offsets[row] : self._offsets[row + 1] - 1])["item_id"]
-        return item_id
+        return self._read(row)
 
 
 class Catalogue:
@@ -86,7 +79,7 @@ class Catalogue:
         self.ids = Ids(self._offsets, self._text)
         keys = _load(folder, KEYS_FILE, np.uint64, 1) if (folder / KEYS_FILE).exists() else item_keys(self.ids)
         self._keys = keys.data
-        self._row = lru_cache(KEPT)(self._find)
+        self._row = lru_cache(KEPT)(partial(_find, self._keys, self.ids))
         self.features: dict[str, int] = orjson.loads((folder / "features.json").read_bytes())
         self._check(folder)
         _check_keys(folder, keys, self.ids)
@@ -104,17 +97,6 @@ class Catalogue:
     def json(self, row: int) -> bytes:
         """The row's JSON object as UTF-8 text, without the line's end."""
         return self._text[self._offsets[row] : self._offsets[row + 1] - 1]
-
-    def _find(self, item_id: str) -> int:
-        """Its row: ids with one CRC-32 stand side by side, a few of a million."""
-        first = _crc(item_id) << ROW_BITS
-        for place in range(bisect_left(self._keys, first), len(self._keys)):
-            key = self._keys[place]
-            if key > first | ROW_MASK:
-                break
-            if self.ids[key & ROW_MASK] == item_id:
-                return int(key & ROW_MASK)
-        return UNKNOWN_ROW
 
     def _check(self, folder: Path) -> None:
         for name, array in (
@@ -151,6 +133,28 @@ def write_catalogue(
     np.save(folder / "neighbours.rows.npy", np.ascontiguousarray(neighbour_rows, dtype=np.int32))
     np.save(folder / "neighbours.weights.npy", np.ascontiguousarray(neighbour_weights, dtype=np.float32))
     (folder / "features.json").write_bytes(orjson.dumps(features))
+
+
+# Functions of their own, not methods: a catalogue whose caches hold it would outlive its bundle's replacement, since
+# the service keeps the garbage collector from looking for cycles.
+def _read_id(offsets: memoryview, text: mmap.mmap, row: int) -> str:
+    if row < 0:
+        row += len(offsets) - 1
+    # Beyond the last row there is no offset: IndexError, as of any sequence.
+    item_id: str = orjson.loads(text[offsets[row] : offsets[row + 1] - 1])["item_id"]
+    return item_id
+
+
+def _find(keys: memoryview, ids: Ids, item_id: str) -> int:
+    """Its row: ids with one CRC-32 stand side by side, a few of a million."""
+    first = _crc(item_id) << ROW_BITS
+    for place in range(bisect_left(keys, first), len(keys)):
+        key: int = keys[place]
+        if key > first | ROW_MASK:
+            break
+        if ids[key & ROW_MASK] == item_id:
+            return key & ROW_MASK
+    return UNKNOWN_ROW
 
 
 def _crc(item_id: str) -> int:
