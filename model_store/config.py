@@ -14,6 +14,13 @@ class Sweep(StrEnum):
     FULL = "full"
 
 
+class IndexName(StrEnum):
+    """How a bundle finds the best items: by reading the whole catalogue, or only what an index finds."""
+
+    EXACT = "exact"
+    APPROXIMATE = "approximate"
+
+
 class EvaluationProtocol(StrEnum):
     """What a model is asked: to know new users, to place new items, or to predict ratings as in the MeLU paper."""
 
@@ -62,6 +69,7 @@ class TrainingConfig(BaseModel):
     )
     max_epochs: int = Field(200, ge=1, description="passes over the training users, at most")
     patience: int = Field(10, ge=1, description="validations without a better one before training stops")
+    index: IndexName = Field(IndexName.EXACT, description="how the bundle finds the best items")
     time_budget_s: float = Field(400.0, gt=0, description="seconds after which the outer loop stops with its best")
 
 

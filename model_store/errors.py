@@ -7,7 +7,8 @@ ModelStoreError
 ├── BundleError          a bundle cannot be used
 │   ├── BundleDamaged    a file is missing, or is not the one the manifest names
 │   ├── SchemaMismatch   the bundle is of another schema version
-│   └── GoldenMismatch   the graphs do not reproduce the bundle's golden cases
+│   ├── GoldenMismatch   the graphs do not reproduce the bundle's golden cases
+│   └── LibraryMissing   the bundle needs a library that is not installed
 └── RegistryError        a store has no such bundle, or nothing to roll back to
 
 Messages name the thing, the value and the expectation; the command line prints them without a traceback.
@@ -46,6 +47,10 @@ class SchemaMismatch(BundleError):  # noqa: N818 - the name says what happened
 
 class GoldenMismatch(BundleError):  # noqa: N818 - the name says what happened
     """The bundle's graphs do not reproduce its golden cases on this machine."""
+
+
+class LibraryMissing(BundleError):  # noqa: N818 - the name says what happened
+    """The bundle needs a library that comes with an extra and is not installed."""
 
 
 class RegistryError(ModelStoreError):

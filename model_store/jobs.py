@@ -30,10 +30,11 @@ from model_store.evaluation.tuning import Shortlist, Tuner, shortlist
 from model_store.export import Draft, write_draft
 from model_store.meta.algorithms import begin
 from model_store.meta.checkpoint import Checkpoint
+from model_store.meta.distributed import World
 from model_store.meta.linear_memory import CoCounts
 from model_store.meta.mapping import map_content
 from model_store.meta.network import Network, count
-from model_store.meta.outer import Outer, Progress, meta_train
+from model_store.meta.outer import Outer, Progress, meta_train, start_together
 from model_store.progress import bar
 
 Results = dict[str, Any]
@@ -101,6 +102,15 @@ def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, c
         version = draft.publish(registry, results=results["models"])
     checkpoint.discard()
     return version, judged
+
+
+def assist(source: str, store: Path, config: TrainingConfig, judging: Judging) -> None:
+    """Take this process's share of the outer loop of a training that another process leads with ``train``."""
+    dataset = load(source).dataset
+    split, protocol = split_users(dataset.events.n_users, config.seed), choose_protocol(dataset, judging.shots)
+    checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
+    validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
+    _meta_train(dataset, dataset.events.select(split.train), validation, config, checkpoint, Console(quiet=True))
 
 
 def evaluate_store(source: str, store: Path, judging: Judging, console: Console) -> Results:
@@ -225,6 +235,7 @@ def _meta_train(
     with bar(console, "meta-training", total=config.max_epochs) as training_bar:
         training_bar.say("counting co-occurrences, SVD")
         outer = begin(dataset, training, config, validation.protocol.shots)
+        outer.world = World.current()
 
         def on_epoch(progress: Progress) -> None:
             last = progress.history[-1]
@@ -233,9 +244,10 @@ def _meta_train(
                 f"loss {last['loss']:.3f}  validation {HEADLINE} {last['validation']:.4f}  "
                 f"best {progress.best_score:.4f} (epoch {progress.best_epoch})",
             )
-            checkpoint.save(outer, progress)
+            if outer.world.is_first:
+                checkpoint.save(outer, progress)
 
-        progress = checkpoint.resume(outer)
+        progress = start_together(outer, checkpoint.resume(outer) if outer.world.is_first else Progress())
         if progress.epoch:
             console.print(f"resuming after epoch {progress.epoch}")
         validate = partial(_validate, validation)

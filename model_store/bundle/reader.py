@@ -10,6 +10,7 @@ from model_store.bundle.attributes import ATTRIBUTES_FILE, Attributes
 from model_store.bundle.catalogue import Catalogue
 from model_store.bundle.golden import check_golden
 from model_store.bundle.graphs import Graphs
+from model_store.bundle.index import INDEX_FILE
 from model_store.bundle.manifest import REQUIRED_FILES, FileEntry, Manifest, check_schema, file_entry, read_manifest
 from model_store.errors import BundleDamaged
 
@@ -93,6 +94,8 @@ def open_bundle(folder: Path, *, threads: int = 1) -> Bundle:
         raise BundleDamaged(
             f"{folder}: (items, state_dim, neighbours, features, attributes) are {found}, the manifest says {expected}"
         )
+    if (folder / INDEX_FILE).exists() and INDEX_FILE not in manifest.files:
+        raise BundleDamaged(f"{folder / INDEX_FILE}: the manifest does not name it, expected it with its sha256 there")
     graphs = Graphs(folder, threads=threads)
     check_golden(folder, graphs)
     return Bundle(folder, manifest, catalogue, graphs, attributes)

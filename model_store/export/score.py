@@ -14,16 +14,13 @@ silently. The prior stays outside the quantised product: its long tail would tak
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-OPSET = 20
-# onnxruntime's own operators: product and scales in one pass; the standard ones take three.
-CONTRIB = "com.microsoft"
+from model_store.export.nodes import CONTRIB, Nodes, external_array, score_model
+
 # Places beyond the list's length that are rescored: what quantisation may have misplaced. 12 were enough everywhere.
 SLACK = 32
 BLOCK = 64
@@ -31,23 +28,6 @@ BLOCK = 64
 BLOCK_MAX_FROM = 10_000
 STATE_LEVELS = 127.0
 TABLE_LEVELS = 64.0  # 2 · 64 · 255 < 2¹⁵
-
-
-class _Graph:
-    """Nodes and constants in the order they are added; a name stands for its value."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def constant(self, name: str, value: NDArray[Any] | np.generic | list[int]) -> str:
-        array = np.asarray(value, dtype=np.int64 if isinstance(value, list) else None)
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
-        return name
-
-    def node(self, op: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(op, inputs, list(outputs), **attributes))
-        return outputs[0]
 
 
 def export_score(path: Path, vectors: NDArray[np.float32], vectors_file: str) -> None:
@@ -59,7 +39,7 @@ def export_score(path: Path, vectors: NDArray[np.float32], vectors_file: str) ->
         vectors_file: the ``.npy`` file beside the graph that holds ``vectors``; the graph maps it instead of
             keeping a copy, so that all workers share its pages.
     """
-    graph = _Graph()
+    graph = Nodes()
     n_items, dim = len(vectors), vectors.shape[1] - 1
     graph.constant("flat", [-1])
     graph.constant("column", [-1])
@@ -77,12 +57,12 @@ def export_score(path: Path, vectors: NDArray[np.float32], vectors_file: str) ->
         _select_by_blocks(graph, len(padded))
     else:
         graph.node("TopK", ["full", "candidates"], "best_full", "best_or_padding", axis=1, sorted=0)
-    graph.constants.append(_external("vectors", vectors, path.parent / vectors_file))
+    graph.constants.append(external_array("vectors", vectors, path.parent / vectors_file))
     _rescore(graph, n_items)
-    onnx.save(_model(graph, dim + 1), path)
+    onnx.save(score_model(graph, dim + 1), path)
 
 
-def _bias(graph: _Graph, prior: NDArray[np.float32]) -> None:
+def _bias(graph: Nodes, prior: NDArray[np.float32]) -> None:
     """What is added to the product, (B, n_padded), in units."""
     graph.node("Div", ["prior_scale", "unit"], "prior_units")
     graph.node("Mul", ["prior_units", graph.constant("prior", prior[None])], "scaled_prior")
@@ -95,7 +75,7 @@ def _bias(graph: _Graph, prior: NDArray[np.float32]) -> None:
     graph.node("Reshape", ["bias_flat", graph.constant("by_user", [-1, len(prior)])], "bias")
 
 
-def _scan(graph: _Graph, vectors: NDArray[np.float32]) -> None:
+def _scan(graph: Nodes, vectors: NDArray[np.float32]) -> None:
     """Approximate scores of all items, (B, n_padded), in units."""
     table_step = np.float32(max(float(np.abs(vectors).max()), 1e-12) / TABLE_LEVELS)
     graph.node("Div", ["weights", "unit"], "unit_weights")
@@ -110,7 +90,7 @@ def _scan(graph: _Graph, vectors: NDArray[np.float32]) -> None:
     graph.node("Add", ["dense", "bias"], "full")
 
 
-def _select_by_blocks(graph: _Graph, n_padded: int) -> None:
+def _select_by_blocks(graph: Nodes, n_padded: int) -> None:
     """The best items are in the blocks with the best maxima, one block an item at the worst."""
     n_blocks = n_padded // BLOCK
     graph.node("Reshape", ["full", graph.constant("block_shape", [-1, n_blocks, BLOCK])], "blocks")
@@ -129,7 +109,7 @@ def _select_by_blocks(graph: _Graph, n_padded: int) -> None:
     graph.node("Add", ["block_start", "place_in_block"], "best_or_padding")
 
 
-def _rescore(graph: _Graph, n_items: int) -> None:
+def _rescore(graph: Nodes, n_items: int) -> None:
     """Score the best once more, in float32, and sort them."""
     # Padding ties with excluded items; it is only reached where a catalogue is all but used up.
     graph.node("Min", ["best_or_padding", graph.constant("last_item", [n_items - 1])], "best")
@@ -147,29 +127,3 @@ def _rescore(graph: _Graph, n_items: int) -> None:
     graph.node("Min", ["count", "candidates"], "returned")
     graph.node("TopK", ["scored", "returned"], "scores", "order", axis=1)
     graph.node("GatherElements", ["best", "order"], "rows", axis=1)
-
-
-def _external(name: str, array: NDArray[np.float32], file: Path) -> onnx.TensorProto:
-    """A constant that lives in an ``.npy`` file, past its header."""
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape, data_location=TensorProto.EXTERNAL)
-    offset = file.stat().st_size - array.nbytes
-    for key, value in (("location", file.name), ("offset", offset), ("length", array.nbytes)):
-        tensor.external_data.add(key=key, value=str(value))
-    return tensor
-
-
-def _model(graph: _Graph, state_dim: int) -> onnx.ModelProto:
-    inputs = [
-        helper.make_tensor_value_info("user_state", TensorProto.FLOAT, ["users", state_dim]),
-        helper.make_tensor_value_info("addend_users", TensorProto.INT64, ["addends"]),
-        helper.make_tensor_value_info("addend_rows", TensorProto.INT64, ["addends"]),
-        helper.make_tensor_value_info("addends", TensorProto.FLOAT, ["addends"]),
-        helper.make_tensor_value_info("count", TensorProto.INT64, [1]),
-    ]
-    outputs = [
-        helper.make_tensor_value_info("rows", TensorProto.INT64, ["users", "returned"]),
-        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["users", "returned"]),
-    ]
-    body = helper.make_graph(graph.nodes, "score", inputs, outputs, initializer=graph.constants)
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
-    return helper.make_model(body, opset_imports=opsets, ir_version=10)
