@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.api import problems
+from service.api.express import Express
 from service.api.guards import Guard
 from service.api.routes import Parts, build_router
 
@@ -35,7 +36,9 @@ class _Application(FastAPI):
 def build_app(parts: Parts, lifespan: Lifespan, *, access_log: bool) -> FastAPI:
     """The application over ``parts``."""
     app = _Application(title="kshot", version=version("kshot"), description=DESCRIPTION, lifespan=lifespan)
-    app.include_router(build_router(parts))
+    router = build_router(parts)
+    app.include_router(router)
     problems.install(app)
+    app.add_middleware(Express, parts=parts, routes=router.routes)  # first, so that all others stand around it
     app.add_middleware(Guard, access_log=access_log)
     return app
