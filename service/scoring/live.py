@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from model_store.bundle import Registry
+from model_store.bundle import ManifestCheck, Registry
 from model_store.errors import ModelStoreError
 from service import telemetry
 from service.scoring.model import Model
@@ -19,16 +19,16 @@ log = structlog.get_logger()
 class Live:
     """Holds the model that new requests get; ``watch`` follows the store's live bundle."""
 
-    def __init__(self, store: Path, threads: int) -> None:
-        """Load the store's live bundle.
+    def __init__(self, store: Path, threads: int, signed: ManifestCheck | None = None) -> None:
+        """Load the store's live bundle; ``signed`` looks at its signature and at every later one's.
 
         Raises:
             ModelStoreError: there is none, or it is refused; the message names the file and both values.
         """
         self._registry = Registry(store)
-        self._threads = threads
+        self._threads, self._signed = threads, signed
         self._refused: str | None = None
-        self.model = Model.load(self._registry.live_folder(), threads)
+        self.model = self._load(self._registry.live())
         telemetry.bundle_info.labels(self.model.version).set(1)
         self.note_age()
 
@@ -50,11 +50,14 @@ class Live:
             if version == self.model.version:
                 self._refused = None  # whoever promotes a refused bundle again has mended it
             elif version != self._refused:
-                self._swap(await asyncio.to_thread(Model.load, self._registry.folder(version), self._threads))
+                self._swap(await asyncio.to_thread(self._load, version))
         except (ModelStoreError, OSError) as exc:
             self._refused = version
             telemetry.bundle_reloads.labels("refused").inc()
             log.error("bundle refused", version=version, serving=self.model.version, reason=str(exc))  # noqa: TRY400 - the reason says it all
+
+    def _load(self, version: str) -> Model:
+        return Model.load(self._registry.folder(version), self._threads, self._signed)
 
     def _swap(self, model: Model) -> None:
         replaced, self.model, self._refused = self.model, model, None

@@ -24,6 +24,7 @@ from store_servers import DEADLINE_S, PASSWORD, connect, debian_redis, free_port
 from service.core.history import append
 from service.core.values import EMPTY, Events, UserState
 from service.errors import AddressInvalid, RecordDamaged, StoreUnavailable
+from service.stores.connection import Credentials
 from service.stores.embedded import EmbeddedStore
 from service.stores.redis import RedisStore, record_key, served_key
 
@@ -197,7 +198,7 @@ async def test_all_keys_of_a_user_are_on_one_node_of_a_cluster(user_id: str) -> 
 
 
 async def test_a_password_may_come_beside_the_address(debian_port: int) -> None:
-    store = connect(f"redis://127.0.0.1:{debian_port}", password=PASSWORD)
+    store = connect(f"redis://127.0.0.1:{debian_port}", credentials=Credentials(password=PASSWORD))
     await store.ping()
     await store.close()
 
@@ -234,7 +235,7 @@ async def test_tls_with_a_password_works(tmp_path: Path) -> None:
     tls = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no")
     with debian_redis(tmp_path, port, "--port", "0", "--tls-port", str(port), *tls):
         address = f"rediss://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0"
-        trusting, doubting = connect(f"{address}?ssl_ca_certs={certificate}"), connect(address)
+        trusting, doubting = connect(address, credentials=Credentials(ca_file=certificate)), connect(address)
         await trusting.ping()
         with pytest.raises(StoreUnavailable, match="certificate"):
             await doubting.ping()
