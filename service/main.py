@@ -21,7 +21,6 @@ from service.flows.feedback import FeedbackFlow
 from service.keys.gate import Gate
 from service.scoring.live import Live
 from service.settings import Settings, read_settings
-from service.stores.connection import Credentials
 from service.stores.redis import RedisStore
 
 if TYPE_CHECKING:
@@ -40,8 +39,7 @@ def create_app() -> FastAPI:
     settings = read_settings()
     telemetry.configure_logs(settings.log_level)
     live = Live(settings.store, settings.threads, _signed(settings))
-    credentials = Credentials(password=settings.redis_password(), ca_file=settings.redis_ca_file)
-    rates = _rates(settings, credentials)
+    rates = _rates(settings)
     edge = Edge(
         gate=Gate(settings.keys_file) if settings.keys_file else None,
         open_docs=settings.open_docs,
@@ -51,7 +49,8 @@ def create_app() -> FastAPI:
     )
     store = RedisStore.connect(
         settings.redis,
-        credentials=credentials,
+        password=settings.redis_password(),
+        ca_file=settings.redis_ca_file,
         timeout_s=settings.store_timeout_ms / 1000,
         ttl_s=int(settings.user_ttl_days * 86_400),
         served_ttl_s=settings.served_ttl_s,
@@ -86,10 +85,15 @@ def _signed(settings: Settings) -> ManifestCheck | None:
     return TrustedKeys.read(settings.require_signature).check
 
 
-def _rates(settings: Settings, credentials: Credentials) -> RateLimits | None:
+def _rates(settings: Settings) -> RateLimits | None:
     if settings.key_rate is None and settings.user_rate is None:
         return None
     from service.stores.rates import RateLimits, RateSettings  # likewise
 
-    limits = RateSettings(settings.key_rate, settings.user_rate)
-    return RateLimits.connect(settings.redis, credentials, limits, timeout_s=settings.store_timeout_ms / 1000)
+    return RateLimits.connect(
+        settings.redis,
+        RateSettings(settings.key_rate, settings.user_rate),
+        password=settings.redis_password(),
+        ca_file=settings.redis_ca_file,
+        timeout_s=settings.store_timeout_ms / 1000,
+    )

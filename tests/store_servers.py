@@ -14,7 +14,6 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from service.stores.connection import NO_CREDENTIALS, Credentials
 from service.stores.redis import RedisStore
 
 PASSWORD = "s3cret/?#@:%"  # every character that an address has to escape
@@ -30,9 +29,16 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 def connect(
-    url: str, *, credentials: Credentials = NO_CREDENTIALS, timeout_s: float = 5.0, ttl_s: int = 1000
+    url: str,
+    *,
+    password: str | None = None,
+    ca_file: Path | None = None,
+    timeout_s: float = 5.0,
+    ttl_s: int = 1000,
 ) -> RedisStore:
-    return RedisStore.connect(url, credentials=credentials, timeout_s=timeout_s, ttl_s=ttl_s, served_ttl_s=100)
+    return RedisStore.connect(
+        url, password=password, ca_file=ca_file, timeout_s=timeout_s, ttl_s=ttl_s, served_ttl_s=100
+    )
 
 
 def free_port() -> int:

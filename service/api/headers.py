@@ -9,11 +9,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.problems import problem
 
 MAX_HEADERS = 100
-# OWASP's list for interfaces that answer JSON. An answer that brings a policy of its own, as the page of the
-# documentation does, keeps it.
-POLICY = b"content-security-policy"
-STRICTEST = (POLICY, b"default-src 'none'; frame-ancestors 'none'")
-ALWAYS = (
+# OWASP's list for interfaces that answer JSON. What an answer says of these itself, as the page of the documentation
+# does with its policy, stays.
+HEADERS = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -35,10 +34,9 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                given = list(message.get("headers", ()))
-                if not any(name.lower() == POLICY for name, _ in given):
-                    given.append(STRICTEST)
-                message["headers"] = [*given, *ALWAYS]
+                given = message.get("headers", ())
+                named = {name.lower() for name, _ in given}
+                message["headers"] = [*given, *(header for header in HEADERS if header[0] not in named)]
             await send(message)
 
         app = self.app if len(scope["headers"]) <= MAX_HEADERS else _too_many

@@ -81,7 +81,8 @@ class RateGuard:
             body = await _read(receive)
             return _user_of_body(body.content), body.again(receive)
         if scope["path"].startswith("/users/"):
-            return unquote(scope["path"].split("/")[2]), receive
+            # An id may hold a slash, which the path as it was sent has encoded.
+            return unquote(scope["raw_path"].decode("ascii", "replace").split("/")[2]), receive
         named = parse_qs(scope["query_string"].decode("latin-1")).get("user_id")
         return (named[-1] if named else None), receive
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,32 +14,16 @@ from redis.backoff import NoBackoff
 from service.errors import AddressInvalid, SettingInvalid
 
 
-@dataclass(frozen=True, kw_only=True)
-class Credentials:
-    """What the store wants to see, and what it has to show.
-
-    Attributes:
-        password: the password, where it is not in the address.
-        ca_file: certificates, in PEM, of the authorities that may vouch for a rediss:// store; the system's if absent.
-    """
-
-    password: str | None = None
-    ca_file: Path | None = None
-
-
-NO_CREDENTIALS = Credentials()
-
-
-def connection_pool(url: str, credentials: Credentials, *, max_connections: int) -> BlockingConnectionPool:
+def connection_pool(
+    url: str, *, password: str | None, ca_file: Path | None, max_connections: int
+) -> BlockingConnectionPool:
     """Connections to the store at ``url`` (redis://, rediss:// or unix://), made when they are first used.
 
     Raises:
         AddressInvalid: ``url`` is none of these; the message leaves out what might be a password.
-        SettingInvalid: the certificates cannot be read, or the address would not use them.
+        SettingInvalid: see :func:`credentials`.
     """
-    options: dict[str, Any] = {"password": credentials.password} if credentials.password else {}
-    if credentials.ca_file is not None:
-        options["ssl_ca_certs"] = str(_readable(credentials.ca_file, url))
+    options = credentials(url, password=password, ca_file=ca_file)
     try:
         return BlockingConnectionPool.from_url(
             url,
@@ -56,6 +39,23 @@ def connection_pool(url: str, credentials: Credentials, *, max_connections: int)
     except ValueError:
         # The cause is left out: it quotes parts of the address.
         raise _address_invalid() from None
+
+
+def credentials(url: str, *, password: str | None, ca_file: Path | None) -> dict[str, Any]:
+    """What a client of redis-py has to be told beside the address.
+
+    Args:
+        url: the address; it may hold user and password itself.
+        password: the password, where it is not in ``url``.
+        ca_file: certificates, in PEM, of who may vouch for a rediss:// store; the system's if absent.
+
+    Raises:
+        SettingInvalid: the certificates cannot be read, or the address would not use them.
+    """
+    options: dict[str, Any] = {"password": password} if password else {}
+    if ca_file is not None:
+        options["ssl_ca_certs"] = str(_readable(ca_file, url))
+    return options
 
 
 def without_secrets(url: str) -> str:
@@ -78,6 +78,6 @@ def _readable(ca_file: Path, url: str) -> Path:
         raise SettingInvalid(f"redis_ca_file: {ca_file}, expected none, or a rediss:// address to use it with")
     try:
         ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as exc:
+    except OSError as exc:  # an SSLError is one
         raise SettingInvalid(f"redis_ca_file: {ca_file}, expected certificates in PEM ({exc})") from exc
     return ca_file

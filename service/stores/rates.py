@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import structlog
@@ -18,7 +19,7 @@ from redis.exceptions import RedisError
 
 from service import telemetry
 from service.errors import RateExceeded, SettingInvalid
-from service.stores.connection import Credentials, connection_pool
+from service.stores.connection import connection_pool
 
 PREFIX = "kshot:rate"
 PAUSE_S = 1.0
@@ -59,14 +60,22 @@ class RateLimits:
         self._asks_again_at = 0.0
 
     @classmethod
-    def connect(cls, url: str, credentials: Credentials, settings: RateSettings, *, timeout_s: float) -> Self:
-        """Limits that connect when they are first asked.
+    def connect(
+        cls,
+        url: str,
+        settings: RateSettings,
+        *,
+        password: str | None = None,
+        ca_file: Path | None = None,
+        timeout_s: float,
+    ) -> Self:
+        """Limits that connect when they are first asked; see ``RedisStore.connect`` for the arguments.
 
         Raises:
             AddressInvalid: ``url`` is not the address of a store.
             SettingInvalid: a limit is not one.
         """
-        pool = connection_pool(url, credentials, max_connections=MAX_CONNECTIONS)
+        pool = connection_pool(url, password=password, ca_file=ca_file, max_connections=MAX_CONNECTIONS)
         return cls(pool, settings, timeout_s=timeout_s)
 
     @property
@@ -75,7 +84,7 @@ class RateLimits:
         return self._user_rate is not None
 
     async def count(self, key_id: str | None, user_id: str | None) -> None:
-        """Count one request of a key for a user; raises RateExceeded. What a user's limit refuses counts for the key."""
+        """Count one request; raises RateExceeded. What the user's limit refuses has counted for the key."""
         if self._clock() < self._asks_again_at:
             telemetry.rate_misses.inc()
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from redis.asyncio import Redis
@@ -13,7 +14,7 @@ from redis.exceptions import NoScriptError, RedisError
 from service.core.values import EMPTY, UserRecord
 from service.errors import StoreUnavailable
 from service.stores.codec import decode_record, decode_served, encode_record, encode_revision, encode_served
-from service.stores.connection import NO_CREDENTIALS, Credentials, connection_pool, without_secrets
+from service.stores.connection import connection_pool, without_secrets
 from service.ticks import Ticks
 
 Answer = TypeVar("Answer")
@@ -66,7 +67,8 @@ class RedisStore:
         cls,
         url: str,
         *,
-        credentials: Credentials = NO_CREDENTIALS,
+        password: str | None = None,
+        ca_file: Path | None = None,
         timeout_s: float,
         ttl_s: int,
         served_ttl_s: int,
@@ -76,7 +78,8 @@ class RedisStore:
 
         Args:
             url: redis://, rediss:// or unix:// address; may hold user, password and database.
-            credentials: what the store wants to see, where it is not in ``url``, and what it has to show.
+            password: the password, where it is not in ``url``.
+            ca_file: certificates, in PEM, of who may vouch for a rediss:// store; the system's if absent.
             timeout_s: longest time for any operation, connecting and waiting for a connection included.
             ttl_s: seconds after the last append when a record is dropped.
             served_ttl_s: seconds a served list is kept.
@@ -86,7 +89,7 @@ class RedisStore:
             AddressInvalid: ``url`` is none of these; the message leaves out what might be a password.
             SettingInvalid: the certificates cannot be used.
         """
-        pool = connection_pool(url, credentials, max_connections=max_connections)
+        pool = connection_pool(url, password=password, ca_file=ca_file, max_connections=max_connections)
         address = without_secrets(url)
         client = Redis.from_pool(pool)
         return cls(client, address, timeout_s=timeout_s, ttl_s=ttl_s, served_ttl_s=served_ttl_s)

@@ -102,7 +102,7 @@ def test_a_signature_of_another_key_is_refused_until_it_is_trusted_too(
 def test_a_private_key_is_its_owners_alone_and_never_replaced(private_key: Path) -> None:
     assert private_key.stat().st_mode & 0o777 == 0o600
     before = private_key.read_bytes()
-    with pytest.raises(SigningKeyInvalid, match="ours: cannot be made .*, expected a new file"):
+    with pytest.raises(SigningKeyInvalid, match=r"ours: cannot be made .*, expected a new file"):
         make_keys(private_key)
     assert private_key.read_bytes() == before
 
@@ -143,7 +143,7 @@ def test_a_pickle_in_an_array_is_refused_and_never_run(folder: Path, tmp_path: P
     array = np.array([Pickled(ran)], dtype=object)
     if name.endswith(".npz"):
         with np.load(path) as arrays:
-            np.savez(path, **{key: array for key in arrays.files})
+            np.savez(path, **dict.fromkeys(arrays.files, array))
     else:
         np.save(path, array, allow_pickle=True)
     reseal(folder, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,12 +41,7 @@ def ask_everything(service: Running, text: str) -> list[int]:
         client.post("/feedback", json={"user_id": "ann", "events": [{"item_id": "g1-1", "type": text}]}),
         client.post("/feedback", json={"user_id": "ann", text: text, "events": []}),
         client.post("/feedback", content=text.encode(), headers={"Content-Type": "application/json"}),
-        client.get(
-            "/health/live",
-            headers={
-                b"X-Request-ID": text.encode("utf-8").replace(b"\r\n", b"").replace(b"\n", b"").replace(b"\x00", b"")
-            },
-        ),
+        client.get("/health/live", headers={b"X-Request-ID": re.sub(rb"[\r\n\0]", b"", text.encode())}),
         client.request("FORGED", "/recommend"),
         client.get("/" + "".join(f"%{byte:02x}" for byte in text.encode())),
     ]

@@ -42,8 +42,8 @@ def application(edge: Edge) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None)
 
     @app.get("/{path:path}")
-    async def get_anything() -> Response:
-        return Response("here", headers={"X-Own": "1"})
+    async def get_anything(path: str) -> Response:
+        return Response(path, headers={"X-Own": "1"})
 
     @app.post("/feedback")
     async def post_feedback(request: Request) -> int:
@@ -158,7 +158,7 @@ BODY = {"user_id": "zoë", "events": []}
         ("GET", "/recommend?user_id=ann&k=3", b"", "ann"),
         ("GET", "/recommend?user_id=a%26b+c", b"", "a&b c"),
         ("GET", "/recommend?k=3", b"", None),
-        ("GET", "/users/a%2Fb", b"", "a"),
+        ("GET", "/users/a%2Fb/events/1", b"", "a/b"),
         ("POST", "/feedback", json.dumps(BODY).encode(), "zoë"),
         ("POST", "/feedback", b"[]", None),
         ("POST", "/feedback", b'{"user_id": 7}', None),

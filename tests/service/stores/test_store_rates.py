@@ -14,7 +14,6 @@ from redis import Redis
 from store_servers import free_port, server_pid
 
 from service.errors import RateExceeded, SettingInvalid
-from service.stores.connection import NO_CREDENTIALS
 from service.stores.embedded import EmbeddedStore
 from service.stores.rates import PREFIX, RateLimits, RateSettings
 
@@ -31,7 +30,7 @@ async def limits() -> AsyncIterator[Limits]:
         def connect(
             url: str, key_rate: str | None = None, user_rate: str | None = None, timeout_s: float = 5
         ) -> RateLimits:
-            made = RateLimits.connect(url, NO_CREDENTIALS, RateSettings(key_rate, user_rate), timeout_s=timeout_s)
+            made = RateLimits.connect(url, RateSettings(key_rate, user_rate), timeout_s=timeout_s)
             stack.push_async_callback(made.close)
             return made
 
@@ -77,7 +76,7 @@ async def test_counters_expire_and_name_no_user(embedded: EmbeddedStore, limits:
 
 async def test_a_store_that_is_down_refuses_nobody_and_is_asked_again_later(embedded: EmbeddedStore) -> None:
     now_s = 0.0
-    pool = RateLimits.connect(embedded.url, NO_CREDENTIALS, RateSettings(user_rate="1/hour"), timeout_s=0.2)._pool
+    pool = RateLimits.connect(embedded.url, RateSettings(user_rate="1/hour"), timeout_s=0.2)._pool
     rates = RateLimits(pool, RateSettings(user_rate="1/hour"), timeout_s=0.2, clock=lambda: now_s)
     await rates.count(None, "ann")
     pid = server_pid(embedded.url)
@@ -100,4 +99,4 @@ async def test_a_store_that_is_not_there_refuses_nobody(limits: Limits) -> None:
 
 def test_a_rate_that_is_none_is_named() -> None:
     with pytest.raises(SettingInvalid, match=r"user_rate \(KSHOT_USER_RATE\): often, expected a rate as 100/second"):
-        RateLimits.connect("redis://here", NO_CREDENTIALS, RateSettings(user_rate="often"), timeout_s=1)
+        RateLimits.connect("redis://here", RateSettings(user_rate="often"), timeout_s=1)
