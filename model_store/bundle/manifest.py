@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 # Bytes. Each block gives up the interpreter's lock once; small ones wait for it again and again while requests run.
 HASHED_AT_ONCE = 4 << 20
+
+# Refuses a manifest, of which it gets the path and the content, by raising BundleError.
+ManifestCheck = Callable[[Path, bytes], None]
 
 # The files that every bundle of this schema has; the reports, the attributes and the items' keys may be absent.
 REQUIRED_FILES = (
@@ -129,18 +133,21 @@ def content_version(files: dict[str, FileEntry]) -> str:
     return hashlib.sha256(listing.encode()).hexdigest()[:12]
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check ``manifest.json``; the schema version is looked at before anything else.
+def read_manifest(folder: Path, signed: ManifestCheck | None = None) -> Manifest:
+    """Read and check ``manifest.json``: signature where ``signed`` wants one, schema version, then the rest.
 
     Raises:
         BundleDamaged: there is no manifest, or it is not one.
         SchemaMismatch: it follows another schema version.
+        SignatureRefused: ``signed`` says so.
     """
     path = folder / MANIFEST_FILE
     try:
         text = path.read_bytes()
     except OSError as exc:
         raise BundleDamaged(f"{path}: cannot be read ({exc.strerror}); expected the manifest of a bundle") from exc
+    if signed is not None:
+        signed(path, text)
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as exc:

@@ -11,7 +11,15 @@ from model_store.bundle.catalogue import Catalogue
 from model_store.bundle.golden import check_golden
 from model_store.bundle.graphs import Graphs
 from model_store.bundle.index import INDEX_FILE
-from model_store.bundle.manifest import REQUIRED_FILES, FileEntry, Manifest, check_schema, file_entry, read_manifest
+from model_store.bundle.manifest import (
+    REQUIRED_FILES,
+    FileEntry,
+    Manifest,
+    ManifestCheck,
+    check_schema,
+    file_entry,
+    read_manifest,
+)
 from model_store.errors import BundleDamaged
 
 # Files hashed at once: hashing keeps one core busy and needs no lock, and the largest two are half of a bundle each.
@@ -34,14 +42,17 @@ class Bundle:
         return self.manifest.version
 
 
-def verify_files(folder: Path) -> Manifest:
+def verify_files(folder: Path, signed: ManifestCheck | None = None) -> Manifest:
     """Check every file of the bundle against its manifest, before any of them is parsed.
+
+    ``signed`` looks at the manifest's signature, where one is wanted.
 
     Raises:
         BundleDamaged: a file is missing, links elsewhere, or has another content than the manifest names.
         SchemaMismatch: the manifest follows another schema version.
+        SignatureRefused: ``signed`` says so.
     """
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, signed)
     check_schema(manifest, folder)
     missing = [name for name in REQUIRED_FILES if name not in manifest.files]
     if missing:
@@ -67,17 +78,18 @@ def _verify_file(folder: Path, name: str, expected: FileEntry) -> None:
         )
 
 
-def open_bundle(folder: Path, *, threads: int = 1) -> Bundle:
+def open_bundle(folder: Path, *, threads: int = 1, signed: ManifestCheck | None = None) -> Bundle:
     """Verify, load and prove the bundle in ``folder``.
 
     Args:
         folder: the bundle's folder.
         threads: intra-op threads of each graph.
+        signed: what looks at the signature; None trusts whoever can write the folder.
 
     Raises:
         BundleError: with the file, the value found and the value expected.
     """
-    manifest = verify_files(folder)
+    manifest = verify_files(folder, signed)
     catalogue = Catalogue(folder)
     named = ATTRIBUTES_FILE in manifest.files
     attributes = Attributes.read(folder / ATTRIBUTES_FILE) if named else Attributes([])

@@ -18,7 +18,11 @@ from service.api.schemas import Invalid, Problem
 from service.errors import (
     BodyTooLarge,
     InvalidFeedback,
+    KeyChecksBusy,
+    KeyRefused,
+    RateExceeded,
     RecordDamaged,
+    ScopeMissing,
     ServiceError,
     StoreUnavailable,
     UserBusy,
@@ -28,6 +32,10 @@ from service.errors import (
 log = structlog.get_logger()
 
 STATUS = {
+    KeyRefused: HTTPStatus.UNAUTHORIZED,
+    ScopeMissing: HTTPStatus.FORBIDDEN,
+    RateExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    KeyChecksBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     UserBusy: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from model_store.bundle import Registry
+from model_store.bundle import ManifestCheck, Registry
 from model_store.errors import ModelStoreError
 from service import telemetry
 from service.scoring.model import Model
@@ -26,17 +26,17 @@ LOADER_NICENESS = 5
 class Live:
     """Holds the model that new requests get; ``watch`` follows the store's live bundle."""
 
-    def __init__(self, store: Path, threads: int) -> None:
-        """Load the store's live bundle.
+    def __init__(self, store: Path, threads: int, signed: ManifestCheck | None = None) -> None:
+        """Load the store's live bundle; ``signed`` looks at its signature and at every later one's.
 
         Raises:
             ModelStoreError: there is none, or it is refused; the message names the file and both values.
         """
         self._registry = Registry(store)
-        self._threads = threads
+        self._threads, self._signed = threads, signed
         self._refused: str | None = None
         self._loader = ThreadPoolExecutor(1, "bundle-loader", initializer=_give_way)
-        self.model = Model.load(self._registry.live_folder(), threads)
+        self.model = Model.load(self._registry.live_folder(), threads, signed)
         telemetry.bundle_info.labels(self.model.version).set(1)
         self.note_age()
 
@@ -66,7 +66,7 @@ class Live:
 
     async def _load(self, version: str) -> Model:
         loop, folder = asyncio.get_running_loop(), self._registry.folder(version)
-        return await loop.run_in_executor(self._loader, Model.load, folder, self._threads)
+        return await loop.run_in_executor(self._loader, Model.load, folder, self._threads, self._signed)
 
     def _swap(self, model: Model) -> None:
         replaced, self.model, self._refused = self.model, model, None
