@@ -22,9 +22,11 @@ import uvicorn
 
 from model_store.bundle import Catalogue, Registry
 from model_store.errors import ModelStoreError
+from service.api.connections import Patience, connections
 from service.errors import CannotListen, ServiceError
 from service.settings import EMBEDDED, Settings, read_settings
 from service.telemetry import MULTIPROCESS_VARIABLE
+from service.workers import WorkerProcesses, allowed_connections
 
 DEMO_SOURCE = "demo:movies"
 DEMO_STORE = Path(".kshot/store")
@@ -115,6 +117,7 @@ def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         config = uvicorn.Config(
             APPLICATION,
             factory=True,
+            http=connections(Patience(settings.client_timeout_s, allowed_connections(settings.max_connections))),
             workers=settings.workers,
             log_config=None,
             access_log=False,
@@ -141,7 +144,7 @@ def _run(config: uvicorn.Config, sock: socket.socket, announce: Callable[[], Non
     with tempfile.TemporaryDirectory(prefix="kshot-metrics-") as folder:
         os.environ[MULTIPROCESS_VARIABLE] = folder  # the workers read it when they import the metrics
         announce()
-        uvicorn.supervisors.Multiprocess(config, [sock]).run()
+        WorkerProcesses(config, [sock]).run()
 
 
 class _Announcing(uvicorn.Server):

@@ -40,9 +40,9 @@ class Catalogue:
         # A memoryview gives plain ints, an array would wrap each in an object of its own.
         self._offsets = _load(folder, "items.offsets.npy", np.int64, 1).data
         self._text = _map(folder / "items.jsonl")
-        self.ids: list[str] = [orjson.loads(line)["item_id"] for line in self._lines()]
+        self.ids = self._read_ids(folder / "items.jsonl")
         self._rows = {item_id: row for row, item_id in enumerate(self.ids)}
-        self.features: dict[str, int] = orjson.loads((folder / "features.json").read_bytes())
+        self.features = _read_features(folder / "features.json")
         self._check(folder)
 
     def __len__(self) -> int:
@@ -59,6 +59,15 @@ class Catalogue:
     def json(self, row: int) -> bytes:
         """The row's JSON object as UTF-8 text, without the line's end."""
         return self._text[self._offsets[row] : self._offsets[row + 1] - 1]
+
+    def _read_ids(self, path: Path) -> list[str]:
+        try:
+            ids = [orjson.loads(line)["item_id"] for line in self._lines()]
+        except (ValueError, KeyError, TypeError) as exc:
+            raise BundleDamaged(f"{path}: a row is no JSON object with an item_id ({exc})") from exc
+        if not all(isinstance(item_id, str) for item_id in ids):
+            raise BundleDamaged(f"{path}: an item_id is no text, expected text in every row")
+        return ids
 
     def _lines(self) -> Iterable[bytes]:
         bounds = self._offsets.tolist()
@@ -105,6 +114,14 @@ def _load(folder: Path, name: str, dtype: type[np.generic], ndim: int) -> NDArra
     if array.dtype != dtype or array.ndim != ndim:
         raise BundleDamaged(f"{path}: {array.dtype} with {array.ndim} axes, expected {np.dtype(dtype)} with {ndim}")
     return array
+
+
+def _read_features(path: Path) -> dict[str, int]:
+    try:
+        features: dict[str, int] = orjson.loads(path.read_bytes())
+    except (OSError, ValueError) as exc:
+        raise BundleDamaged(f"{path}: cannot be read as JSON ({exc})") from exc
+    return features
 
 
 def _map(path: Path) -> mmap.mmap:

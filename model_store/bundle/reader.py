@@ -9,7 +9,16 @@ from model_store.bundle.attributes import ATTRIBUTES_FILE, Attributes
 from model_store.bundle.catalogue import Catalogue
 from model_store.bundle.golden import check_golden
 from model_store.bundle.graphs import Graphs
-from model_store.bundle.manifest import REQUIRED_FILES, Manifest, check_schema, file_entry, read_manifest
+from model_store.bundle.manifest import (
+    MANIFEST_FILE,
+    REQUIRED_FILES,
+    Manifest,
+    check_plain,
+    check_schema,
+    content_version,
+    file_entry,
+    read_manifest,
+)
 from model_store.errors import BundleDamaged
 
 
@@ -32,8 +41,11 @@ class Bundle:
 def verify_files(folder: Path) -> Manifest:
     """Check every file of the bundle against its manifest, before any of them is parsed.
 
+    Files that the manifest does not name are never read.
+
     Raises:
-        BundleDamaged: a file is missing, links elsewhere, or has another content than the manifest names.
+        BundleDamaged: a file is missing, links elsewhere, or has another content than the manifest names; or the
+            manifest's version is not that of its files, so that states of users would pass for another bundle's.
         SchemaMismatch: the manifest follows another schema version.
     """
     manifest = read_manifest(folder)
@@ -45,14 +57,20 @@ def verify_files(folder: Path) -> Manifest:
         )
     for name, expected in manifest.files.items():
         path = folder / name
-        if Path(name).name != name or path.is_symlink() or not path.is_file():
-            raise BundleDamaged(f"{path}: expected a plain file of the bundle, found none")
+        if Path(name).name != name:
+            raise BundleDamaged(f"{path}: expected a file of the bundle's own folder")
+        check_plain(path)
         found = file_entry(path)
         if found != expected:
             raise BundleDamaged(
                 f"{path}: sha256 {found.sha256} ({found.size} bytes), "
                 f"expected {expected.sha256} ({expected.size} bytes)"
             )
+    by_content = content_version(manifest.files)
+    if manifest.version != by_content:
+        raise BundleDamaged(
+            f"{folder / MANIFEST_FILE}: version {manifest.version}, expected {by_content} as its files have it"
+        )
     return manifest
 
 
