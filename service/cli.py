@@ -23,10 +23,12 @@ import uvicorn
 
 from model_store.bundle import Catalogue, Registry
 from model_store.errors import ModelStoreError
+from service.api.connections import Patience, connections
 from service.errors import CannotListen, ServiceError, SettingInvalid
 from service.keys.keyring import Keyring, Scope, read_keyring, write_keyring
 from service.settings import EMBEDDED, Settings, read_settings
 from service.telemetry import MULTIPROCESS_VARIABLE
+from service.workers import WorkerProcesses, allowed_connections
 
 DEMO_SOURCE = "demo:movies"
 DEMO_STORE = Path(".kshot/store")
@@ -138,6 +140,7 @@ def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         config = uvicorn.Config(
             APPLICATION,
             factory=True,
+            http=connections(Patience(settings.client_timeout_s, allowed_connections(settings.max_connections))),
             workers=settings.workers,
             log_config=None,
             access_log=False,
@@ -164,7 +167,7 @@ def _run(config: uvicorn.Config, sock: socket.socket, announce: Callable[[], Non
     with tempfile.TemporaryDirectory(prefix="kshot-metrics-") as folder:
         os.environ[MULTIPROCESS_VARIABLE] = folder  # the workers read it when they import the metrics
         announce()
-        uvicorn.supervisors.Multiprocess(config, [sock]).run()
+        WorkerProcesses(config, [sock]).run()
 
 
 class _Announcing(uvicorn.Server):

@@ -69,6 +69,16 @@ class Settings(BaseSettings):
         1, ge=1, le=64, description="intra-op threads of each graph; workers scale better than threads"
     )
     reload_every_s: float = Field(1.0, gt=0, description="seconds between looks at which bundle is live")
+    client_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        description="longest time for a client to send a request, or to take its answer; then the connection ends",
+    )
+    max_connections: int = Field(
+        16_384,
+        ge=1,
+        description="connections of a worker, as far as descriptors allow; one more ends the one that waited longest",
+    )
     shutdown_s: int = Field(10, ge=0, description="seconds that running requests get to finish at shutdown")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe event to log")
     access_log: bool = Field(default=False, description="log every request")

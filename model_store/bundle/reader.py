@@ -12,11 +12,14 @@ from model_store.bundle.golden import check_golden
 from model_store.bundle.graphs import Graphs
 from model_store.bundle.index import INDEX_FILE
 from model_store.bundle.manifest import (
+    MANIFEST_FILE,
     REQUIRED_FILES,
     FileEntry,
     Manifest,
     ManifestCheck,
+    check_plain,
     check_schema,
+    content_version,
     file_entry,
     read_manifest,
 )
@@ -45,10 +48,12 @@ class Bundle:
 def verify_files(folder: Path, signed: ManifestCheck | None = None) -> Manifest:
     """Check every file of the bundle against its manifest, before any of them is parsed.
 
-    ``signed`` looks at the manifest's signature, where one is wanted.
+    Files that the manifest does not name are never read. ``signed`` looks at the manifest's signature, where one is
+    wanted.
 
     Raises:
-        BundleDamaged: a file is missing, links elsewhere, or has another content than the manifest names.
+        BundleDamaged: a file is missing, links elsewhere, or has another content than the manifest names; or the
+            manifest's version is not that of its files, so that states of users would pass for another bundle's.
         SchemaMismatch: the manifest follows another schema version.
         SignatureRefused: ``signed`` says so.
     """
@@ -64,13 +69,19 @@ def verify_files(folder: Path, signed: ManifestCheck | None = None) -> Manifest:
         checks = [pool.submit(_verify_file, folder, name, manifest.files[name]) for name in largest_first]
         for check in checks:
             check.result()
+    by_content = content_version(manifest.files)
+    if manifest.version != by_content:
+        raise BundleDamaged(
+            f"{folder / MANIFEST_FILE}: version {manifest.version}, expected {by_content} as its files have it"
+        )
     return manifest
 
 
 def _verify_file(folder: Path, name: str, expected: FileEntry) -> None:
     path = folder / name
-    if Path(name).name != name or path.is_symlink() or not path.is_file():
-        raise BundleDamaged(f"{path}: expected a plain file of the bundle, found none")
+    if Path(name).name != name:
+        raise BundleDamaged(f"{path}: expected a file of the bundle's own folder")
+    check_plain(path)
     found = file_entry(path)
     if found != expected:
         raise BundleDamaged(
