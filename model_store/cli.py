@@ -217,7 +217,9 @@ def _write(results: dict[str, Any], json: Path | None) -> None:
         json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
 
 
-bundles = typer.Typer(no_args_is_help=True, help="List, show, promote, roll back and verify the bundles of a store.")
+bundles = typer.Typer(
+    no_args_is_help=True, help="List, show, promote, roll back, sign and verify the bundles of a store."
+)
 
 Version = Annotated[str | None, typer.Argument(help="A bundle's version; the live one if absent.")]
 
@@ -263,8 +265,43 @@ def rollback(store: Store = DEFAULT_STORE) -> None:
 
 @bundles.command()
 @_clear_errors
-def verify(version: Version = None, store: Store = DEFAULT_STORE) -> None:
-    """Check a bundle's hashes and recompute its golden cases."""
+def verify(
+    version: Version = None,
+    store: Store = DEFAULT_STORE,
+    key: Annotated[Path | None, typer.Option(help="File of public keys; one must have signed the bundle.")] = None,
+) -> None:
+    """Check a bundle's signature if KEY is given, its hashes, and recompute its golden cases."""
+    from model_store.bundle.signature import TrustedKeys
+
     registry = Registry(store)
-    bundle = open_bundle(registry.folder(version or registry.live()))
-    typer.echo(f"{bundle.version}: {len(bundle.manifest.files)} files and all golden cases are as they should be")
+    signed = None if key is None else TrustedKeys.read(key).check
+    bundle = open_bundle(registry.folder(version or registry.live()), signed=signed)
+    what = f"{len(bundle.manifest.files)} files" if key is None else f"signature, {len(bundle.manifest.files)} files"
+    typer.echo(f"{bundle.version}: {what} and all golden cases are as they should be")
+
+
+@bundles.command()
+@_clear_errors
+def sign(
+    key: Annotated[Path, typer.Option(help="File of the private key; kshot bundles keygen makes one.")],
+    version: Version = None,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Verify a bundle and sign its manifest, so that services with --require-signature take it."""
+    from model_store.bundle.signature import sign_manifest
+
+    registry = Registry(store)
+    folder = registry.folder(version or registry.live())
+    open_bundle(folder)
+    typer.echo(sign_manifest(folder / "manifest.json", key))
+
+
+@bundles.command()
+@_clear_errors
+def keygen(
+    key: Annotated[Path, typer.Argument(help="New file of the private key; KEY.pub gets the public one.")],
+) -> None:
+    """Make a pair of keys to sign bundles with; the private one belongs on no machine that serves."""
+    from model_store.bundle.signature import make_keys
+
+    typer.echo(make_keys(key))

@@ -7,17 +7,24 @@ import contextlib
 import gc
 import time
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import FastAPI
 
+from model_store.bundle import ManifestCheck
 from service import telemetry
 from service.api.app import build_app
+from service.api.edge import Edge
 from service.api.routes import Parts
 from service.flows.feedback import FeedbackFlow
+from service.keys.gate import Gate
 from service.scoring.live import Live
-from service.settings import read_settings
+from service.settings import Settings, read_settings
 from service.stores.redis import RedisStore
+
+if TYPE_CHECKING:
+    from service.stores.rates import RateLimits
 
 log = structlog.get_logger()
 
@@ -27,14 +34,23 @@ def create_app() -> FastAPI:
 
     Raises:
         ModelStoreError: no bundle is live, or it is refused.
-        ServiceError: a setting or the user store's address makes no sense.
+        ServiceError: a setting, the keys file or the user store's address makes no sense.
     """
     settings = read_settings()
     telemetry.configure_logs(settings.log_level)
-    live = Live(settings.store, settings.threads)
+    live = Live(settings.store, settings.threads, _signed(settings))
+    rates = _rates(settings)
+    edge = Edge(
+        gate=Gate(settings.keys_file) if settings.keys_file else None,
+        open_docs=settings.open_docs,
+        open_metrics=settings.open_metrics,
+        rates=rates,
+        cors_origins=settings.origins(),
+    )
     store = RedisStore.connect(
         settings.redis,
         password=settings.redis_password(),
+        ca_file=settings.redis_ca_file,
         timeout_s=settings.store_timeout_ms / 1000,
         ttl_s=int(settings.user_ttl_days * 86_400),
         served_ttl_s=settings.served_ttl_s,
@@ -54,6 +70,30 @@ def create_app() -> FastAPI:
         with contextlib.suppress(asyncio.CancelledError):
             await watching
         await store.close()
+        if rates is not None:
+            await rates.close()
         log.info("stopped")
 
-    return build_app(Parts(live, store, flow), lifespan, access_log=settings.access_log)
+    return build_app(Parts(live, store, flow), lifespan, access_log=settings.access_log, edge=edge)
+
+
+def _signed(settings: Settings) -> ManifestCheck | None:
+    if settings.require_signature is None:
+        return None
+    from model_store.bundle.signature import TrustedKeys  # its library takes memory that few services need
+
+    return TrustedKeys.read(settings.require_signature).check
+
+
+def _rates(settings: Settings) -> RateLimits | None:
+    if settings.key_rate is None and settings.user_rate is None:
+        return None
+    from service.stores.rates import RateLimits, RateSettings  # likewise
+
+    return RateLimits.connect(
+        settings.redis,
+        RateSettings(settings.key_rate, settings.user_rate),
+        password=settings.redis_password(),
+        ca_file=settings.redis_ca_file,
+        timeout_s=settings.store_timeout_ms / 1000,
+    )

@@ -28,8 +28,17 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
-def connect(url: str, *, password: str | None = None, timeout_s: float = 5.0, ttl_s: int = 1000) -> RedisStore:
-    return RedisStore.connect(url, password=password, timeout_s=timeout_s, ttl_s=ttl_s, served_ttl_s=100)
+def connect(
+    url: str,
+    *,
+    password: str | None = None,
+    ca_file: Path | None = None,
+    timeout_s: float = 5.0,
+    ttl_s: int = 1000,
+) -> RedisStore:
+    return RedisStore.connect(
+        url, password=password, ca_file=ca_file, timeout_s=timeout_s, ttl_s=ttl_s, served_ttl_s=100
+    )
 
 
 def free_port() -> int:

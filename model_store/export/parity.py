@@ -95,10 +95,10 @@ def _adapt_case(graphs: Graphs, network: Network, vectors: NDArray[np.float32], 
 def _vote_case(graphs: Graphs, network: Network, support: Arrays) -> GoldenCase:
     """The support's votes for two users: one who has its events, and one who has none."""
     rows = np.append(support["rows"], 0)
-    neighbour_rows, neighbour_weights = network.neighbour_lists()
+    neighbour_rows, neighbour_weights = network.neighbour_lists(rows)
     inputs: Arrays = {
-        "neighbour_rows": neighbour_rows[rows].int().numpy(),
-        "neighbour_weights": neighbour_weights[rows].detach().numpy(),
+        "neighbour_rows": neighbour_rows.int().numpy(),
+        "neighbour_weights": neighbour_weights.detach().numpy(),
         "values": np.append(support["values"], np.float32(0)),
         "ages": np.append(support["ages"], np.float32(0)),
         "users": np.append(np.zeros(len(rows) - 1, dtype=np.int64), 1),

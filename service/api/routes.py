@@ -46,6 +46,21 @@ class Parts:
     feedback: FeedbackFlow
 
 
+async def recommendation(parts: Parts, user_id: str, k: int, include_seen: bool) -> bytes:  # noqa: FBT001 - as asked
+    """The JSON answer to GET /recommend."""
+    served = await recommend(user_id, k, include_seen=include_seen, store=parts.store, model=parts.live.model)
+    return _list_json(user_id, served)
+
+
+async def receipt(parts: Parts, feedback: Feedback) -> bytes:
+    """The JSON answer to POST /feedback; raises what the flow raises."""
+    given = [
+        GivenEvent(event.item_id, event.value, event.type, event.event_id, event.timestamp) for event in feedback.events
+    ]
+    kept = await parts.feedback.give(feedback.user_id, given, feedback.attributes, parts.live.model)
+    return _receipt_json(kept)
+
+
 def build_router(parts: Parts) -> APIRouter:
     """All routes of the service over ``parts``."""
     router = APIRouter()
@@ -59,8 +74,7 @@ def _add_recommend(router: APIRouter, parts: Parts) -> None:
     @router.get("/recommend", response_model=Recommendation, responses={422: PROBLEM}, tags=["users"])
     async def get_recommend(user_id: UserId, k: K = 20, include_seen: IncludeSeen = False) -> Response:  # noqa: FBT002 - a query parameter
         """The best k items for a user. Before any event it comes from the meta-learned starting point."""
-        served = await recommend(user_id, k, include_seen=include_seen, store=parts.store, model=parts.live.model)
-        return Response(_list_json(user_id, served), media_type=JSON)
+        return Response(await recommendation(parts, user_id, k, include_seen), media_type=JSON)
 
 
 def _add_feedback(router: APIRouter, parts: Parts) -> None:
@@ -73,12 +87,7 @@ def _add_feedback(router: APIRouter, parts: Parts) -> None:
     )
     async def post_feedback(feedback: Feedback) -> Response:
         """Tell what a user did, thinks or is; the next list reflects it."""
-        given = [
-            GivenEvent(event.item_id, event.value, event.type, event.event_id, event.timestamp)
-            for event in feedback.events
-        ]
-        receipt = await parts.feedback.give(feedback.user_id, given, feedback.attributes, parts.live.model)
-        return Response(_receipt_json(receipt), media_type=JSON)
+        return Response(await receipt(parts, feedback), media_type=JSON)
 
 
 def _add_operations(router: APIRouter, parts: Parts) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from service.core.values import EMPTY, UserRecord
-from service.errors import AddressInvalid, StoreUnavailable
+from service.errors import StoreUnavailable
 from service.stores.codec import decode_record, decode_served, encode_record, encode_revision, encode_served
+from service.stores.connection import connection_pool, without_secrets
 from service.ticks import Ticks
 
 Answer = TypeVar("Answer")
@@ -69,6 +68,7 @@ class RedisStore:
         url: str,
         *,
         password: str | None = None,
+        ca_file: Path | None = None,
         timeout_s: float,
         ttl_s: int,
         served_ttl_s: int,
@@ -79,6 +79,7 @@ class RedisStore:
         Args:
             url: redis://, rediss:// or unix:// address; may hold user, password and database.
             password: the password, where it is not in ``url``.
+            ca_file: certificates, in PEM, of who may vouch for a rediss:// store; the system's if absent.
             timeout_s: longest time for any operation, connecting and waiting for a connection included.
             ttl_s: seconds after the last append when a record is dropped.
             served_ttl_s: seconds a served list is kept.
@@ -86,27 +87,10 @@ class RedisStore:
 
         Raises:
             AddressInvalid: ``url`` is none of these; the message leaves out what might be a password.
+            SettingInvalid: the certificates cannot be used.
         """
-        options = {"password": password} if password else {}
-        try:
-            pool = BlockingConnectionPool.from_url(
-                url,
-                max_connections=max_connections,
-                # One limit lies around each operation. No retries: whether a write whose answer was lost
-                # was kept is for the caller to find out, by reading again.
-                timeout=None,
-                socket_timeout=None,
-                socket_connect_timeout=None,
-                retry=Retry(NoBackoff(), 0),
-                **options,
-            )
-            address = _without_secrets(url)
-        except ValueError:
-            # The cause is left out: it quotes parts of the address.
-            raise AddressInvalid(
-                "the user store's address cannot be read; expected redis://, rediss:// or unix:///path, "
-                "with special characters in a password percent-encoded"
-            ) from None
+        pool = connection_pool(url, password=password, ca_file=ca_file, max_connections=max_connections)
+        address = without_secrets(url)
         client = Redis.from_pool(pool)
         return cls(client, address, timeout_s=timeout_s, ttl_s=ttl_s, served_ttl_s=served_ttl_s)
 
@@ -182,11 +166,3 @@ def _let_go(answer: asyncio.Future[Any]) -> None:
     """Take a failure off a future that nobody waits for, so that the loop does not report it."""
     if not answer.cancelled():
         answer.exception()
-
-
-def _without_secrets(url: str) -> str:
-    """The address without user, password and options; raises ValueError if a part of one may be left."""
-    parts = urlsplit(url)
-    if "@" in parts.path + parts.query or parts.fragment:  # a password with an unescaped "/", "?" or "#"
-        raise ValueError
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

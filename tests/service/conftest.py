@@ -19,6 +19,11 @@ from model_store.meta.network import build
 _numbers = itertools.count()
 
 
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture
 def user() -> str:
     """A user whom no other test knows."""
