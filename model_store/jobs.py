@@ -284,7 +284,7 @@ def _ablations(
         whole.network,
         whole.config,
         retrain,
-        make_tasks(dataset, split.test, protocol),
+        make_tasks(dataset, split.judged, protocol),
         ItemFacts.of(dataset.features, liked),
         has_time=dataset.has_time,
         on_variant=lambda name: console.print(f"ablation: {name}"),
@@ -304,7 +304,7 @@ def _judge(
     """The model and its tuned baselines on the test users, read here and nowhere else."""
     dataset = loaded.dataset
     liked_at_least = dataset.feedback.liked_at_least
-    tasks = make_tasks(dataset, split.test, protocol)
+    tasks = make_tasks(dataset, split.judged, protocol)
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
     liked = count(dataset.events.select(split.train), dataset.n_items, liked_at_least).liked
     facts = ItemFacts.of(dataset.features, liked)
