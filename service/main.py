@@ -15,8 +15,10 @@ from service import telemetry
 from service.api.app import build_app
 from service.api.routes import Parts
 from service.flows.feedback import FeedbackFlow
+from service.flows.forget import ForgetFlow
 from service.scoring.live import Live
 from service.settings import read_settings
+from service.stores import durability
 from service.stores.redis import RedisStore
 
 log = structlog.get_logger()
@@ -27,19 +29,25 @@ def create_app() -> FastAPI:
 
     Raises:
         ModelStoreError: no bundle is live, or it is refused.
-        ServiceError: a setting or the user store's address makes no sense.
+        ServiceError: a setting or the user store's address makes no sense, or the store cannot keep what is promised.
     """
     settings = read_settings()
     telemetry.configure_logs(settings.log_level)
     live = Live(settings.store, settings.threads)
+    password, timeout_s = settings.redis_password(), settings.store_timeout_ms / 1000
     store = RedisStore.connect(
         settings.redis,
-        password=settings.redis_password(),
-        timeout_s=settings.store_timeout_ms / 1000,
+        password=password,
+        timeout_s=timeout_s,
+        disk_timeout_s=settings.disk_timeout_ms / 1000,
         ttl_s=int(settings.user_ttl_days * 86_400),
         served_ttl_s=settings.served_ttl_s,
+        durability=settings.durability,
     )
-    flow = FeedbackFlow(store, clock=time.time, deadline_s=settings.feedback_deadline_ms / 1000)
+    durability.check(settings.redis, password, settings.durability, timeout_s)
+    deadline_s = settings.feedback_deadline_ms / 1000
+    flow = FeedbackFlow(store, clock=time.time, deadline_s=deadline_s)
+    forget = ForgetFlow(store, deadline_s=deadline_s)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -56,4 +64,4 @@ def create_app() -> FastAPI:
         await store.close()
         log.info("stopped")
 
-    return build_app(Parts(live, store, flow), lifespan, access_log=settings.access_log)
+    return build_app(Parts(live, store, flow, forget), lifespan, access_log=settings.access_log)

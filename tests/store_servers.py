@@ -14,6 +14,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from service.stores.durability import Durability
 from service.stores.redis import RedisStore
 
 PASSWORD = "s3cret/?#@:%"  # every character that an address has to escape
@@ -28,8 +29,24 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
-def connect(url: str, *, password: str | None = None, timeout_s: float = 5.0, ttl_s: int = 1000) -> RedisStore:
-    return RedisStore.connect(url, password=password, timeout_s=timeout_s, ttl_s=ttl_s, served_ttl_s=100)
+def connect(
+    url: str,
+    *,
+    password: str | None = None,
+    timeout_s: float = 5.0,
+    disk_timeout_s: float = 5.0,
+    ttl_s: int = 1000,
+    durability: Durability = "durable",
+) -> RedisStore:
+    return RedisStore.connect(
+        url,
+        password=password,
+        timeout_s=timeout_s,
+        disk_timeout_s=disk_timeout_s,
+        ttl_s=ttl_s,
+        served_ttl_s=100,
+        durability=durability,
+    )
 
 
 def free_port() -> int:

@@ -18,6 +18,7 @@ from service.api.schemas import Invalid, Problem
 from service.errors import (
     BodyTooLarge,
     InvalidFeedback,
+    NotHeld,
     RecordDamaged,
     ServiceError,
     StoreUnavailable,
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 
 STATUS = {
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    NotHeld: HTTPStatus.NOT_FOUND,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     UserBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     RecordDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -5,7 +5,7 @@ Each states what it did in numbers, through the fixture ``tell``; they are print
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -40,14 +40,14 @@ def sized(pytestconfig: pytest.Config) -> Sized:
 
 
 @pytest.fixture
-def tell(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[Tell]:
+def tell(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Tell:
     """``tell(acknowledged=200, missing=0)`` puts counts under the test's name into the summary."""
     told = pytestconfig.stash.setdefault(_TOLD, [])
 
     def tell_counts(**counts: object) -> None:
         told.append(f"{request.node.name}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
 
-    yield tell_counts
+    return tell_counts
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

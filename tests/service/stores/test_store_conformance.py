@@ -30,7 +30,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[UserStore]:
             store = connect(request.getfixturevalue("embedded_url"))
         case _:
             port = request.getfixturevalue("debian_port")
-            store = connect(f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0")
+            store = connect(f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0", durability="fast")
     yield store
     await store.close()
 
@@ -115,8 +115,8 @@ async def test_any_text_is_a_user_id_of_its_own(store: UserStore, user_id: str) 
 
 
 async def test_the_last_served_list_is_remembered(store: UserStore, user_id: str) -> None:
-    store.note_served(user_id, ["old"])
-    store.note_served(user_id, ["c", "a", "b"])
+    store.note_served(user_id, ["old"], 0)
+    store.note_served(user_id, ["c", "a", "b"], 0)
     deadline = time.monotonic() + 5
     while (found := (await store.read_with_served(user_id))[1]) != ("c", "a", "b"):
         assert time.monotonic() < deadline, found

@@ -47,7 +47,7 @@ async def store(embedded: EmbeddedStore) -> AsyncIterator[RedisStore]:
 
 
 async def test_a_store_that_hangs_is_unavailable_in_time_and_recovers(embedded: EmbeddedStore) -> None:
-    store = connect(embedded.url, timeout_s=0.1)
+    store = connect(embedded.url, timeout_s=0.1, disk_timeout_s=0.1)
     await store.replace("ann", RECORD, 0)
     pid = server_pid(embedded.url)
     os.kill(pid, signal.SIGSTOP)
@@ -103,7 +103,7 @@ async def test_a_served_list_that_is_lost_bothers_nobody() -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
     store = connect(f"redis://127.0.0.1:{free_port()}")
-    store.note_served("ann", ["a"])
+    store.note_served("ann", ["a"], RECORD.revision)
     await store.close()
     gc.collect()
     assert complaints == []
@@ -172,7 +172,7 @@ async def test_an_acknowledged_write_is_read_by_every_worker(embedded_url: str) 
 
 async def test_every_key_has_a_time_to_live(store: RedisStore, admin: Redis) -> None:
     await store.replace("ann", RECORD, 0)
-    store.note_served("ann", ["a"])
+    store.note_served("ann", ["a"], RECORD.revision)
     await store.close()
     assert sorted(admin.keys()) == sorted([record_key("ann"), served_key("ann")])
     assert admin.ttl(record_key("ann")) in (999, 1000)
