@@ -64,7 +64,7 @@ class UserStore(Protocol):
     def note_served(self, user_id: str, item_ids: Sequence[str], revision: int) -> None:
         """Remember the list just served, made from the record of ``revision``, and that the user was here.
 
-        Some time soon; never waits, never raises, may be lost; a user erased since then stays erased.
+        Some time soon; never waits, never raises, may be lost; a list made before something was forgotten is not kept.
         """
 
     async def ping(self) -> None:

@@ -74,7 +74,8 @@ class UserRecord:
 
     Attributes:
         revision: which change made it; 0 is the user without a record. The low 32 bits count the changes, the high
-            ones are drawn for a user's first record: so no record that follows an erased one has a revision of it.
+            ones are drawn for a user's first record and whenever something is forgotten: so nothing made from what was
+            erased is taken for something made from what followed.
         events: the recent events, one an item, as many as the bundle's limit.
         retired: uint64 (R,), keys of events that were replaced or fell out of ``events``, oldest first.
         seen: ids of the items that fell out of ``events``, in that order; none of them is in ``events``.
@@ -105,8 +106,8 @@ class UserRecord:
         return self.revision & ((1 << VERSION_BITS) - 1)
 
     def begun(self, lineage: int) -> UserRecord:
-        """A user's first record, as one of its own ``lineage``, of 32 bits."""
-        return replace(self, revision=lineage << VERSION_BITS | self.revision)
+        """The same record as the first of a ``lineage``, of 32 bits."""
+        return replace(self, revision=lineage << VERSION_BITS | self.version)
 
     def with_state(self, state: UserState) -> UserRecord:
         """The same record with ``state`` beside what it was adapted from."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 
 import structlog
 
 from service.core.history import event_key, forget
 from service.core.ports import Model, UserStore
-from service.core.values import Held, UserRecord
+from service.core.values import VERSION_BITS, Held, UserRecord
 from service.errors import NotHeld, UserBusy
 from service.flows.feedback import adapted
 
@@ -75,6 +76,6 @@ class ForgetFlow:
                 raise NotHeld(
                     "event_id: not held for this user, expected one of POST /feedback or GET /users/{user_id}"
                 )
-            record = adapted(forgotten.record, model)
+            record = adapted(forgotten.record, model).begun(secrets.randbits(VERSION_BITS))
             if await self._store.rewrite(user_id, record, forgotten.older, expected_revision=held.record.revision):
                 return record

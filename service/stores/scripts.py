@@ -54,7 +54,7 @@ return found
 
 # KEYS: record, older, served. ARGV: lineage (the last 4 bytes of the revision that the list was made from), the list,
 # its seconds to live, the user's, and below how many of them these are renewed: asking for a list is contact. A list
-# made before the user was erased is not kept.
+# made before something was forgotten is not kept.
 NOTE_SERVED = r"""
 if redis.call('GETRANGE', KEYS[1], 4, 7) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[3], ARGV[2], 'EX', ARGV[3])
