@@ -37,6 +37,13 @@ APPLICATION = "service.main:create_app"
 Store = Annotated[Path | None, typer.Option(help="Folder of the bundles.")]
 Redis = Annotated[str | None, typer.Option(help='Address of the user store, or "embedded" to run one.')]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded store's data; STORE/users if absent.")]
+DurabilityFlag = Annotated[
+    str | None,
+    typer.Option(
+        help="When feedback is acknowledged: durable (on disk), always (the store syncs before every answer), or "
+        "fast (at once: a crash of the store's machine loses acknowledged feedback, up to its last second)."
+    ),
+]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
 KeysFile = Annotated[Path | None, typer.Option(help="File of the API keys; a service beyond loopback wants one.")]
@@ -78,6 +85,7 @@ def serve(
     store: Store = None,
     redis: Redis = None,
     data_dir: DataDir = None,
+    durability: DurabilityFlag = None,
     host: Host = None,
     port: Port = None,
     workers: Workers = None,
@@ -90,6 +98,7 @@ def serve(
         "store": store,
         "redis": redis,
         "data_dir": data_dir,
+        "durability": durability,
         "host": host,
         "port": port,
         "workers": workers,
@@ -206,7 +215,8 @@ def _user_store(settings: Settings) -> Iterator[None]:
         return
     from service.stores.embedded import EmbeddedStore
 
-    store = EmbeddedStore.start(settings.data_dir or settings.store / "users")
+    store = EmbeddedStore.start(settings.data_dir or settings.store / "users", durability=settings.durability)
+    store.keep_running()
     os.environ["KSHOT_REDIS"] = store.url
     try:
         yield
