@@ -44,18 +44,16 @@ def memory_mib(pid: int) -> dict[str, float]:
     return {"resident": fields["VmRSS"], "own": fields["RssAnon"]}
 
 
-def private_mib(pid: int) -> dict[str, float]:
-    """Memory of a process in MiB that no other process shares, and its proportional share of the rest added.
+def shares_mib(pid: int) -> dict[str, float]:
+    """What a process has of the machine's memory in MiB (PSS), a page of several processes divided among them.
 
-    ``private`` is what the machine gets back when the process ends; mapped files that only one process has open count
-    there too, so it is asked while several workers run.
+    ``own`` is what it allocated, ``mapped`` its share of mapped files, which the kernel takes back when it needs them.
     """
     fields: dict[str, float] = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]:
         name, _, value = line.partition(":")
         fields[name] = int(value.split()[0]) / 1024
-    private = fields["Private_Clean"] + fields["Private_Dirty"]
-    return {"private": round(private, 1), "proportional": round(fields["Pss"], 1)}
+    return {"own": round(fields["Pss_Anon"], 1), "mapped": round(fields["Pss_File"], 1)}
 
 
 def children(pid: int) -> list[int]:
