@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -43,7 +44,8 @@ def application(edge: Edge) -> FastAPI:
 
     @app.get("/{path:path}")
     async def get_anything(path: str) -> Response:
-        return Response(path, headers={"X-Own": "1"})
+        own = {"X-Own": "1", "Cache-Control": "max-age=60"} if path == "own" else {}
+        return Response(path, headers=own)
 
     @app.post("/feedback")
     async def post_feedback(request: Request) -> int:
@@ -108,7 +110,9 @@ async def test_every_answer_has_the_headers_that_browsers_need() -> None:
                 "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
             }.items():
                 assert answer.headers.get_list(name) == [value], (answer, name)
-        assert (await client.get("/recommend")).headers["x-own"] == "1"
+        own = await client.get("/own")
+        assert own.headers.get_list("cache-control") == ["max-age=60"]
+        assert (own.headers["x-own"], own.headers["x-frame-options"]) == ("1", "DENY")
 
 
 async def test_a_request_with_too_many_headers_is_refused() -> None:
@@ -187,11 +191,12 @@ async def test_a_request_is_counted_for_its_key(admin: tuple[Gate, dict[str, str
 
 
 @pytest.mark.parametrize("by_user", [False, True])
-async def test_a_long_body_is_refused_as_before_where_users_have_a_rate(by_user: bool) -> None:
+@pytest.mark.parametrize("chunk", [1000, MAX_BODY_BYTES + 1])
+async def test_a_long_body_is_refused_as_before_where_users_have_a_rate(by_user: bool, chunk: int) -> None:
     async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(MAX_BODY_BYTES // 1000 + 2):
-            yield b" " * 1000
+        for _ in range(MAX_BODY_BYTES // chunk + 1):
+            yield b" " * chunk
 
-    async with asking(Edge(rates=Counted(by_user=by_user))) as client:
+    async with asking(Edge(rates=Counted(by_user=by_user))) as client, asyncio.timeout(10):
         answer = await client.post("/feedback", content=chunks())
     assert answer.status_code == 413
