@@ -12,7 +12,7 @@ import orjson
 import typer
 
 from model_store.bundle import Registry, open_bundle
-from model_store.config import AlgorithmName, EvaluationProtocol, RatingConfig, Sweep, TrainingConfig
+from model_store.config import AlgorithmName, EvaluationProtocol, IndexName, RatingConfig, Sweep, TrainingConfig
 from model_store.errors import DataError, ModelStoreError
 
 DEFAULT_STORE = Path("store")
@@ -36,6 +36,10 @@ AskedFor = Annotated[
     ),
 ]
 Algorithm = Annotated[AlgorithmName, typer.Option(help="How the starting point is learned.")]
+FirstStage = Annotated[
+    IndexName,
+    typer.Option("--index", help="exact reads all items for a list; approximate asks an index first."),
+]
 Ablations = Annotated[bool, typer.Option(help="Train and judge variants without one part each, too.")]
 MaxEpochs = Annotated[int, typer.Option(help="Passes over the training users, at most.", min=1)]
 
@@ -70,14 +74,23 @@ def train(
     max_epochs: MaxEpochs = DEFAULTS.max_epochs,
     max_items: MaxItems = 5000,
     sweep: Tuning = Sweep.QUICK,
+    index: FirstStage = DEFAULTS.index,
     json: Json = None,
 ) -> None:
-    """Meta-train on DATA, evaluate against tuned baselines, and publish a bundle to STORE."""
-    from model_store import jobs
+    """Meta-train on DATA, evaluate against tuned baselines, and publish a bundle to STORE.
 
-    config = TrainingConfig(seed=seed, content=content, algorithm=algorithm, max_epochs=max_epochs)
-    console = _console()
-    version, results = jobs.train(data, store, config, _judging(shots, max_items, sweep), console)
+    Under torchrun all processes take part in the outer loop, and the first one does the rest.
+    """
+    from model_store import jobs
+    from model_store.meta.distributed import joined
+
+    config = TrainingConfig(seed=seed, content=content, algorithm=algorithm, max_epochs=max_epochs, index=index)
+    console, judging = _console(), _judging(shots, max_items, sweep)
+    with joined() as world:
+        if not world.is_first:
+            jobs.assist(data, store, config, judging)
+            return
+        version, results = jobs.train(data, store, config, judging, console)
     _show(results, console, json)
     folder = Registry(store).folder(version)
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)

@@ -8,6 +8,7 @@ ModelStoreError
 │   ├── BundleDamaged    a file is missing, or is not the one the manifest names
 │   ├── SchemaMismatch   the bundle is of another schema version
 │   ├── GoldenMismatch   the graphs do not reproduce the bundle's golden cases
+│   ├── LibraryMissing   the bundle needs a library that is not installed
 │   └── SignatureRefused its manifest is not signed by a trusted key
 ├── SigningKeyInvalid    a key to sign or verify bundles with is none
 └── RegistryError        a store has no such bundle, or nothing to roll back to
@@ -48,6 +49,10 @@ class SchemaMismatch(BundleError):  # noqa: N818 - the name says what happened
 
 class GoldenMismatch(BundleError):  # noqa: N818 - the name says what happened
     """The bundle's graphs do not reproduce its golden cases on this machine."""
+
+
+class LibraryMissing(BundleError):  # noqa: N818 - the name says what happened
+    """The bundle needs a library that comes with an extra and is not installed."""
 
 
 class SignatureRefused(BundleError):  # noqa: N818 - the name says what happened

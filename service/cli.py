@@ -23,10 +23,12 @@ import uvicorn
 
 from model_store.bundle import Catalogue, Registry
 from model_store.errors import ModelStoreError
+from service.api.connections import Patience, connections
 from service.errors import CannotListen, ServiceError, SettingInvalid
 from service.keys.keyring import Keyring, Scope, read_keyring, write_keyring
 from service.settings import EMBEDDED, Settings, read_settings
 from service.telemetry import MULTIPROCESS_VARIABLE
+from service.workers import WorkerProcesses, allowed_connections
 
 DEMO_SOURCE = "demo:movies"
 DEMO_STORE = Path(".kshot/store")
@@ -35,6 +37,13 @@ APPLICATION = "service.main:create_app"
 Store = Annotated[Path | None, typer.Option(help="Folder of the bundles.")]
 Redis = Annotated[str | None, typer.Option(help='Address of the user store, or "embedded" to run one.')]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded store's data; STORE/users if absent.")]
+DurabilityFlag = Annotated[
+    str | None,
+    typer.Option(
+        help="When feedback is acknowledged: durable (on disk), always (the store syncs before every answer), or "
+        "fast (at once: a crash of the store's machine loses acknowledged feedback, up to its last second)."
+    ),
+]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
 KeysFile = Annotated[Path | None, typer.Option(help="File of the API keys; a service beyond loopback wants one.")]
@@ -76,6 +85,7 @@ def serve(
     store: Store = None,
     redis: Redis = None,
     data_dir: DataDir = None,
+    durability: DurabilityFlag = None,
     host: Host = None,
     port: Port = None,
     workers: Workers = None,
@@ -88,6 +98,7 @@ def serve(
         "store": store,
         "redis": redis,
         "data_dir": data_dir,
+        "durability": durability,
         "host": host,
         "port": port,
         "workers": workers,
@@ -138,6 +149,7 @@ def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         config = uvicorn.Config(
             APPLICATION,
             factory=True,
+            http=connections(Patience(settings.client_timeout_s, allowed_connections(settings.max_connections))),
             workers=settings.workers,
             log_config=None,
             access_log=False,
@@ -164,7 +176,7 @@ def _run(config: uvicorn.Config, sock: socket.socket, announce: Callable[[], Non
     with tempfile.TemporaryDirectory(prefix="kshot-metrics-") as folder:
         os.environ[MULTIPROCESS_VARIABLE] = folder  # the workers read it when they import the metrics
         announce()
-        uvicorn.supervisors.Multiprocess(config, [sock]).run()
+        WorkerProcesses(config, [sock]).run()
 
 
 class _Announcing(uvicorn.Server):
@@ -203,7 +215,8 @@ def _user_store(settings: Settings) -> Iterator[None]:
         return
     from service.stores.embedded import EmbeddedStore
 
-    store = EmbeddedStore.start(settings.data_dir or settings.store / "users")
+    store = EmbeddedStore.start(settings.data_dir or settings.store / "users", durability=settings.durability)
+    store.keep_running()
     os.environ["KSHOT_REDIS"] = store.url
     try:
         yield

@@ -11,6 +11,8 @@ ServiceError
 ├── StoreUnavailable     the user store did not do what it was asked, or not in time
 ├── UserBusy             other writers to one user kept winning
 ├── RecordDamaged        the stored bytes of a user are no record
+├── NotHeld              nothing is held about this user, or no event of this id
+├── StoreUnsuitable      the user store cannot keep what the durability promises
 ├── AddressInvalid       the address of the user store is none
 ├── SettingInvalid       a setting has a value that it cannot have
 ├── KeysFileInvalid      the keys file cannot be read, or has no such key
@@ -99,6 +101,14 @@ class UserBusy(ServiceError):  # noqa: N818 - the name says what happened
 
 class RecordDamaged(ServiceError):  # noqa: N818 - the name says what happened
     """The stored bytes of a user are not a record of this format."""
+
+
+class NotHeld(ServiceError):  # noqa: N818 - the name says what happened
+    """Nothing is held about this user, or no event of this id."""
+
+
+class StoreUnsuitable(ServiceError):  # noqa: N818 - the name says what happened
+    """The user store cannot keep what the durability promises."""
 
 
 class AddressInvalid(ServiceError):  # noqa: N818 - the name says what happened

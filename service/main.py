@@ -18,9 +18,12 @@ from service.api.app import build_app
 from service.api.edge import Edge
 from service.api.routes import Parts
 from service.flows.feedback import FeedbackFlow
+from service.flows.forget import ForgetFlow
 from service.keys.gate import Gate
 from service.scoring.live import Live
 from service.settings import Settings, read_settings
+from service.stores import durability
+from service.stores.connection import credentials
 from service.stores.redis import RedisStore
 
 if TYPE_CHECKING:
@@ -34,7 +37,8 @@ def create_app() -> FastAPI:
 
     Raises:
         ModelStoreError: no bundle is live, or it is refused.
-        ServiceError: a setting, the keys file or the user store's address makes no sense.
+        ServiceError: a setting, the keys file or the user store's address makes no sense, or the
+            store cannot keep what is promised.
     """
     settings = read_settings()
     telemetry.configure_logs(settings.log_level)
@@ -47,15 +51,22 @@ def create_app() -> FastAPI:
         rates=rates,
         cors_origins=settings.origins(),
     )
+    password, timeout_s = settings.redis_password(), settings.store_timeout_ms / 1000
     store = RedisStore.connect(
         settings.redis,
-        password=settings.redis_password(),
+        password=password,
         ca_file=settings.redis_ca_file,
-        timeout_s=settings.store_timeout_ms / 1000,
+        timeout_s=timeout_s,
+        disk_timeout_s=settings.disk_timeout_ms / 1000,
         ttl_s=int(settings.user_ttl_days * 86_400),
         served_ttl_s=settings.served_ttl_s,
+        durability=settings.durability,
     )
-    flow = FeedbackFlow(store, clock=time.time, deadline_s=settings.feedback_deadline_ms / 1000)
+    known = credentials(settings.redis, password=password, ca_file=settings.redis_ca_file)
+    durability.check(settings.redis, known, settings.durability, timeout_s)
+    deadline_s = settings.feedback_deadline_ms / 1000
+    flow = FeedbackFlow(store, clock=time.time, deadline_s=deadline_s)
+    forget = ForgetFlow(store, deadline_s=deadline_s)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -74,7 +85,7 @@ def create_app() -> FastAPI:
             await rates.close()
         log.info("stopped")
 
-    return build_app(Parts(live, store, flow), lifespan, access_log=settings.access_log, edge=edge)
+    return build_app(Parts(live, store, flow, forget), lifespan, access_log=settings.access_log, edge=edge)
 
 
 def _signed(settings: Settings) -> ManifestCheck | None:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import SettingInvalid, expectation
+from service.stores.durability import Durability
 
 EMBEDDED = "embedded"
 
@@ -53,6 +54,17 @@ class Settings(BaseSettings):
         le=60_000,
         description="longest wait for the user store; then GET degrades and POST refuses",
     )
+    durability: Durability = Field(
+        "durable",
+        description="when feedback is acknowledged: once the store has it on disk (durable), with a store that syncs "
+        "before every answer (always), or at once, and what came in the last second may be lost (fast)",
+    )
+    disk_timeout_ms: int = Field(
+        500,
+        ge=1,
+        le=60_000,
+        description="longest wait, beyond the store's answer, for feedback to be on disk; then POST refuses",
+    )
     feedback_deadline_ms: int = Field(
         1000,
         ge=1,
@@ -62,13 +74,23 @@ class Settings(BaseSettings):
     user_ttl_days: float = Field(
         365.0,
         gt=0,
-        description="days after the last feedback when a user is forgotten; a year covers yearly habits",
+        description="days after the last contact, feedback or a list, when a user is forgotten; yearly habits fit",
     )
     served_ttl_s: int = Field(3600, ge=1, description="seconds a served list is kept to measure the hit rate")
     threads: int = Field(
         1, ge=1, le=64, description="intra-op threads of each graph; workers scale better than threads"
     )
     reload_every_s: float = Field(1.0, gt=0, description="seconds between looks at which bundle is live")
+    client_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        description="longest time for a client to send a request, or to take its answer; then the connection ends",
+    )
+    max_connections: int = Field(
+        16_384,
+        ge=1,
+        description="connections of a worker, as far as descriptors allow; one more ends the one that waited longest",
+    )
     shutdown_s: int = Field(10, ge=0, description="seconds that running requests get to finish at shutdown")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe event to log")
     access_log: bool = Field(default=False, description="log every request")

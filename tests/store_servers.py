@@ -14,6 +14,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from service.stores import embedded
+from service.stores.durability import Durability
 from service.stores.redis import RedisStore
 
 PASSWORD = "s3cret/?#@:%"  # every character that an address has to escape
@@ -34,10 +36,19 @@ def connect(
     password: str | None = None,
     ca_file: Path | None = None,
     timeout_s: float = 5.0,
+    disk_timeout_s: float = 5.0,
     ttl_s: int = 1000,
+    durability: Durability = "durable",
 ) -> RedisStore:
     return RedisStore.connect(
-        url, password=password, ca_file=ca_file, timeout_s=timeout_s, ttl_s=ttl_s, served_ttl_s=100
+        url,
+        password=password,
+        ca_file=ca_file,
+        timeout_s=timeout_s,
+        disk_timeout_s=disk_timeout_s,
+        ttl_s=ttl_s,
+        served_ttl_s=100,
+        durability=durability,
     )
 
 
@@ -58,6 +69,22 @@ def debian_redis(folder: Path, port: int, *options: str) -> Iterator[None]:
     try:
         wait_until(lambda: listens(port))
         yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextmanager
+def valkey_on_tcp(folder: Path, port: int, *options: str) -> Iterator[Redis]:
+    """The embedded store's program as a server on TCP, and a client of it."""
+    folder.mkdir(exist_ok=True)
+    command = [embedded._binary(), "--bind", "127.0.0.1", "--port", str(port), "--appendonly", "yes", "--hz", "500"]
+    with (folder / "valkey.log").open("w") as log:
+        server = subprocess.Popen([*command, *options], cwd=folder, stdout=log)
+    try:
+        wait_until(lambda: listens(port))
+        with Redis(port=port, socket_timeout=DEADLINE_S) as client:
+            yield client
     finally:
         server.terminate()
         server.wait()

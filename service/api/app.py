@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from service.api import pages, problems
 from service.api.edge import EVERYBODY, Edge
+from service.api.express import Express
 from service.api.guards import Guard
 from service.api.routes import Parts, build_router
 
@@ -47,9 +48,11 @@ def build_app(parts: Parts, lifespan: Lifespan, *, access_log: bool, edge: Edge 
         redoc_url=None,
     )
     app.edge = edge
-    app.include_router(build_router(parts))
+    router = build_router(parts)
+    app.include_router(router)
     pages.add_docs(app)
     problems.install(app)
+    app.add_middleware(Express, parts=parts, routes=router.routes)  # first, so that all others stand around it
     edge.install(app)
     app.add_middleware(Guard, access_log=access_log)
     return app

@@ -6,9 +6,11 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from running_service import KSHOT, running
+from store_servers import PASSWORD, debian_redis, free_port
 
 from model_store.bundle import Registry
 from model_store.bundle.manifest import file_entry
@@ -73,6 +75,21 @@ def test_a_password_file_that_is_not_there_is_named(trained_store: Path, tmp_pat
         "--store", trained_store, "--port", 0, "--redis", "redis://127.0.0.1", KSHOT_REDIS_PASSWORD_FILE=absent
     )
     assert told.startswith(f"redis_password_file: {absent}, expected a text file with the password")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_store_that_cannot_keep_the_promise_is_refused(trained_store: Path, tmp_path: Path, workers: int) -> None:
+    port = free_port()
+    with debian_redis(tmp_path, port, "--port", str(port)):
+        url = f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
+        told = complaint("--store", trained_store, "--port", 0, "--redis", url, "--workers", workers)
+    assert told.startswith("durability: durable, but the user store refuses WAITAOF")
+    assert told.endswith("or --durability fast, which may lose the last second of feedback")
+
+
+def test_an_unknown_durability_is_named(trained_store: Path) -> None:
+    told = complaint("--store", trained_store, "--durability", "often")
+    assert told == "durability (KSHOT_DURABILITY): often, expected 'durable', 'always' or 'fast'"
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -28,8 +28,9 @@ def test_titles_are_those_of_the_catalogue(service: Running, user: str) -> None:
 
 
 def test_a_receipt_has_exactly_the_fields_of_the_contract(service: Running, user: str) -> None:
-    answer = service.like(user, "g1-1")
+    answer = service.give(user, {"item_id": "g1-1", "value": 5, "event_id": "mine"})
     assert answer == {"accepted": 1, "duplicates": 0, "state": {"events": 1, "version": 1}}
+    assert list(service.like(user, "g1-2")) == ["accepted", "duplicates", "state", "event_ids"]
 
 
 def test_unknown_items_are_reported_and_the_others_accepted(service: Running, user: str) -> None:

@@ -25,6 +25,7 @@ from service.api.app import build_app
 from service.api.routes import Parts
 from service.core.values import UserRecord
 from service.flows.feedback import FeedbackFlow
+from service.flows.forget import ForgetFlow
 from service.scoring.live import Live
 
 
@@ -119,7 +120,8 @@ class Broken(MemoryStore):
 def broken(trained_store: Path) -> Iterator[httpx.Client]:
     """A service with a bug, on loopback."""
     store = Broken()
-    parts = Parts(Live(trained_store, 1), store, FeedbackFlow(store, clock=lambda: 0.0, deadline_s=1))
+    feedback, forget = FeedbackFlow(store, clock=lambda: 0.0, deadline_s=1), ForgetFlow(store, deadline_s=1)
+    parts = Parts(Live(trained_store, 1), store, feedback, forget)
     app = build_app(parts, _lifespan, access_log=False)
     with socket.create_server(("127.0.0.1", 0)) as sock:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))
