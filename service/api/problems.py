@@ -44,6 +44,8 @@ STATUS = {
     RecordDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 PROBLEM_JSON = "application/problem+json"
+# A refusal as a route documents it.
+REFUSAL = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 RETRY_AFTER_S = 1
 SHOWN_CHARACTERS = 80
 NOT_JSON = Invalid(field="body", value="not JSON", expected="valid JSON in UTF-8")

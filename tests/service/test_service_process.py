@@ -20,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 from memory_store import MemoryStore
 from running_service import DEADLINE_S, Running, running, wait_until
+from store_servers import PASSWORD, tls_redis
 
 from service.api.app import build_app
 from service.api.routes import Parts
@@ -104,6 +105,23 @@ def test_two_services_on_one_folder_share_their_users(trained_store: Path, tmp_p
         assert two.recommend("ann") == one.recommend("ann")
         assert one.stop() == 0
         assert two.recommend("ann")["source"] == "adapted"
+
+
+def test_a_service_talks_to_its_store_over_tls_and_to_nobody_else(trained_store: Path, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text(PASSWORD)
+    with tls_redis(tmp_path) as (port, certificate):
+        env = {
+            "KSHOT_REDIS": f"rediss://127.0.0.1:{port}/0",
+            "KSHOT_REDIS_PASSWORD_FILE": str(tmp_path / "password"),
+            "KSHOT_DURABILITY": "fast",
+            "KSHOT_USER_RATE": "2/hour",
+        }
+        with running(trained_store, tmp_path / "with", env=env | {"KSHOT_REDIS_CA_FILE": str(certificate)}) as service:
+            service.like("ann", "g1-1")
+            assert service.recommend("ann")["source"] == "adapted"
+            assert service.client.get("/recommend?user_id=ann").status_code == 429
+        with running(trained_store, tmp_path / "without", env=env) as service:
+            assert service.recommend("ann")["source"] == "degraded"
 
 
 @contextlib.asynccontextmanager
