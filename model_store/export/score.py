@@ -18,16 +18,13 @@ silently. The prior stays outside the quantised product: its long tail would tak
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-OPSET = 20
-# onnxruntime's own operators: product and scales in one pass; the standard ones take three.
-CONTRIB = "com.microsoft"
+from model_store.export.nodes import CONTRIB, Nodes, external_array, score_model
+
 # Places beyond the list's length that are rescored: what quantisation may have misplaced. 12 were enough everywhere.
 SLACK = 32
 BLOCK = 64
@@ -35,23 +32,6 @@ BLOCK = 64
 BLOCK_MAX_FROM = 10_000
 STATE_LEVELS = 127.0
 TABLE_LEVELS = 64.0  # 2 · 64 · 255 < 2¹⁵
-
-
-class _Graph:
-    """Nodes and constants in the order they are added; a name stands for its value."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def constant(self, name: str, value: NDArray[Any] | np.generic | list[int]) -> str:
-        array = np.asarray(value, dtype=np.int64 if isinstance(value, list) else None)
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
-        return name
-
-    def node(self, op: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(op, inputs, list(outputs), **attributes))
-        return outputs[0]
 
 
 def export_score(path: Path, vectors: NDArray[np.float32], vectors_file: str) -> None:
@@ -63,7 +43,7 @@ def export_score(path: Path, vectors: NDArray[np.float32], vectors_file: str) ->
         vectors_file: the ``.npy`` file beside the graph that holds ``vectors``; the graph maps it instead of
             keeping a copy, so that all workers share its pages.
     """
-    graph = _Graph()
+    graph = Nodes()
     n_items, dim = len(vectors), vectors.shape[1] - 1
     order = np.argsort(-vectors[:, dim], kind="stable")
     # Places past the last item repeat it, with a prior that no list reaches.
@@ -78,12 +58,12 @@ def export_score(path: Path, vectors: NDArray[np.float32], vectors_file: str) ->
     graph.node("Min", ["wanted", graph.constant("n_items", [n_items])], "candidates")
     select = _select_by_blocks if n_items >= BLOCK_MAX_FROM else _select
     select(graph, padded[:, dim])
-    graph.constants.append(_external("vectors", vectors, path.parent / vectors_file))
+    graph.constants.append(external_array("vectors", vectors, path.parent / vectors_file))
     _rescore(graph, np.concatenate([order, np.repeat(order[-1:], -n_items % BLOCK)]))
-    onnx.save(_model(graph, dim + 1), path)
+    onnx.save(score_model(graph, dim + 1), path)
 
 
-def _units(graph: _Graph, dim: int) -> None:
+def _units(graph: Nodes, dim: int) -> None:
     """A user's weights and the scale of the prior, in units of the largest weight."""
     graph.node("Split", ["user_state", graph.constant("parts", [dim, 1])], "weights", "prior_scale", axis=1)
     graph.node("ReduceMax", [graph.node("Abs", ["weights"], "magnitudes"), graph.constant("across", [1])], "largest")
@@ -95,7 +75,7 @@ def _units(graph: _Graph, dim: int) -> None:
     graph.node("QuantizeLinear", ["unit_weights", "state_step", "state_zero"], "state_uint8")
 
 
-def _scan(graph: _Graph, vectors: NDArray[np.float32]) -> None:
+def _scan(graph: Nodes, vectors: NDArray[np.float32]) -> None:
     """Approximate products with all items, (B, n_padded)."""
     table_step = np.float32(max(float(np.abs(vectors).max()), 1e-12) / TABLE_LEVELS)
     graph.constant("table", np.round(vectors / table_step).astype(np.int8).T)
@@ -105,7 +85,7 @@ def _scan(graph: _Graph, vectors: NDArray[np.float32]) -> None:
     graph.node("MatMulIntegerToFloat", product, "dense", domain=CONTRIB)
 
 
-def _add(graph: _Graph, order: NDArray[np.int64], n_padded: int) -> None:
+def _add(graph: Nodes, order: NDArray[np.int64], n_padded: int) -> None:
     """The addends on top, (B · n_padded,)."""
     # GatherElements, since Gather copies single numbers one by one.
     graph.node("GatherElements", [graph.constant("place_of_row", np.argsort(order)), "addend_rows"], "row_places")
@@ -117,7 +97,7 @@ def _add(graph: _Graph, order: NDArray[np.int64], n_padded: int) -> None:
     graph.node("ScatterElements", ["dense_flat", "places", "addend_units"], "scan", axis=0, reduction="add")
 
 
-def _select(graph: _Graph, prior: NDArray[np.float32]) -> None:
+def _select(graph: Nodes, prior: NDArray[np.float32]) -> None:
     """The best of a small catalogue: their places (B, C) and scores."""
     graph.node("Reshape", ["scan", graph.constant("by_user", [-1, len(prior)])], "scan_by_user")
     graph.node("Mul", ["prior_units", graph.constant("prior", prior[None])], "scaled_prior")
@@ -125,7 +105,7 @@ def _select(graph: _Graph, prior: NDArray[np.float32]) -> None:
     graph.node("TopK", ["full", "candidates"], "best_full", "best", axis=1, sorted=0)
 
 
-def _select_by_blocks(graph: _Graph, prior: NDArray[np.float32]) -> None:
+def _select_by_blocks(graph: Nodes, prior: NDArray[np.float32]) -> None:
     """The best items are in the blocks with the best bounds, one block an item at the worst."""
     by_block = prior.reshape(-1, BLOCK)
     n_blocks = len(by_block)
@@ -149,7 +129,7 @@ def _select_by_blocks(graph: _Graph, prior: NDArray[np.float32]) -> None:
     graph.node("Add", [graph.node("Mul", ["block_number", "block"], "block_start"), "place_in_block"], "best")
 
 
-def _rescore(graph: _Graph, row_of_place: NDArray[np.int64]) -> None:
+def _rescore(graph: Nodes, row_of_place: NDArray[np.int64]) -> None:
     """Take the error of quantisation off the best, and sort them; what is excluded stays so."""
     graph.node("Gather", [graph.constant("row_of_place", row_of_place), "best"], "best_rows", axis=0)
     graph.node("Gather", ["vectors", "best_rows"], "best_vectors", axis=0)
@@ -165,29 +145,3 @@ def _rescore(graph: _Graph, row_of_place: NDArray[np.int64]) -> None:
     graph.node("Min", ["count", "candidates"], "returned")
     graph.node("TopK", ["scored", "returned"], "scores", "order", axis=1)
     graph.node("GatherElements", ["best_rows", "order"], "rows", axis=1)
-
-
-def _external(name: str, array: NDArray[np.float32], file: Path) -> onnx.TensorProto:
-    """A constant that lives in an ``.npy`` file, past its header."""
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape, data_location=TensorProto.EXTERNAL)
-    offset = file.stat().st_size - array.nbytes
-    for key, value in (("location", file.name), ("offset", offset), ("length", array.nbytes)):
-        tensor.external_data.add(key=key, value=str(value))
-    return tensor
-
-
-def _model(graph: _Graph, state_dim: int) -> onnx.ModelProto:
-    inputs = [
-        helper.make_tensor_value_info("user_state", TensorProto.FLOAT, ["users", state_dim]),
-        helper.make_tensor_value_info("addend_users", TensorProto.INT64, ["addends"]),
-        helper.make_tensor_value_info("addend_rows", TensorProto.INT64, ["addends"]),
-        helper.make_tensor_value_info("addends", TensorProto.FLOAT, ["addends"]),
-        helper.make_tensor_value_info("count", TensorProto.INT64, [1]),
-    ]
-    outputs = [
-        helper.make_tensor_value_info("rows", TensorProto.INT64, ["users", "returned"]),
-        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["users", "returned"]),
-    ]
-    body = helper.make_graph(graph.nodes, "score", inputs, outputs, initializer=graph.constants)
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
-    return helper.make_model(body, opset_imports=opsets, ir_version=10)

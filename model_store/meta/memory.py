@@ -125,9 +125,9 @@ class VoteGate(nn.Module):
     def dense(self, neighbour_rows: Tensor, neighbour_weights: Tensor, event_votes: Tensor, shots: Tensor) -> Tensor:
         """Addends over the whole catalogue, (B, n_items), from padded (B, S, M) lists and (B, S) event votes."""
         batch = event_votes.shape[0]
-        each = (neighbour_weights * event_votes.unsqueeze(-1)).reshape(batch, -1)
+        each = (neighbour_weights * event_votes.unsqueeze(-1)).flatten(1)
         votes = torch.zeros(batch, self.log_popularity.shape[0])
-        votes = votes.scatter_add(1, neighbour_rows.reshape(batch, -1), each)
+        votes = votes.scatter_add(1, neighbour_rows.flatten(1), each)
         return self.addend(votes * self.tilts(), shots)
 
     def forward(

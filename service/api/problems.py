@@ -18,8 +18,13 @@ from service.api.schemas import Invalid, Problem
 from service.errors import (
     BodyTooLarge,
     InvalidFeedback,
+    KeyChecksBusy,
+    KeyRefused,
+    NotHeld,
     Overloaded,
+    RateExceeded,
     RecordDamaged,
+    ScopeMissing,
     ServiceError,
     StoreUnavailable,
     UserBusy,
@@ -29,13 +34,20 @@ from service.errors import (
 log = structlog.get_logger()
 
 STATUS = {
+    KeyRefused: HTTPStatus.UNAUTHORIZED,
+    ScopeMissing: HTTPStatus.FORBIDDEN,
+    RateExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    KeyChecksBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    NotHeld: HTTPStatus.NOT_FOUND,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     UserBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     RecordDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 PROBLEM_JSON = "application/problem+json"
+# A refusal as a route documents it.
+REFUSAL = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 RETRY_AFTER_S = 1
 SHOWN_CHARACTERS = 80
 NOT_JSON = Invalid(field="body", value="not JSON", expected="valid JSON in UTF-8")

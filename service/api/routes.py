@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
@@ -12,9 +13,11 @@ from fastapi.responses import RedirectResponse
 
 from service import telemetry
 from service.api.schemas import MAX_ID_CHARACTERS, MAX_K, Feedback, Problem, Receipt, Recommendation
+from service.api.users import UserParts, build_user_router
 from service.core.ports import Model, UserStore
 from service.errors import StoreUnavailable
-from service.flows.feedback import FeedbackFlow, FeedbackReceipt, GivenEvent
+from service.flows.feedback import FeedbackFlow, FeedbackReceipt, GivenEvent, new_event_id
+from service.flows.forget import ForgetFlow
 from service.flows.recommend import ServedList, recommend
 
 JSON = "application/json"
@@ -44,6 +47,7 @@ class Parts:
     live: Live
     store: UserStore
     feedback: FeedbackFlow
+    forget: ForgetFlow
 
 
 async def recommendation(parts: Parts, user_id: str, k: int, include_seen: bool) -> bytes:  # noqa: FBT001 - as asked
@@ -55,10 +59,12 @@ async def recommendation(parts: Parts, user_id: str, k: int, include_seen: bool)
 async def receipt(parts: Parts, feedback: Feedback) -> bytes:
     """The JSON answer to POST /feedback; raises what the flow raises."""
     given = [
-        GivenEvent(event.item_id, event.value, event.type, event.event_id, event.timestamp) for event in feedback.events
+        GivenEvent(event.item_id, event.value, event.type, event.event_id or new_event_id(), event.timestamp)
+        for event in feedback.events
     ]
     kept = await parts.feedback.give(feedback.user_id, given, feedback.attributes, parts.live.model)
-    return _receipt_json(kept)
+    made = any(event.event_id is None for event in feedback.events)
+    return _receipt_json(kept, given if made else [])
 
 
 def build_router(parts: Parts) -> APIRouter:
@@ -66,6 +72,7 @@ def build_router(parts: Parts) -> APIRouter:
     router = APIRouter()
     _add_recommend(router, parts)
     _add_feedback(router, parts)
+    router.include_router(build_user_router(UserParts(parts.live, parts.forget)))
     _add_operations(router, parts)
     return router
 
@@ -128,17 +135,21 @@ def _list_json(user_id: str, served: ServedList) -> bytes:
         "user_id": user_id,
         "bundle": served.model.version,
         "source": served.source,
-        "state": {"events": len(served.record.events.item_ids), "version": served.record.revision},
+        "state": {"events": len(served.record.events.item_ids), "version": served.record.version},
     }
     return b'%b,"items":[%b]}' % (orjson.dumps(head)[:-1], items)
 
 
-def _receipt_json(receipt: FeedbackReceipt) -> bytes:
+def _receipt_json(receipt: FeedbackReceipt, told_ids: Sequence[GivenEvent]) -> bytes:
+    """The receipt, with the ids of these events: null for one that was left out."""
     body: dict[str, Any] = {
         "accepted": receipt.accepted,
         "duplicates": receipt.duplicates,
-        "state": {"events": len(receipt.record.events.item_ids), "version": receipt.record.revision},
+        "state": {"events": len(receipt.record.events.item_ids), "version": receipt.record.version},
     }
+    left_out = {index for index, _ in receipt.unknown}
+    if told_ids:
+        body["event_ids"] = [None if index in left_out else event.event_id for index, event in enumerate(told_ids)]
     if receipt.unknown:
         body["unknown"] = [{"index": index, "item_id": item_id} for index, item_id in receipt.unknown]
     if receipt.unknown_attributes:
