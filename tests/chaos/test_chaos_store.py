@@ -1,7 +1,7 @@
 """The promises of the store, kept while processes die and writers race.
 
-SIGKILL ends a process and leaves what it gave to the kernel. That acknowledged feedback is on the disk itself is shown by
-``tests/service/stores/test_store_durability.py``.
+SIGKILL ends a process and leaves what it gave to the kernel. That acknowledged feedback is on the disk itself is shown
+by ``tests/service/stores/test_store_durability.py``.
 """
 
 from __future__ import annotations
