@@ -34,6 +34,7 @@ def connect(
     url: str,
     *,
     password: str | None = None,
+    ca_file: Path | None = None,
     timeout_s: float = 5.0,
     disk_timeout_s: float = 5.0,
     ttl_s: int = 1000,
@@ -42,6 +43,7 @@ def connect(
     return RedisStore.connect(
         url,
         password=password,
+        ca_file=ca_file,
         timeout_s=timeout_s,
         disk_timeout_s=disk_timeout_s,
         ttl_s=ttl_s,

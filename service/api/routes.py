@@ -50,6 +50,23 @@ class Parts:
     forget: ForgetFlow
 
 
+async def recommendation(parts: Parts, user_id: str, k: int, include_seen: bool) -> bytes:  # noqa: FBT001 - as asked
+    """The JSON answer to GET /recommend."""
+    served = await recommend(user_id, k, include_seen=include_seen, store=parts.store, model=parts.live.model)
+    return _list_json(user_id, served)
+
+
+async def receipt(parts: Parts, feedback: Feedback) -> bytes:
+    """The JSON answer to POST /feedback; raises what the flow raises."""
+    given = [
+        GivenEvent(event.item_id, event.value, event.type, event.event_id or new_event_id(), event.timestamp)
+        for event in feedback.events
+    ]
+    kept = await parts.feedback.give(feedback.user_id, given, feedback.attributes, parts.live.model)
+    made = any(event.event_id is None for event in feedback.events)
+    return _receipt_json(kept, given if made else [])
+
+
 def build_router(parts: Parts) -> APIRouter:
     """All routes of the service over ``parts``."""
     router = APIRouter()
@@ -64,8 +81,7 @@ def _add_recommend(router: APIRouter, parts: Parts) -> None:
     @router.get("/recommend", response_model=Recommendation, responses={422: PROBLEM}, tags=["users"])
     async def get_recommend(user_id: UserId, k: K = 20, include_seen: IncludeSeen = False) -> Response:  # noqa: FBT002 - a query parameter
         """The best k items for a user. Before any event it comes from the meta-learned starting point."""
-        served = await recommend(user_id, k, include_seen=include_seen, store=parts.store, model=parts.live.model)
-        return Response(_list_json(user_id, served), media_type=JSON)
+        return Response(await recommendation(parts, user_id, k, include_seen), media_type=JSON)
 
 
 def _add_feedback(router: APIRouter, parts: Parts) -> None:
@@ -78,13 +94,7 @@ def _add_feedback(router: APIRouter, parts: Parts) -> None:
     )
     async def post_feedback(feedback: Feedback) -> Response:
         """Tell what a user did, thinks or is; the next list reflects it."""
-        given = [
-            GivenEvent(event.item_id, event.value, event.type, event.event_id or new_event_id(), event.timestamp)
-            for event in feedback.events
-        ]
-        receipt = await parts.feedback.give(feedback.user_id, given, feedback.attributes, parts.live.model)
-        made = any(event.event_id is None for event in feedback.events)
-        return Response(_receipt_json(receipt, given if made else []), media_type=JSON)
+        return Response(await receipt(parts, feedback), media_type=JSON)
 
 
 def _add_operations(router: APIRouter, parts: Parts) -> None:

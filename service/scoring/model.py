@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import Addends, Attributes, Bundle, Catalogue, Manifest, Value, open_bundle
+from model_store.bundle import Addends, Attributes, Bundle, Catalogue, Manifest, ManifestCheck, Value, open_bundle
 from service import telemetry
 from service.core.support import NO_SUPPORT, Support
 from service.ticks import Ticks
@@ -50,14 +51,17 @@ class Model:
         self.attributes: Attributes = bundle.attributes
         self._graphs = bundle.graphs
         self._together = max(1, min(MAX_TOGETHER, MAX_SCORES // len(self.catalogue)))
-        self._ticks: Ticks[_Ranking, Ranked] = Ticks(self._rank_all)
+        # Weakly: a model that holds itself would outlive its replacement, since nothing collects cycles while serving.
+        # Whoever waits for a rank holds the model.
+        itself = weakref.proxy(self)
+        self._ticks: Ticks[_Ranking, Ranked] = Ticks(lambda asked: itself._rank_all(asked))  # noqa: SLF001, PLW0108 - bound when called, not before
         nothing = np.zeros(0, dtype=np.int64)
         self._rank_together([_Ranking(self.adapt(NO_SUPPORT, {}), NO_SUPPORT, nothing, 1)])
 
     @classmethod
-    def load(cls, folder: Path, threads: int) -> Model:
+    def load(cls, folder: Path, threads: int, signed: ManifestCheck | None = None) -> Model:
         """Verify, load, prove and warm the bundle in ``folder``; raises BundleError."""
-        return cls(open_bundle(folder, threads=threads))
+        return cls(open_bundle(folder, threads=threads, signed=signed))
 
     @property
     def version(self) -> str:

@@ -33,7 +33,7 @@ def fault_of(reply: Any) -> str | None:
     return None if reply[0] >= 1 else "not on disk in time"
 
 
-def check(url: str, password: str | None, durability: Durability, timeout_s: float) -> None:
+def check(url: str, credentials: dict[str, Any], durability: Durability, timeout_s: float) -> None:
     """Refuse a store that can never keep the promise; one that does not answer yet is given the benefit of the doubt.
 
     Raises:
@@ -41,10 +41,9 @@ def check(url: str, password: str | None, durability: Durability, timeout_s: flo
     """
     if durability == "fast":
         return
-    options: dict[str, Any] = {"password": password} if password else {}
     limits = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
     try:
-        with closing(Redis.from_url(url, **limits, **options)) as client:
+        with closing(Redis.from_url(url, **limits, **credentials)) as client:
             _check(client, durability)
     except (RedisError, OSError, ValueError) as exc:
         # Its address stays out, which may hold a password; the store itself says in time what is wrong.

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 
 import structlog
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as ConnectionTimeout
 
 from service.core.values import EMPTY, Held, Older, UserRecord
-from service.errors import AddressInvalid, RecordDamaged, StoreUnavailable
+from service.errors import RecordDamaged, StoreUnavailable
 from service.stores import scripts
 from service.stores.breaker import Breaker
 from service.stores.codec import decode_record, decode_served, encode_record, encode_revision, encode_served
+from service.stores.connection import connection_pool, without_secrets
 from service.stores.durability import Durability, barrier, fault_of
 from service.stores.keys import keys_of, older_key, record_key, served_key
 from service.stores.older import decode_older, encode_departed
@@ -78,6 +78,7 @@ class RedisStore:
         url: str,
         *,
         password: str | None = None,
+        ca_file: Path | None = None,
         timeout_s: float,
         disk_timeout_s: float = 0.5,
         ttl_s: int,
@@ -90,6 +91,7 @@ class RedisStore:
         Args:
             url: redis://, rediss:// or unix:// address; may hold user, password and database.
             password: the password, where it is not in ``url``.
+            ca_file: certificates, in PEM, of who may vouch for a rediss:// store; the system's if absent.
             timeout_s: longest time for any operation, connecting and waiting for a connection included.
             disk_timeout_s: longest time that a write may take beyond that until it is on disk.
             ttl_s: seconds after the last contact when all that is held about a user is dropped.
@@ -100,16 +102,11 @@ class RedisStore:
 
         Raises:
             AddressInvalid: ``url`` is none of these; the message leaves out what might be a password.
+            SettingInvalid: the certificates cannot be used.
         """
-        try:
-            reader, writer = (Redis.from_pool(_pool(url, password, max_connections)) for _ in range(2))
-            address = _without_secrets(url)
-        except ValueError:
-            # The cause is left out: it quotes parts of the address.
-            raise AddressInvalid(
-                "the user store's address cannot be read; expected redis://, rediss:// or unix:///path, "
-                "with special characters in a password percent-encoded"
-            ) from None
+        connections = partial(connection_pool, url, password=password, ca_file=ca_file, max_connections=max_connections)
+        reader, writer = (Redis.from_pool(connections()) for _ in range(2))
+        address = without_secrets(url)
         return cls(
             reader,
             writer,
@@ -256,21 +253,6 @@ class RedisStore:
             raise StoreUnavailable(f"user store {self.address}: {exc}") from exc
 
 
-def _pool(url: str, password: str | None, max_connections: int) -> BlockingConnectionPool:
-    options = {"password": password} if password else {}
-    return BlockingConnectionPool.from_url(
-        url,
-        max_connections=max_connections,
-        # One limit lies around each operation. No retries: whether a write whose answer was lost
-        # was kept is for the caller to find out, by reading again.
-        timeout=None,
-        socket_timeout=None,
-        socket_connect_timeout=None,
-        retry=Retry(NoBackoff(), 0),
-        **options,
-    )
-
-
 async def _pipelined(client: Redis, commands: Sequence[Command], *, at_once: bool = False) -> list[Any]:
     """Replies or errors of commands sent together; ``at_once`` lets nobody in between."""
     pipeline = client.pipeline(transaction=at_once)
@@ -296,11 +278,3 @@ def _let_go(answer: asyncio.Future[Any]) -> None:
     """Take a failure off a future that nobody waits for, so that the loop does not report it."""
     if not answer.cancelled():
         answer.exception()
-
-
-def _without_secrets(url: str) -> str:
-    """The address without user, password and options; raises ValueError if a part of one may be left."""
-    parts = urlsplit(url)
-    if "@" in parts.path + parts.query or parts.fragment:  # a password with an unescaped "/", "?" or "#"
-        raise ValueError
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

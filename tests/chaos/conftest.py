@@ -13,6 +13,7 @@ LONG_TIMEOUT_S = 3600
 
 Tell = Callable[..., None]
 Sized = Callable[[int, int], int]
+Progress = Callable[[int, int], None]
 
 _TOLD = pytest.StashKey[list[str]]()
 
@@ -55,3 +56,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if told:
         terminalreporter.section("what was broken, and what was left")
         terminalreporter.write_line("\n".join(told))
+
+
+@pytest.fixture
+def progress(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Progress:
+    """``progress(done, of)`` shows how far a long run is, on its line of the terminal."""
+    terminal = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
+    shown = is_long(pytestconfig) and terminal is not None
+
+    def show(done: int, of: int) -> None:
+        if shown:
+            with capture.global_and_fixture_disabled():
+                terminal.rewrite(f"{request.node.name}: {done:,} of {of:,} ")
+
+    return show

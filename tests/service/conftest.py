@@ -13,6 +13,11 @@ from running_service import Running, running
 _numbers = itertools.count()
 
 
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture
 def user() -> str:
     """A user whom no other test knows."""

@@ -24,7 +24,7 @@ from store_servers import DEADLINE_S, PASSWORD, connect, debian_redis, free_port
 
 from service.core.history import append
 from service.core.values import EMPTY, Departed, Events, UserState
-from service.errors import AddressInvalid, RecordDamaged, StoreUnavailable
+from service.errors import AddressInvalid, RecordDamaged, SettingInvalid, StoreUnavailable
 from service.stores.embedded import EmbeddedStore
 from service.stores.keys import keys_of, older_key, record_key, served_key
 from service.stores.older import encode_departed
@@ -325,13 +325,20 @@ async def test_an_unusable_address_is_refused_and_not_shown(url: str) -> None:
     assert "hunter2" not in "".join(traceback.format_exception(caught.value, limit=0))
 
 
+@pytest.mark.parametrize(("url", "told"), [("redis://here", "expected none, or a rediss://"), ("rediss://here", "PEM")])
+def test_certificates_that_cannot_be_used_are_refused_at_the_start(tmp_path: Path, url: str, told: str) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    with pytest.raises(SettingInvalid, match=f"redis_ca_file: .*ca.pem, .*{told}"):
+        connect(url, ca_file=tmp_path / "ca.pem")
+
+
 async def test_tls_with_a_password_works(tmp_path: Path) -> None:
     key, certificate = certificate_of_its_own(tmp_path)
     port = free_port()
     tls = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no")
     with debian_redis(tmp_path, port, "--port", "0", "--tls-port", str(port), *tls):
         address = f"rediss://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0"
-        trusting, doubting = connect(f"{address}?ssl_ca_certs={certificate}"), connect(address)
+        trusting, doubting = connect(address, ca_file=certificate), connect(address)
         await trusting.ping()
         with pytest.raises(StoreUnavailable, match="certificate"):
             await doubting.ping()
