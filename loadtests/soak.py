@@ -119,7 +119,7 @@ def fill(url: str, bundle: Bundle, users: int) -> None:
     drawn, value = random.Random(0), bundle.manifest.feedback.value_max
     count = min(MAX_EVENTS, bundle.manifest.limits.max_support)
     for user in range(users):
-        items = drawn.sample(bundle.catalogue.ids, count)
+        items = drawn.choices(bundle.catalogue.ids, k=count)
         body = {"user_id": f"u{user}", "events": [{"item_id": item, "value": value} for item in items]}
         connection.request("POST", "/feedback", json.dumps(body), {"content-type": "application/json"})
         answer = connection.getresponse()
