@@ -62,6 +62,13 @@ def children(pid: int) -> list[int]:
     return [int(each) for each in text.split()]
 
 
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process and its children, the workers, have used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(map(cpu_seconds, children(pid)))
+
+
 def two_cores() -> tuple[int, int] | tuple[None, None]:
     """A core for the service and one for what drives it; none where there are not two."""
     cores = sorted(os.sched_getaffinity(0))
