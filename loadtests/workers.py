@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from machine import children, shares_mib, provenance
+from machine import children, provenance, shares_mib
 from stores import synthetic_store
 from under_test import ServiceError, running_service, running_store
 from users import write_users

@@ -16,7 +16,7 @@ from service.api.app import build_app
 from service.api.routes import Parts
 from service.flows.feedback import FeedbackFlow
 from service.scoring.live import Live
-from service.settings import read_settings
+from service.settings import Settings, read_settings
 from service.stores.redis import RedisStore
 
 log = structlog.get_logger()
@@ -31,14 +31,7 @@ def create_app() -> FastAPI:
     """
     settings = read_settings()
     telemetry.configure_logs(settings.log_level)
-    live = Live(settings.store, settings.threads)
-    store = RedisStore.connect(
-        settings.redis,
-        password=settings.redis_password(),
-        timeout_s=settings.store_timeout_ms / 1000,
-        ttl_s=int(settings.user_ttl_days * 86_400),
-        served_ttl_s=settings.served_ttl_s,
-    )
+    live, store = _live(settings), _store(settings)
     flow = FeedbackFlow(store, clock=time.time, deadline_s=settings.feedback_deadline_ms / 1000)
 
     @contextlib.asynccontextmanager
@@ -57,3 +50,28 @@ def create_app() -> FastAPI:
         log.info("stopped")
 
     return build_app(Parts(live, store, flow), lifespan, access_log=settings.access_log)
+
+
+def try_parts() -> None:
+    """Build what may fail in :func:`create_app`, raising the same, and let go of it.
+
+    An application would stay: FastAPI keeps its routes in caches, and they the bundle.
+    """
+    settings = read_settings()
+    telemetry.configure_logs(settings.log_level)
+    _live(settings)
+    _store(settings)
+
+
+def _live(settings: Settings) -> Live:
+    return Live(settings.store, settings.threads)
+
+
+def _store(settings: Settings) -> RedisStore:
+    return RedisStore.connect(
+        settings.redis,
+        password=settings.redis_password(),
+        timeout_s=settings.store_timeout_ms / 1000,
+        ttl_s=int(settings.user_ttl_days * 86_400),
+        served_ttl_s=settings.served_ttl_s,
+    )
