@@ -9,7 +9,7 @@ from model_store.bundle import Bundle
 from service.core.support import support_of
 from service.core.values import Events, UserRecord, UserState
 from service.stores.codec import encode_record
-from service.stores.redis import record_key
+from service.stores.keys import record_key
 
 DISTINCT = 10_000  # records to draw from: as many sizes and items as matter, without encoding millions
 AT_ONCE = 5_000

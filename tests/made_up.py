@@ -26,14 +26,17 @@ def item_id(group: int, number: int) -> str:
     return f"g{group}-{number}"
 
 
-def write_source(folder: Path, *, seed: int = 0, users: int = USERS) -> Path:
-    """Write interactions.parquet and items.parquet of the made-up world into ``folder``."""
+def write_source(folder: Path, *, seed: int = 0, users: int = USERS, numbers: range = range(ITEMS_PER_GROUP)) -> Path:
+    """Write interactions.parquet and items.parquet of the made-up world into ``folder``.
+
+    ``numbers``, at least 26 of them, are those of the items in each group.
+    """
     rng = np.random.default_rng(seed)
     rows = []
     for user in range(users):
         liked = int(rng.integers(GROUPS))
-        own = rng.choice(ITEMS_PER_GROUP, 26, replace=False)
-        others = [(g, n) for g in range(GROUPS) if g != liked for n in range(ITEMS_PER_GROUP)]
+        own = rng.choice(numbers, 26, replace=False)
+        others = [(g, n) for g in range(GROUPS) if g != liked for n in numbers]
         chosen = rng.choice(len(others), EVENTS - len(own), replace=False)
         picks = [(liked, int(n), float(rng.integers(4, 6))) for n in own]
         picks += [(*others[c], float(rng.integers(1, 3))) for c in chosen]
@@ -44,9 +47,7 @@ def write_source(folder: Path, *, seed: int = 0, users: int = USERS) -> Path:
     pl.DataFrame(rows, schema=["user_id", "item_id", "value", "timestamp"], orient="row").write_parquet(
         folder / "interactions.parquet"
     )
-    items = [
-        (item_id(g, n), f"Item {n} of group {g}", f"group {g}") for g in range(GROUPS) for n in range(ITEMS_PER_GROUP)
-    ]
+    items = [(item_id(g, n), f"Item {n} of group {g}", f"group {g}") for g in range(GROUPS) for n in numbers]
     pl.DataFrame(items, schema=["item_id", "title", "categories"], orient="row").write_parquet(folder / "items.parquet")
     return folder
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from model_store.bundle.manifest import file_entry
+import orjson
+
+from model_store.bundle.manifest import FileEntry, content_version, file_entry, seal_of
 
 
 def rewrite_manifest(folder: Path, **changes: object) -> None:
+    """Change fields, and seal the manifest again."""
     path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    content = orjson.loads(path.read_bytes()) | changes
+    content.pop("seal", None)
+    path.write_bytes(orjson.dumps(content | {"seal": seal_of(content)}))
 
 
 def reseal(folder: Path, name: str) -> None:
     """Take up what ``name`` is now; a file that is gone leaves the manifest too."""
-    files = json.loads((folder / "manifest.json").read_text())["files"]
+    files = orjson.loads((folder / "manifest.json").read_bytes())["files"]
     files.pop(name, None)
     if (folder / name).exists():
         files[name] = file_entry(folder / name).model_dump()
-    rewrite_manifest(folder, files=files)
+    version = content_version({each: FileEntry(**entry) for each, entry in files.items()})
+    rewrite_manifest(folder, files=files, version=version)

@@ -35,10 +35,10 @@ ROW_MASK = (1 << ROW_BITS) - 1
 class Ids(Sequence[str]):
     """Stable item ids by row, read from the items' text when they are asked for."""
 
-    def __init__(self, offsets: memoryview, text: mmap.mmap) -> None:
-        """Take what :class:`Catalogue` has mapped."""
+    def __init__(self, offsets: memoryview, text: mmap.mmap, path: Path) -> None:
+        """Take what :class:`Catalogue` has mapped from ``path``."""
         self._offsets = offsets
-        self._read = lru_cache(KEPT)(partial(_read_id, offsets, text))
+        self._read = lru_cache(KEPT)(partial(_read_id, offsets, text, path))
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
@@ -76,11 +76,11 @@ class Catalogue:
         _check_offsets(folder, offsets, len(self._text))
         # A memoryview gives plain ints, an array would wrap each in an object of its own.
         self._offsets = offsets.data
-        self.ids = Ids(self._offsets, self._text)
+        self.ids = Ids(self._offsets, self._text, folder / "items.jsonl")
         keys = _load(folder, KEYS_FILE, np.uint64, 1) if (folder / KEYS_FILE).exists() else item_keys(self.ids)
         self._keys = keys.data
         self._row = lru_cache(KEPT)(partial(_find, self._keys, self.ids))
-        self.features: dict[str, int] = orjson.loads((folder / "features.json").read_bytes())
+        self.features = _read_features(folder / "features.json")
         self._check(folder)
         _check_keys(folder, keys, self.ids)
 
@@ -137,11 +137,17 @@ def write_catalogue(
 
 # Functions of their own, not methods: a catalogue whose caches hold it would outlive its bundle's replacement, since
 # the service keeps the garbage collector from looking for cycles.
-def _read_id(offsets: memoryview, text: mmap.mmap, row: int) -> str:
+def _read_id(offsets: memoryview, text: mmap.mmap, path: Path, row: int) -> str:
     if row < 0:
         row += len(offsets) - 1
     # Beyond the last row there is no offset: IndexError, as of any sequence.
-    item_id: str = orjson.loads(text[offsets[row] : offsets[row + 1] - 1])["item_id"]
+    line = text[offsets[row] : offsets[row + 1] - 1]
+    try:
+        item_id = orjson.loads(line)["item_id"]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise BundleDamaged(f"{path}: row {row} is no JSON object with an item_id ({exc})") from exc
+    if not isinstance(item_id, str):
+        raise BundleDamaged(f"{path}: row {row} has item_id {item_id!r}, expected text")
     return item_id
 
 
@@ -191,6 +197,14 @@ def _load(folder: Path, name: str, dtype: type[np.generic], ndim: int) -> NDArra
     if array.dtype != dtype or array.ndim != ndim:
         raise BundleDamaged(f"{path}: {array.dtype} with {array.ndim} axes, expected {np.dtype(dtype)} with {ndim}")
     return array
+
+
+def _read_features(path: Path) -> dict[str, int]:
+    try:
+        features: dict[str, int] = orjson.loads(path.read_bytes())
+    except (OSError, ValueError) as exc:
+        raise BundleDamaged(f"{path}: cannot be read as JSON ({exc})") from exc
+    return features
 
 
 def _map(path: Path) -> mmap.mmap:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_store.errors import BundleDamaged, SchemaMismatch
@@ -16,6 +18,10 @@ SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 # Bytes. Each block gives up the interpreter's lock once; small ones wait for it again and again while requests run.
 HASHED_AT_ONCE = 4 << 20
+MAX_MANIFEST_BYTES = 1 << 24
+
+# Refuses a manifest, of which it gets the path and the content, by raising BundleError.
+ManifestCheck = Callable[[Path, bytes], None]
 
 # The files that every bundle of this schema has; the reports, the attributes and the items' keys may be absent.
 REQUIRED_FILES = (
@@ -112,6 +118,9 @@ class Manifest(_Part):
         description="graph file → input or output name → dtype and shape, as text for people"
     )
     files: dict[str, FileEntry]
+    seal: str | None = Field(
+        None, description="SHA-256 (hex) over everything else in the manifest; bundles from before have none"
+    )
 
 
 def file_entry(path: Path) -> FileEntry:
@@ -125,26 +134,45 @@ def file_entry(path: Path) -> FileEntry:
     return FileEntry(sha256=digest.hexdigest(), size=size)
 
 
+def check_plain(path: Path) -> None:
+    """Refuse what is no file of its own: a link, which may lead anywhere, a folder, a pipe, a device, or nothing."""
+    if path.is_symlink() or not path.is_file():
+        raise BundleDamaged(f"{path}: expected a plain file of the bundle, found none")
+
+
 def content_version(files: dict[str, FileEntry]) -> str:
     """Version of a bundle: 12 hex digits of the SHA-256 over its files' names and hashes."""
     listing = "".join(f"{name}\0{files[name].sha256}\n" for name in sorted(files))
     return hashlib.sha256(listing.encode()).hexdigest()[:12]
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check ``manifest.json``; the schema version is looked at before anything else.
+def sealed(manifest: Manifest) -> bytes:
+    """``manifest`` as its file's content, with its seal."""
+    content = orjson.loads(manifest.model_dump_json(exclude={"seal"}))
+    return orjson.dumps(content | {"seal": seal_of(content)}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def read_manifest(folder: Path, signed: ManifestCheck | None = None) -> Manifest:
+    """Read and check ``manifest.json``: signature where ``signed`` wants one, schema version, then the rest.
 
     Raises:
-        BundleDamaged: there is no manifest, or it is not one.
+        BundleDamaged: there is no manifest, it is not one, or it is not what was sealed.
         SchemaMismatch: it follows another schema version.
+        SignatureRefused: ``signed`` says so.
     """
     path = folder / MANIFEST_FILE
+    check_plain(path)
     try:
-        text = path.read_bytes()
+        with path.open("rb") as stream:
+            text = stream.read(MAX_MANIFEST_BYTES + 1)
     except OSError as exc:
         raise BundleDamaged(f"{path}: cannot be read ({exc.strerror}); expected the manifest of a bundle") from exc
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise BundleDamaged(f"{path}: over {MAX_MANIFEST_BYTES} bytes, expected a manifest of at most that")
+    if signed is not None:
+        signed(path, text)
     try:
-        return Manifest.model_validate_json(text)
+        manifest = Manifest.model_validate_json(text)
     except ValidationError as exc:
         found = _schema_version(text)
         if found is not None and found != SCHEMA_VERSION:
@@ -152,6 +180,27 @@ def read_manifest(folder: Path) -> Manifest:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise BundleDamaged(f"{path}: {where}: {first['msg']}; expected a manifest of schema {SCHEMA_VERSION}") from exc
+    if manifest.schema_version == SCHEMA_VERSION:
+        _check_seal(path, text, manifest.seal)
+    return manifest
+
+
+def _check_seal(path: Path, text: bytes, expected: str | None) -> None:
+    if expected is None:
+        return
+    try:
+        content = orjson.loads(text)
+    except ValueError as exc:
+        raise BundleDamaged(f"{path}: cannot be read as JSON ({exc})") from exc
+    del content["seal"]
+    found = seal_of(content)
+    if found != expected:
+        raise BundleDamaged(f"{path}: its content has seal {found}, expected {expected} as it says itself")
+
+
+def seal_of(content: dict[str, Any]) -> str:
+    """The seal of a manifest: SHA-256 (hex) over its fields in JSON, sorted by name, without the seal itself."""
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def check_schema(manifest: Manifest, folder: Path) -> None:

@@ -3,11 +3,15 @@
 STORE/bundles/VERSION/     one bundle
 STORE/live                 the version that services load
 STORE/promotions           every version ever made live, oldest first, one a line
+STORE/.promoting           locked while one of the two is changed
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from model_store.bundle.manifest import Manifest, read_manifest
@@ -58,10 +62,11 @@ class Registry:
     def promote(self, version: str) -> None:
         """Make ``version`` live; running services swap to it."""
         self.folder(version)
-        history = self._history()
-        if not history or history[-1] != version:
-            self._write(self._promotions, "".join(f"{line}\n" for line in [*history, version]))
-        self._write(self._live, version + "\n")
+        with self._promoting():
+            history = self._history()
+            if not history or history[-1] != version:
+                self._write(self._promotions, "".join(f"{line}\n" for line in [*history, version]))
+            self._write(self._live, version + "\n")
 
     def rollback(self) -> str:
         """Make the version before the live one live again and return it.
@@ -69,13 +74,21 @@ class Registry:
         Raises:
             RegistryError: there is no earlier version, or it is gone.
         """
-        history = self._history()
-        if len(history) < 2:  # noqa: PLR2004 - one to leave, one to go back to
-            raise RegistryError(f"{self.store}: nothing to roll back to; promotions so far: {history or 'none'}")
-        self.folder(history[-2])
-        self._write(self._promotions, "".join(f"{line}\n" for line in history[:-1]))
-        self._write(self._live, history[-2] + "\n")
-        return history[-2]
+        with self._promoting():
+            history = self._history()
+            if len(history) < 2:  # noqa: PLR2004 - one to leave, one to go back to
+                raise RegistryError(f"{self.store}: nothing to roll back to; promotions so far: {history or 'none'}")
+            self.folder(history[-2])
+            self._write(self._promotions, "".join(f"{line}\n" for line in history[:-1]))
+            self._write(self._live, history[-2] + "\n")
+            return history[-2]
+
+    @contextmanager
+    def _promoting(self) -> Iterator[None]:
+        """One change at a time, of all processes: the history and the live version must tell the same story."""
+        with (self.store / ".promoting").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _history(self) -> list[str]:
         try:
@@ -85,7 +98,6 @@ class Registry:
 
     def _write(self, path: Path, text: str) -> None:
         """Replace a file at once: a reader sees the old text or the new one."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}-{os.getpid()}")
         with temporary.open("w", encoding="utf-8") as stream:
             stream.write(text)

@@ -21,6 +21,7 @@ from model_store.bundle.manifest import (
     Shapes,
     content_version,
     file_entry,
+    sealed,
 )
 
 
@@ -67,7 +68,7 @@ def seal(
         signatures=signatures,
         files=files,
     )
-    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / MANIFEST_FILE).write_bytes(sealed(manifest))
     for path in folder.iterdir():
         _sync(path)
     _sync(folder)

@@ -58,7 +58,7 @@ async def recommend(user_id: str, k: int, *, include_seen: bool, store: UserStor
     source: Source = "degraded" if degraded else "adapted" if record.is_known else "cold"
     telemetry.recommendations.labels(source).inc()
     if not degraded:
-        store.note_served(user_id, [model.catalogue.ids[row] for row in best])
+        store.note_served(user_id, [model.catalogue.ids[row] for row in best], record.revision)
     return ServedList(model, source, record, best, scores)
 
 
@@ -76,7 +76,7 @@ async def _keep_state(store: UserStore, user_id: str, record: UserRecord, state:
     if not record.revision:
         return
     try:
-        await store.replace(user_id, record.with_state(state), expected_revision=record.revision)
+        await store.replace(user_id, record.with_state(state), expected_revision=record.revision, is_cache=True)
     except StoreUnavailable:
         telemetry.store_errors.inc()  # the list is right all the same; the next request derives the state again
 

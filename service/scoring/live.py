@@ -8,12 +8,13 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
-from model_store.bundle import Registry
-from model_store.errors import ModelStoreError
+from model_store.bundle import ManifestCheck, Registry
+from model_store.errors import BundleDamaged, ModelStoreError
 from service import telemetry
 from service.scoring.model import Model
 
@@ -23,20 +24,36 @@ log = structlog.get_logger()
 LOADER_NICENESS = 5
 
 
+Looks = list[tuple[str, int, int]]
+
+
+@dataclass
+class _Refused:
+    """A bundle that was not taken: why, how it looked then, and how it looked last."""
+
+    version: str | None
+    reason: str
+    looked: Looks
+    last_seen: Looks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.last_seen = self.looked
+
+
 class Live:
     """Holds the model that new requests get; ``watch`` follows the store's live bundle."""
 
-    def __init__(self, store: Path, threads: int) -> None:
-        """Load the store's live bundle.
+    def __init__(self, store: Path, threads: int, signed: ManifestCheck | None = None) -> None:
+        """Load the store's live bundle; ``signed`` looks at its signature and at every later one's.
 
         Raises:
             ModelStoreError: there is none, or it is refused; the message names the file and both values.
         """
         self._registry = Registry(store)
-        self._threads = threads
-        self._refused: str | None = None
+        self._threads, self._signed = threads, signed
+        self._refused: _Refused | None = None
         self._loader = ThreadPoolExecutor(1, "bundle-loader", initializer=_give_way)
-        self.model = Model.load(self._registry.live_folder(), threads)
+        self.model = self._load(self._registry.live())
         telemetry.bundle_info.labels(self.model.version).set(1)
         self.note_age()
 
@@ -56,17 +73,40 @@ class Live:
         try:
             version = await asyncio.to_thread(self._registry.live)
             if version == self.model.version:
-                self._refused = None  # whoever promotes a refused bundle again has mended it
-            elif version != self._refused:
-                self._swap(await self._load(version))
-        except (ModelStoreError, OSError) as exc:
-            self._refused = version
-            telemetry.bundle_reloads.labels("refused").inc()
-            log.error("bundle refused", version=version, serving=self.model.version, reason=str(exc))  # noqa: TRY400 - the reason says it all
+                self._refused = None
+            elif self._refused is None or version != self._refused.version or self._is_mended(self._refused):
+                loop = asyncio.get_running_loop()
+                self._swap(await loop.run_in_executor(self._loader, self._load, version))
+        except Exception as exc:  # noqa: BLE001 - whatever is wrong with a bundle, the next one must find us looking
+            self._refuse(version, str(exc) if isinstance(exc, ModelStoreError | OSError) else repr(exc))
 
-    async def _load(self, version: str) -> Model:
-        loop, folder = asyncio.get_running_loop(), self._registry.folder(version)
-        return await loop.run_in_executor(self._loader, Model.load, folder, self._threads)
+    def _load(self, version: str) -> Model:
+        folder = self._registry.folder(version)
+        model = Model.load(folder, self._threads, self._signed)
+        if model.version != version:
+            raise BundleDamaged(f"{folder}: holds version {model.version}, expected {version} as the folder is named")
+        return model
+
+    def _refuse(self, version: str | None, reason: str) -> None:
+        """Stay with the model there is, and say so, once for each reason."""
+        known = self._refused
+        self._refused = _Refused(version, reason, self._looks(version))
+        if known is None or (known.version, known.reason) != (version, reason):
+            telemetry.bundle_reloads.labels("refused").inc()
+            log.error("bundle refused", version=version, serving=self.model.version, reason=reason)
+
+    def _is_mended(self, refused: _Refused) -> bool:
+        """Whether a refused bundle has changed since and come to rest, as when its copying ends."""
+        before, refused.last_seen = refused.last_seen, self._looks(refused.version)
+        return refused.last_seen == before != refused.looked
+
+    def _looks(self, version: str | None) -> Looks:
+        """Name, size and time of every file of a bundle; nothing where there is none."""
+        try:
+            files = sorted(self._registry.folder(version or "").iterdir())
+            return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        except (ModelStoreError, OSError):
+            return []
 
     def _swap(self, model: Model) -> None:
         replaced, self.model, self._refused = self.model, model, None

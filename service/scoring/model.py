@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import Addends, Attributes, Bundle, Catalogue, Manifest, Value, open_bundle
+from model_store.bundle import Addends, Attributes, Bundle, Catalogue, Manifest, ManifestCheck, Value, open_bundle
 from service import telemetry
 from service.core.support import NO_SUPPORT, Support
 from service.ticks import Ticks
@@ -59,9 +59,9 @@ class Model:
         self._rank_together([_Ranking(self.adapt(NO_SUPPORT, {}), NO_SUPPORT, nothing, 1)])
 
     @classmethod
-    def load(cls, folder: Path, threads: int) -> Model:
+    def load(cls, folder: Path, threads: int, signed: ManifestCheck | None = None) -> Model:
         """Verify, load, prove and warm the bundle in ``folder``; raises BundleError."""
-        return cls(open_bundle(folder, threads=threads))
+        return cls(open_bundle(folder, threads=threads, signed=signed))
 
     @property
     def version(self) -> str:

@@ -110,6 +110,46 @@ def test_a_graph_that_is_none_is_refused(folder: Path) -> None:
         open_bundle(folder)
 
 
+@pytest.mark.parametrize("row", [b"{", b"[]", b'{"title":"x"}', b'{"item_id":5}'])
+def test_items_without_ids_are_refused(folder: Path, row: bytes) -> None:
+    path = folder / "items.jsonl"
+    first, rest = path.read_bytes().split(b"\n", 1)
+    path.write_bytes(row.ljust(len(first)) + b"\n" + rest)
+    reseal(folder, "items.jsonl")
+    with pytest.raises(BundleDamaged, match=r"items\.jsonl.*item_id"):
+        open_bundle(folder)
+
+
+def test_features_that_are_no_json_are_refused(folder: Path) -> None:
+    (folder / "features.json").write_bytes(b"{")
+    reseal(folder, "features.json")
+    with pytest.raises(BundleDamaged, match=r"features\.json"):
+        open_bundle(folder)
+
+
+def test_a_version_that_is_not_that_of_the_content_is_refused_with_both(folder: Path) -> None:
+    rewrite_manifest(folder, version="0123456789ab")
+    with pytest.raises(BundleDamaged, match=rf"version 0123456789ab, expected {folder.name}"):
+        open_bundle(folder)
+
+
+def test_a_bundle_from_before_seals_opens(folder: Path) -> None:
+    content = json.loads((folder / "manifest.json").read_text())
+    del content["seal"]
+    (folder / "manifest.json").write_text(json.dumps(content))
+    assert open_bundle(folder).version == folder.name
+
+
+def test_keys_of_items_may_be_absent_but_not_unverified(folder: Path, tmp_path: Path) -> None:
+    shutil.move(folder / "items.keys.npy", tmp_path / "kept")
+    reseal(folder, "items.keys.npy")
+    catalogue = open_bundle(folder).catalogue
+    assert catalogue.rows(catalogue.ids).tolist() == list(range(len(catalogue)))
+    shutil.move(tmp_path / "kept", folder / "items.keys.npy")
+    with pytest.raises(BundleDamaged, match=r"items\.keys\.npy.*does not name it"):
+        open_bundle(folder)
+
+
 def second_version(store: Path) -> str:
     registry = Registry(store)
     copy = registry.bundles / "0123456789ab"

@@ -1,0 +1,171 @@
+"""Clients that are slow on purpose, thousands of them: everybody else is answered as if they were not there."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from raw_http import connected, feedback
+from running_service import DEADLINE_S, Running, running, wait_until
+
+from loadtests.machine import memory_mib
+
+HEAD = b"GET /health/live HTTP/1.1\r\nHost: kshot\r\nX: "
+BODY = feedback("dripping", "g1-1")[:-40]
+UNREAD = b"GET /openapi.json HTTP/1.1\r\nHost: kshot\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+def _many_descriptors() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def is_open(connection: socket.socket) -> bool:
+    """Whether the service still waits; an answer that nobody asked for says that it does not."""
+    connection.setblocking(False)
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+    return False
+
+
+def answered(service: Running, requests: int) -> int:
+    """How many of the requests of an honest client are answered, each on a connection of its own."""
+    statuses = []
+    for number in range(requests):
+        with httpx.Client(base_url=service.client.base_url, timeout=DEADLINE_S) as client:
+            if number % 2:
+                answer = client.get("/recommend", params={"user_id": f"honest-{number}"})
+            else:
+                events = [{"item_id": "g1-1", "value": 5}]
+                answer = client.post("/feedback", json={"user_id": f"honest-{number + 1}", "events": events})
+        statuses.append(answer.status_code)
+    return statuses.count(200)
+
+
+def test_idle_connections_do_not_stop_others(trained_store: Path, tmp_path: Path, sized: Any, tell: Any) -> None:
+    idle, requests = sized(400, 10_000), sized(50, 1_000)
+    with running(trained_store, tmp_path, env={"KSHOT_CLIENT_TIMEOUT_S": "600"}) as service, ExitStack() as stack:
+        before = memory_mib(service.process.pid)["own"]
+        connections = [stack.enter_context(connected(service)) for _ in range(idle)]
+        honest = answered(service, requests)
+        still_open = sum(map(is_open, connections))
+        grown = memory_mib(service.process.pid)["own"] - before
+        tell(idle=still_open, requests=requests, answered=honest, kib_per_connection=round(1024 * grown / idle, 1))
+        assert (still_open, honest) == (idle, requests)
+
+
+def test_a_flood_of_connections_beyond_the_limit_does_not_stop_others(
+    trained_store: Path, tmp_path: Path, sized: Any, tell: Any
+) -> None:
+    limit = sized(50, 1_000)
+    env = {"KSHOT_CLIENT_TIMEOUT_S": "600", "KSHOT_MAX_CONNECTIONS": str(limit)}
+    with running(trained_store, tmp_path, env=env) as service, ExitStack() as stack:
+        connections = [stack.enter_context(connected(service)) for _ in range(4 * limit)]
+        honest = answered(service, limit)
+        still_open = sum(map(is_open, connections))
+        tell(connections=4 * limit, limit=limit, still_open=still_open, requests=limit, answered=honest)
+        assert honest == limit
+        assert still_open <= limit
+
+
+class Dripping:
+    """Clients that send a byte now and then and come back when they are sent away."""
+
+    def __init__(self, service: Running, clients: int) -> None:
+        self.sent_away = 0
+        self._service, self._stack = service, ExitStack()
+        self._begun = [(HEAD, b"x"), (BODY, b" ")] * (clients // 2)
+        self._connections = [self._connect(begin) for begin, _ in self._begun]
+
+    def _connect(self, begin: bytes) -> socket.socket:
+        connection = self._stack.enter_context(connected(self._service))
+        connection.sendall(begin)
+        return connection
+
+    def drip(self, over: threading.Event) -> None:
+        while not over.wait(0.05):
+            for place, (begin, more) in enumerate(self._begun):
+                if is_open(self._connections[place]):
+                    with contextlib.suppress(ConnectionError):
+                        self._connections[place].send(more)
+                else:
+                    self.sent_away += 1
+                    self._connections[place].close()
+                    self._connections[place] = self._connect(begin)
+
+
+@contextmanager
+def dripping(service: Running, clients: int) -> Iterator[Dripping]:
+    """So many dripping clients while the block runs."""
+    crowd, over = Dripping(service, clients), threading.Event()
+    thread = threading.Thread(target=crowd.drip, args=(over,))
+    thread.start()
+    try:
+        yield crowd
+    finally:
+        over.set()
+        thread.join()
+        crowd._stack.close()
+
+
+def test_dripping_clients_are_sent_away_and_do_not_stop_others(
+    trained_store: Path, tmp_path: Path, sized: Any, tell: Any
+) -> None:
+    clients, requests = sized(40, 1_000), sized(50, 1_000)
+    with (
+        running(trained_store, tmp_path, env={"KSHOT_CLIENT_TIMEOUT_S": "0.5"}) as service,
+        dripping(service, clients) as crowd,
+    ):
+        honest = answered(service, requests)
+        wait_until(lambda: crowd.sent_away >= clients)
+        tell(dripping=clients, sent_away=crowd.sent_away, requests=requests, answered=honest)
+        assert honest == requests
+
+
+def ask_without_reading(connections: list[socket.socket]) -> list[socket.socket]:
+    """Those that are still open after they were asked for more."""
+    still_open = []
+    for connection in connections:
+        connection.setblocking(False)
+        try:
+            connection.send(100 * UNREAD)
+        except BlockingIOError:
+            pass
+        except ConnectionError:
+            continue
+        still_open.append(connection)
+    return still_open
+
+
+def test_clients_that_never_read_are_sent_away_and_do_not_stop_others(
+    trained_store: Path, tmp_path: Path, sized: Any, tell: Any
+) -> None:
+    clients, requests = sized(4, 100), sized(20, 200)
+    with running(trained_store, tmp_path, env={"KSHOT_CLIENT_TIMEOUT_S": "1"}) as service, ExitStack() as stack:
+        left = [stack.enter_context(connected(service, receive_buffer=4096)) for _ in range(clients)]
+
+        def none_left() -> bool:
+            left[:] = ask_without_reading(left)
+            return not left
+
+        left = ask_without_reading(left)
+        honest = answered(service, requests)
+        wait_until(none_left)
+        tell(clients=clients, requests=requests, answered=honest, memory_mib=memory_mib(service.process.pid)["own"])
+        assert honest == requests
+        assert not [line for line in service.logged() if line["level"] == "error"]
