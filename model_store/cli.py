@@ -42,6 +42,7 @@ FirstStage = Annotated[
 ]
 Ablations = Annotated[bool, typer.Option(help="Train and judge variants without one part each, too.")]
 MaxEpochs = Annotated[int, typer.Option(help="Passes over the training users, at most.", min=1)]
+TimeBudget = Annotated[float, typer.Option(help="Seconds after which the outer loop stops with its best.", min=1)]
 
 
 def _clear_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -72,6 +73,7 @@ def train(
     shots: Shots = None,
     algorithm: Algorithm = DEFAULTS.algorithm,
     max_epochs: MaxEpochs = DEFAULTS.max_epochs,
+    time_budget_s: TimeBudget = DEFAULTS.time_budget_s,
     max_items: MaxItems = 5000,
     sweep: Tuning = Sweep.QUICK,
     index: FirstStage = DEFAULTS.index,
@@ -84,7 +86,14 @@ def train(
     from model_store import jobs
     from model_store.meta.distributed import joined
 
-    config = TrainingConfig(seed=seed, content=content, algorithm=algorithm, max_epochs=max_epochs, index=index)
+    config = TrainingConfig(
+        seed=seed,
+        content=content,
+        algorithm=algorithm,
+        max_epochs=max_epochs,
+        time_budget_s=time_budget_s,
+        index=index,
+    )
     console, judging = _console(), _judging(shots, max_items, sweep)
     with joined() as world:
         if not world.is_first:

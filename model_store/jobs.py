@@ -14,7 +14,7 @@ import orjson
 from rich.console import Console
 
 from model_store.bundle import Registry, open_bundle
-from model_store.config import Sweep, TrainingConfig
+from model_store.config import IndexName, Sweep, TrainingConfig
 from model_store.data.schema import Dataset, Events
 from model_store.data.sources import Loaded, load
 from model_store.data.split import UserSplit, split_users
@@ -28,6 +28,7 @@ from model_store.evaluation.models import ServedModel, TrainingModel
 from model_store.evaluation.protocol import HEADLINE, KShot, Tasks, choose_protocol, evaluate, make_tasks
 from model_store.evaluation.tuning import Shortlist, Tuner, shortlist
 from model_store.export import Draft, write_draft
+from model_store.export.index import WORTHWHILE_FROM
 from model_store.meta.algorithms import begin
 from model_store.meta.checkpoint import Checkpoint
 from model_store.meta.distributed import World
@@ -83,6 +84,8 @@ def train(source: str, store: Path, config: TrainingConfig, judging: Judging, co
 def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, console: Console) -> tuple[str, Judged]:
     loaded = load(source)
     console.print(loaded.summary.render())
+    if loaded.dataset.n_items >= WORTHWHILE_FROM and config.index is IndexName.EXACT:
+        console.print("so many items take more than 10 ms a list; --index approximate asks an index first")
     registry = Registry(store)
     dataset, split = loaded.dataset, split_users(loaded.dataset.events.n_users, config.seed)
     protocol = choose_protocol(dataset, judging.shots)
@@ -95,7 +98,7 @@ def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, c
         model = ServedModel(*draft.open())
         judged = _judge(model, loaded, split, protocol, judging, config.seed, console)
         results = judged.results
-        results["training"] = learned.as_dict()
+        results["training"] = {**learned.as_dict(), "index": draft.index}
         if judging.ablations:
             results["ablations"] = _ablations(learned, dataset, split, protocol, console)
         _write_report(draft, results)
@@ -281,7 +284,7 @@ def _ablations(
         whole.network,
         whole.config,
         retrain,
-        make_tasks(dataset, split.test, protocol),
+        make_tasks(dataset, split.judged, protocol),
         ItemFacts.of(dataset.features, liked),
         has_time=dataset.has_time,
         on_variant=lambda name: console.print(f"ablation: {name}"),
@@ -301,7 +304,7 @@ def _judge(
     """The model and its tuned baselines on the test users, read here and nowhere else."""
     dataset = loaded.dataset
     liked_at_least = dataset.feedback.liked_at_least
-    tasks = make_tasks(dataset, split.test, protocol)
+    tasks = make_tasks(dataset, split.judged, protocol)
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
     liked = count(dataset.events.select(split.train), dataset.n_items, liked_at_least).liked
     facts = ItemFacts.of(dataset.features, liked)

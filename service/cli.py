@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import signal
@@ -173,6 +174,7 @@ def _run(config: uvicorn.Config, sock: socket.socket, announce: Callable[[], Non
 
     # What keeps a worker from starting ends us here; the supervisor would start it again and again.
     create_app()
+    gc.collect()  # an application holds itself, and with it a bundle that only the workers need
     with tempfile.TemporaryDirectory(prefix="kshot-metrics-") as folder:
         os.environ[MULTIPROCESS_VARIABLE] = folder  # the workers read it when they import the metrics
         announce()

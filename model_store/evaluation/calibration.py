@@ -183,7 +183,10 @@ def _mask(tasks: Tasks, run: slice, prior: Tensor) -> Tensor:
 
 def _hits(scores: Tensor, tasks: Tasks, run: slice) -> NDArray[np.bool_]:
     best = scores.topk(min(DEPTH, scores.shape[1]), dim=1).indices.numpy()
-    return np.stack([np.isin(row, query) for row, query in zip(best, tasks.queries[run], strict=True)])
+    asked = np.zeros(scores.shape, dtype=np.bool_)
+    for row, query in zip(asked, tasks.queries[run], strict=True):
+        row[query] = True
+    return np.take_along_axis(asked, best, axis=1)
 
 
 def _improve(shots: list[int], swept: Swept, current: list[Mix]) -> list[Mix]:

@@ -26,6 +26,8 @@ from model_store.data.schema import Dataset
 from model_store.data.split import split_users
 from model_store.errors import ExportRefused
 
+# Items from which on reading the whole catalogue takes more than 10 ms a list.
+WORTHWHILE_FROM = 2_000_000
 RECALL_AT = 20
 MIN_RECALL = 0.99
 # What is tuned on some users is a little worse for others.
