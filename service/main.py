@@ -7,7 +7,7 @@ import contextlib
 import gc
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 from fastapi import FastAPI
@@ -41,29 +41,8 @@ def create_app() -> FastAPI:
             store cannot keep what is promised.
     """
     settings = read_settings()
-    telemetry.configure_logs(settings.log_level)
-    live = Live(settings.store, settings.threads, _signed(settings))
-    rates = _rates(settings)
-    edge = Edge(
-        gate=Gate(settings.keys_file) if settings.keys_file else None,
-        open_docs=settings.open_docs,
-        open_metrics=settings.open_metrics,
-        rates=rates,
-        cors_origins=settings.origins(),
-    )
-    password, timeout_s = settings.redis_password(), settings.store_timeout_ms / 1000
-    store = RedisStore.connect(
-        settings.redis,
-        password=password,
-        ca_file=settings.redis_ca_file,
-        timeout_s=timeout_s,
-        disk_timeout_s=settings.disk_timeout_ms / 1000,
-        ttl_s=int(settings.user_ttl_days * 86_400),
-        served_ttl_s=settings.served_ttl_s,
-        durability=settings.durability,
-    )
-    known = credentials(settings.redis, password=password, ca_file=settings.redis_ca_file)
-    durability.check(settings.redis, known, settings.durability, timeout_s)
+    built = _build(settings)
+    live, store, rates = built.live, built.store, built.rates
     deadline_s = settings.feedback_deadline_ms / 1000
     flow = FeedbackFlow(store, clock=time.time, deadline_s=deadline_s)
     forget = ForgetFlow(store, deadline_s=deadline_s)
@@ -90,8 +69,50 @@ def create_app() -> FastAPI:
         lifespan,
         access_log=settings.access_log,
         max_under_way=settings.max_under_way,
-        edge=edge,
+        edge=built.edge,
     )
+
+
+def try_parts() -> None:
+    """Build what may fail in :func:`create_app`, raising the same, and let go of it.
+
+    An application would stay: FastAPI keeps its routes in caches, and they the bundle.
+    """
+    _build(read_settings())
+
+
+class _Built(NamedTuple):
+    live: Live
+    edge: Edge
+    rates: RateLimits | None
+    store: RedisStore
+
+
+def _build(settings: Settings) -> _Built:
+    telemetry.configure_logs(settings.log_level)
+    live = Live(settings.store, settings.threads, _signed(settings))
+    rates = _rates(settings)
+    edge = Edge(
+        gate=Gate(settings.keys_file) if settings.keys_file else None,
+        open_docs=settings.open_docs,
+        open_metrics=settings.open_metrics,
+        rates=rates,
+        cors_origins=settings.origins(),
+    )
+    password, timeout_s = settings.redis_password(), settings.store_timeout_ms / 1000
+    store = RedisStore.connect(
+        settings.redis,
+        password=password,
+        ca_file=settings.redis_ca_file,
+        timeout_s=timeout_s,
+        disk_timeout_s=settings.disk_timeout_ms / 1000,
+        ttl_s=int(settings.user_ttl_days * 86_400),
+        served_ttl_s=settings.served_ttl_s,
+        durability=settings.durability,
+    )
+    known = credentials(settings.redis, password=password, ca_file=settings.redis_ca_file)
+    durability.check(settings.redis, known, settings.durability, timeout_s)
+    return _Built(live, edge, rates, store)
 
 
 def _signed(settings: Settings) -> ManifestCheck | None:
