@@ -18,4 +18,4 @@ def test_every_part_of_the_edge_is_measured():
     assert finished.returncode == 0, finished.stderr
     figures = json.loads(finished.stdout)["requests_us"]
     assert len(figures) == 6
-    assert all(0 < value for each in figures.values() for value in each.values())
+    assert all(value > 0 for each in figures.values() for value in each.values())
