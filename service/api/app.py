@@ -41,7 +41,7 @@ class _Application(FastAPI):
 def build_app(
     parts: Parts, lifespan: Lifespan, *, access_log: bool, max_under_way: int, edge: Edge = EVERYBODY
 ) -> FastAPI:
-    """The application over ``parts``, behind ``edge``."""
+    """The application over ``parts``, behind ``edge``, with ``max_under_way`` requests at once."""
     app = _Application(
         title="kshot",
         version=version("kshot"),
