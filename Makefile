@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-$(PYTHON_VERSION)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest clean
+.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest chaos soak clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -81,6 +81,14 @@ tools:
 loadtest: setup tools ## measure a service under load and the graphs alone; takes minutes
 	@$(BIN)/python loadtests/run.py
 	@$(BIN)/python loadtests/scorer.py
+
+chaos: setup tools ## break everything for real, in full: at most 15 minutes; writes loadtests/RELIABILITY.md
+	@mkdir -p build
+	@$(BIN)/python -m pytest tests/chaos --chaos-size long --verbose --junitxml build/chaos.xml; broken=$$?; \
+	$(BIN)/python loadtests/reliability.py build/chaos.xml && exit $$broken
+
+soak: setup tools ## half an hour at 70% of the highest rate: does anything grow? writes loadtests/soak.json
+	@$(BIN)/python loadtests/soak.py --minutes 30 --json loadtests/soak.json
 
 clean: ## remove .venv, caches and build leftovers; bundles and users' data stay
 	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -123,7 +123,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="a source of kshot train, in place of the made-up world")
     parser.add_argument("--users", type=int, default=3_000, help="users of the made-up world")
-    parser.add_argument("--items", type=int, default=2_000, help="items of the made-up world")
+    parser.add_argument("--items", type=int, default=2_000, help="items of the made-up world, at least 600")
     parser.add_argument("--seed", type=int, default=0, help="one seed gives one made-up world")
     parser.add_argument("--only", nargs="*", choices=PEERS, default=list(PEERS), help="peers to measure")
     parser.add_argument("--k", type=int, default=20, help="length of a list")

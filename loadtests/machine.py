@@ -44,24 +44,29 @@ def memory_mib(pid: int) -> dict[str, float]:
     return {"resident": fields["VmRSS"], "own": fields["RssAnon"]}
 
 
-def private_mib(pid: int) -> dict[str, float]:
-    """Memory of a process in MiB that no other process shares, and its proportional share of the rest added.
+def shares_mib(pid: int) -> dict[str, float]:
+    """What a process has of the machine's memory in MiB (PSS), a page of several processes divided among them.
 
-    ``private`` is what the machine gets back when the process ends; mapped files that only one process has open count
-    there too, so it is asked while several workers run.
+    ``own`` is what it allocated, ``mapped`` its share of mapped files, which the kernel takes back when it needs them.
     """
     fields: dict[str, float] = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]:
         name, _, value = line.partition(":")
         fields[name] = int(value.split()[0]) / 1024
-    private = fields["Private_Clean"] + fields["Private_Dirty"]
-    return {"private": round(private, 1), "proportional": round(fields["Pss"], 1)}
+    return {"own": round(fields["Pss_Anon"], 1), "mapped": round(fields["Pss_File"], 1)}
 
 
 def children(pid: int) -> list[int]:
     """Processes that a process started and that still run."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
     return [int(each) for each in text.split()]
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process and its children, the workers, have used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(map(cpu_seconds, children(pid)))
 
 
 def two_cores() -> tuple[int, int] | tuple[None, None]:

@@ -22,7 +22,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from clients import Answers, asking, failures, percentile_ms
@@ -40,6 +40,14 @@ EVENTS = 20
 LIST_LENGTH = 20
 SWAP_DEADLINE_S = 120.0
 LOADS = 3
+
+
+class Window(NamedTuple):
+    """A time of interest, by ``time.perf_counter``, and the service's own memory at its end."""
+
+    start: float
+    end: float
+    own_mib: float
 
 
 def main() -> None:
@@ -88,17 +96,19 @@ def measure(
         time.sleep(options.seconds)  # warms what is cold; not measured
         started = time.perf_counter()
         time.sleep(options.seconds)
-        quiet = _figures(answers, started, time.perf_counter())
+        quiet = Window(started, time.perf_counter(), memory_mib(service.pid)["own"])
         swaps = []
         for version in versions:
-            swaps.append(_swap(service, registry, version, answers))
+            swaps.append(_swap(service, registry, version))
             time.sleep(options.seconds)
+    # Only now: what was under way at the end of a window is known when it has been answered.
+    rows = [_figures(answers, window) for window in (quiet, *swaps)]
     return {
         "connections": options.connections,
-        "quiet": quiet,
-        "swaps": swaps,
+        "quiet": rows[0],
+        "swaps": rows[1:],
         "failures": failures(answers.all),
-        "p99_over_quiet": round(max(swap["p99_ms"] for swap in swaps) / quiet["p99_ms"], 2),
+        "p99_over_quiet": round(max(row["p99_ms"] for row in rows[1:]) / rows[0]["p99_ms"], 2),
     }
 
 
@@ -111,33 +121,33 @@ def table(result: dict[str, Any]) -> str:
     rows = {"quiet": result["quiet"]} | {f"swap {number}": swap for number, swap in enumerate(result["swaps"], 1)}
     lines += [
         f"| {name} | {row['seconds']:.2f} | {row['requests']} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} "
-        f"| {row['max_ms']:.1f} | {row['failures']} | {row.get('own_mib', '')} |"
+        f"| {row['max_ms']:.1f} | {row['failures']} | {row['own_mib']:.0f} |"
         for name, row in rows.items()
     ]
     lines.append(f"\np99 during a swap over p99 of quiet times, at worst: {result['p99_over_quiet']:.2f}")
     return "\n".join(lines)
 
 
-def _swap(service: RunningService, registry: Registry, version: str, answers: Answers) -> dict[str, Any]:
+def _swap(service: RunningService, registry: Registry, version: str) -> Window:
     started = time.perf_counter()
     registry.promote(version)
     while _served_version(service.url) != version:
         if time.perf_counter() - started > SWAP_DEADLINE_S:
             raise ServiceError(f"{version} was not taken up within {SWAP_DEADLINE_S:g} s")
         time.sleep(0.01)
-    ended = time.perf_counter()
-    return _figures(answers, started, ended) | {"own_mib": memory_mib(service.pid)["own"]}
+    return Window(started, time.perf_counter(), memory_mib(service.pid)["own"])
 
 
-def _figures(answers: Answers, start: float, end: float) -> dict[str, Any]:
-    within = answers.between(start, end)
+def _figures(answers: Answers, window: Window) -> dict[str, Any]:
+    within = answers.between(window.start, window.end)
     return {
-        "seconds": round(end - start, 3),
+        "seconds": round(window.end - window.start, 3),
         "requests": len(within),
         "p50_ms": round(percentile_ms(within, 50), 3),
         "p99_ms": round(percentile_ms(within, 99), 3),
         "max_ms": round(percentile_ms(within, 100), 3),
         "failures": failures(within),
+        "own_mib": window.own_mib,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import signal
@@ -25,7 +26,7 @@ from model_store.bundle import Catalogue, Registry
 from model_store.errors import ModelStoreError
 from service.api.connections import Patience, connections
 from service.errors import CannotListen, ServiceError, SettingInvalid
-from service.keys.keyring import Keyring, Scope, read_keyring, write_keyring
+from service.keys.keyring import Scope, add_key, read_keyring, revoke_key
 from service.settings import EMBEDDED, Settings, read_settings
 from service.telemetry import MULTIPROCESS_VARIABLE
 from service.workers import WorkerProcesses, allowed_connections
@@ -173,6 +174,7 @@ def _run(config: uvicorn.Config, sock: socket.socket, announce: Callable[[], Non
 
     # What keeps a worker from starting ends us here; the supervisor would start it again and again.
     create_app()
+    gc.collect()  # an application holds itself, and with it a bundle that only the workers need
     with tempfile.TemporaryDirectory(prefix="kshot-metrics-") as folder:
         os.environ[MULTIPROCESS_VARIABLE] = folder  # the workers read it when they import the metrics
         announce()
@@ -235,10 +237,8 @@ KeyName = Annotated[str, typer.Option(help="Whose key it is, for people.", max=1
 @_clear_errors
 def new(scope: Scopes, keys_file: GivenKeysFile, name: KeyName = "") -> None:
     """Make a key and print it, this once; the file gets its hash."""
-    keyring = read_keyring(keys_file) if keys_file.exists() else Keyring()
-    keyring, text = keyring.with_new(scope, name, datetime.now(UTC).replace(microsecond=0))
-    write_keyring(keys_file, keyring)
-    typer.echo(f"key {keyring.keys[-1].id}: shown once, keep it", err=True)
+    text = add_key(keys_file, scope, name, datetime.now(UTC).replace(microsecond=0))
+    typer.echo("shown once, keep it:", err=True)
     typer.echo(text)
 
 
@@ -254,7 +254,7 @@ def list_keys(keys_file: GivenKeysFile) -> None:
 @_clear_errors
 def revoke(key_id: Annotated[str, typer.Argument(help="Id of the key.")], keys_file: GivenKeysFile) -> None:
     """Take a key away; requests with it are refused from then on."""
-    write_keyring(keys_file, read_keyring(keys_file).without(key_id))
+    revoke_key(keys_file, key_id)
     typer.echo(key_id)
 
 

@@ -85,7 +85,8 @@ def create_app() -> FastAPI:
             await rates.close()
         log.info("stopped")
 
-    return build_app(Parts(live, store, flow, forget), lifespan, access_log=settings.access_log, edge=edge)
+    parts = Parts(live, store, flow, forget)
+    return build_app(parts, lifespan, access_log=settings.access_log, max_under_way=settings.max_under_way, edge=edge)
 
 
 def _signed(settings: Settings) -> ManifestCheck | None:

@@ -108,6 +108,9 @@ rate_misses = Counter(
     "Requests let through uncounted, since the store of the rate limits did not answer.",
     registry=REGISTRY,
 )
+overload_refusals = Counter(
+    "kshot_overload_refusals_total", "Requests refused since too many were under way.", registry=REGISTRY
+)
 bundle_info = Gauge(
     "kshot_bundle_info",
     "Workers that serve this version.",

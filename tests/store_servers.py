@@ -113,3 +113,25 @@ def answers(url: str) -> bool:
             return bool(client.ping())
         except RedisError:
             return False
+
+
+@contextmanager
+def tls_redis(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Debian's redis-server over TLS alone, with a password: its port, and the certificate that vouches for it."""
+    key, certificate = certificate_of_its_own(folder)
+    port = free_port()
+    tls = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no")
+    with debian_redis(folder, port, "--port", "0", "--tls-port", str(port), *tls):
+        yield port, certificate
+
+
+def certificate_of_its_own(folder: Path) -> tuple[Path, Path]:
+    """Key and self-signed certificate for 127.0.0.1."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("openssl is not installed")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-keyout", str(key), "-out", str(certificate), "-days", "1", "-subj", "/CN=127.0.0.1"]
+    subprocess.run([*command, "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    return key, certificate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -124,7 +125,8 @@ class Manifest(_Part):
 
 def file_entry(path: Path) -> FileEntry:
     """Hash one file, reading it once."""
-    digest, size, block = hashlib.sha256(), 0, memoryview(bytearray(HASHED_AT_ONCE))
+    # Anonymous memory, since the heap would keep blocks of this size after their use.
+    digest, size, block = hashlib.sha256(), 0, memoryview(mmap.mmap(-1, HASHED_AT_ONCE))
     with path.open("rb", buffering=0) as stream:
         while taken := stream.readinto(block):
             digest.update(block[:taken])

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.api import pages, problems
+from service.api.capacity import Capacity
 from service.api.edge import EVERYBODY, Edge
 from service.api.express import Express
 from service.api.guards import Guard
@@ -37,7 +38,9 @@ class _Application(FastAPI):
         return schema
 
 
-def build_app(parts: Parts, lifespan: Lifespan, *, access_log: bool, edge: Edge = EVERYBODY) -> FastAPI:
+def build_app(
+    parts: Parts, lifespan: Lifespan, *, access_log: bool, max_under_way: int, edge: Edge = EVERYBODY
+) -> FastAPI:
     """The application over ``parts``, behind ``edge``."""
     app = _Application(
         title="kshot",
@@ -53,6 +56,7 @@ def build_app(parts: Parts, lifespan: Lifespan, *, access_log: bool, edge: Edge 
     pages.add_docs(app)
     problems.install(app)
     app.add_middleware(Express, parts=parts, routes=router.routes)  # first, so that all others stand around it
+    app.add_middleware(Capacity, limit=max_under_way)
     edge.install(app)
     app.add_middleware(Guard, access_log=access_log)
     return app

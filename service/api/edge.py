@@ -12,6 +12,7 @@ from service.api import keys
 from service.api.headers import SecurityHeaders
 from service.api.keys import Keys
 from service.api.rates import RateGuard, Rates
+from service.api.rates import declare as declare_rates
 from service.keys.gate import Gate
 
 
@@ -59,6 +60,8 @@ class Edge:
         """Say in an OpenAPI ``schema`` what a client needs."""
         if self.gate is not None:
             keys.declare(schema, self.unlocked)
+        if self.rates is not None:
+            declare_rates(schema)
 
 
 EVERYBODY = Edge()

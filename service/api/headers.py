@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +19,7 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
+NAMES = frozenset(name for name, _ in HEADERS)
 
 
 class SecurityHeaders:
@@ -35,12 +37,16 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 given = message.get("headers", ())
-                named = {name.lower() for name, _ in given}
-                message["headers"] = [*given, *(header for header in HEADERS if header[0] not in named)]
+                own = [name for name, _ in given if name in NAMES]
+                message["headers"] = [*given, *(_missing(own) if own else HEADERS)]
             await send(message)
 
         app = self.app if len(scope["headers"]) <= MAX_HEADERS else _too_many
         await app(scope, receive, send_with_headers)
+
+
+def _missing(own: Collection[bytes]) -> list[tuple[bytes, bytes]]:
+    return [header for header in HEADERS if header[0] not in own]
 
 
 async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:

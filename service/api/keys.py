@@ -9,7 +9,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import telemetry
-from service.api.problems import STATUS, problem
+from service.api.problems import REFUSAL, STATUS, problem
 from service.errors import KeyChecksBusy, KeyRefused, ScopeMissing
 from service.keys.gate import Gate
 from service.keys.keyring import Key
@@ -68,7 +68,6 @@ class Keys:
 
 def declare(schema: dict[str, Any], unlocked: AbstractSet[str]) -> None:
     """Say in an OpenAPI ``schema`` which paths want a key, of which scope, and what a refusal looks like."""
-    refusal = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     schema["components"]["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "An API key, made by: kshot keys new"}
     }
@@ -79,9 +78,10 @@ def declare(schema: dict[str, Any], unlocked: AbstractSet[str]) -> None:
             operation["security"] = [{"key": []}]
             scopes = " or ".join(SCOPES.get(path, OTHERWISE))
             operation["responses"] |= {
-                "401": {"description": "No API key, or one that is not valid", "content": refusal},
-                "403": {"description": f"The API key has not the scope {scopes}", "content": refusal},
+                "401": {"description": "No API key, or one that is not valid", "content": REFUSAL},
+                "403": {"description": f"The API key has not the scope {scopes}", "content": REFUSAL},
             }
+            operation["responses"].setdefault("503", {"description": "No check of the key now", "content": REFUSAL})
 
 
 def _bearer(scope: Scope) -> bytes:

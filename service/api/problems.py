@@ -21,6 +21,7 @@ from service.errors import (
     KeyChecksBusy,
     KeyRefused,
     NotHeld,
+    Overloaded,
     RateExceeded,
     RecordDamaged,
     ScopeMissing,
@@ -40,10 +41,13 @@ STATUS = {
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     NotHeld: HTTPStatus.NOT_FOUND,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     UserBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     RecordDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 PROBLEM_JSON = "application/problem+json"
+# A refusal as a route documents it.
+REFUSAL = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 RETRY_AFTER_S = 1
 SHOWN_CHARACTERS = 80
 NOT_JSON = Invalid(field="body", value="not JSON", expected="valid JSON in UTF-8")
@@ -91,7 +95,8 @@ def problem_of(exc: ServiceError) -> Response:
         )
     status = next(status for kind, status in STATUS.items() if isinstance(exc, kind))
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    # Refusals for want of capacity are many and counted; a line for each would only add to the load.
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, Overloaded):
         log.warning("refused", reason=str(exc))
     return problem(status, str(exc), headers=headers)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote
 
 import orjson
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import telemetry
 from service.api.keys import KEY_ID
-from service.api.problems import STATUS, problem
+from service.api.problems import REFUSAL, STATUS, problem
 from service.errors import BodyTooLarge, RateExceeded
 
 LIMITED = ("/recommend", "/feedback", "/users/")
@@ -85,6 +85,14 @@ class RateGuard:
             return unquote(scope["raw_path"].decode("ascii", "replace").split("/")[2]), receive
         named = parse_qs(scope["query_string"].decode("latin-1")).get("user_id")
         return (named[-1] if named else None), receive
+
+
+def declare(schema: dict[str, Any]) -> None:
+    """Say in an OpenAPI ``schema`` that routes may answer 429."""
+    for path, operations in schema["paths"].items():
+        if path.startswith(LIMITED):
+            for operation in operations.values():
+                operation["responses"]["429"] = {"description": "Beyond a rate limit", "content": REFUSAL}
 
 
 async def _read(receive: Receive) -> _Body:

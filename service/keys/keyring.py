@@ -7,10 +7,12 @@ prefix lets scanners find keys that ended up in a repository. The secret has 256
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -111,8 +113,37 @@ def write_keyring(path: Path, keyring: Keyring) -> None:
     """Replace the file at once: a service sees the old keys or the new ones. What it holds opens nothing by itself."""
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(keyring.model_dump_json(indent=2) + "\n", encoding="utf-8")
         temporary.replace(path)
     except OSError as exc:
         raise KeysFileInvalid(f"keys file {path}: cannot be written ({exc.strerror})") from exc
+
+
+def add_key(path: Path, scopes: Iterable[Scope], name: str, created_at: datetime) -> str:
+    """The text of a new key, whose hash joins the file; a file that is not there is made. Raises KeysFileInvalid."""
+    with _to_ourselves(path):
+        keyring = read_keyring(path) if path.exists() else Keyring()
+        keyring, text = keyring.with_new(scopes, name, created_at)
+        write_keyring(path, keyring)
+    return text
+
+
+def revoke_key(path: Path, key_id: str) -> None:
+    """Take a key out of the file; raises KeysFileInvalid if it has none of this id."""
+    with _to_ourselves(path):
+        write_keyring(path, read_keyring(path).without(key_id))
+
+
+@contextmanager
+def _to_ourselves(path: Path) -> Iterator[None]:
+    """Keep other commands from changing the file meanwhile: what one revoked, another could write again."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
+    except OSError as exc:
+        raise KeysFileInvalid(f"keys file {path}: its folder cannot be opened ({exc.strerror})") from exc
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

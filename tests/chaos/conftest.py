@@ -46,6 +46,7 @@ def tell(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Tell:
     told = pytestconfig.stash.setdefault(_TOLD, [])
 
     def tell_counts(**counts: object) -> None:
+        request.node.user_properties.extend(counts.items())  # for --junitxml, out of which RELIABILITY.md is made
         told.append(f"{request.node.name}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
 
     return tell_counts

@@ -95,7 +95,7 @@ def test_no_bytes_make_the_service_fail_or_grow(target: Running, sized: Any, tel
         found += uvloop.run(fuzz(target, range(done, done + part)))
         memory.append(memory_mib(target.process.pid)["own"])
         progress(done + part, cases)
-    warm = SAMPLES // 5
+    warm = SAMPLES * 2 // 5
     grown = trend(range(SAMPLES - warm), memory[warm:])
     tell(
         cases=cases,

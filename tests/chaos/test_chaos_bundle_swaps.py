@@ -36,7 +36,7 @@ def three_bundles(trained_store: Path, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("three")
     store = Path(shutil.copytree(trained_store, folder / "store"))
     first = Registry(store).live()
-    for dim, numbers in ((8, range(KEPT.start, NEW.stop)), (24, range(NEW.stop))):
+    for dim, numbers in ((8, range(KEPT.start, NEW.stop)), (16, range(NEW.stop))):
         source = made_up.write_source(folder / f"source-{dim}", numbers=numbers)
         dataset, config = load(str(source)).dataset, TrainingConfig(dim=dim, anchors=16, neighbours=10)
         with write_draft(

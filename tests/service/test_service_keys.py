@@ -61,6 +61,10 @@ def locked(trained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         ("GET", "/docs", {Scope.ADMIN}),
         ("GET", "/openapi.json", {Scope.ADMIN}),
         ("GET", "/nowhere", {Scope.ADMIN}),
+        ("GET", "/users/nobody", {Scope.ADMIN}),
+        ("DELETE", "/users/nobody", {Scope.ADMIN}),
+        ("DELETE", "/users/nobody/events/e1", {Scope.ADMIN}),
+        ("GET", "/users/recommend%2F", {Scope.ADMIN}),
     ],
 )
 def test_a_key_may_do_what_its_scope_says(locked: Locked, method: str, path: str, scopes: set[Scope]) -> None:

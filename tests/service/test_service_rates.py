@@ -31,6 +31,13 @@ def test_a_user_beyond_the_limit_is_told_to_wait_and_others_are_not(limited: Run
     assert limited.metrics()["kshot_rate_refusals_total", ("user",)] >= 2
 
 
+def test_the_documentation_says_which_routes_are_limited(limited: Running) -> None:
+    paths = limited.client.get("/openapi.json").json()["paths"]
+    documented = {path for path, each in paths.items() if all("429" in one["responses"] for one in each.values())}
+    assert {"/recommend", "/feedback"} <= documented
+    assert not [path for path in documented if path.startswith(("/health", "/metrics"))]
+
+
 def test_a_service_without_its_store_limits_nobody(trained_store: Path, tmp_path: Path) -> None:
     store = EmbeddedStore.start(tmp_path / "store")
     with running(trained_store, tmp_path, "--redis", store.url, env={"KSHOT_USER_RATE": "1/hour"}) as service:

@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -16,6 +17,7 @@ from redis import Redis
 from running_service import DEADLINE_S, Running, running, wait_until
 from store_servers import free_port, valkey_on_tcp
 
+from service.core.history import event_key, key_name
 from service.stores.embedded import EmbeddedStore
 from service.stores.keys import record_key, served_key
 
@@ -216,19 +218,22 @@ def test_a_slow_network_degrades_lists_and_refuses_feedback_until_it_is_fast_aga
 def test_through_a_lossy_network_lists_are_served_and_no_event_is_lost_or_counted_twice(
     behind_proxy: Running, proxy: FaultProxy, user: str
 ) -> None:
-    proxy.faults.loss = 0.2
-    events = [{"item_id": f"g{n % 8}-{n}", "value": 5, "event_id": str(n)} for n in range(25)]
-    outcomes = []
-    for event in events:
-        wait_until(
-            lambda event=event: outcomes.append(behind_proxy.post(user, [event]).status_code) or outcomes[-1] == 200
-        )
+    proxy.faults.loss = 0.07
+    statuses: list[int] = []
+
+    def keep(event: dict[str, object]) -> bool:
+        statuses.append(behind_proxy.post(user, [event]).status_code)
+        return statuses[-1] == 200
+
+    for number in range(30):
+        event = {"item_id": f"g{number % 8}-{number % 30}", "value": 5, "event_id": str(number)}
+        wait_until(partial(keep, event))
         assert behind_proxy.recommend(user)["source"] in ("adapted", "degraded")
-    assert set(outcomes) == {200, 503}
+    assert set(statuses) == {200, 503}
     proxy.faults.loss = 0.0
     wait_until(lambda: behind_proxy.recommend(user)["source"] == "adapted")
-    held = behind_proxy.client.get(f"/users/{user}").json()
-    assert sorted(event["item_id"] for event in held["events"]) == sorted(event["item_id"] for event in events)
+    held = behind_proxy.client.get(f"/users/{user}").json()["events"]
+    assert [event["event_id"] for event in held] == [key_name(event_key(str(number))) for number in range(30)]
 
 
 def test_a_store_that_is_gone_is_not_hammered(behind_proxy: Running, proxy: FaultProxy, user: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -11,12 +12,15 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI, Request, Response
+from starlette.types import Message, Receive, Send
+from starlette.types import Scope as StarletteScope
 
 from service.api import problems
 from service.api.edge import Edge
 from service.api.guards import MAX_BODY_BYTES, Guard
 from service.api.headers import MAX_HEADERS
-from service.errors import RateExceeded
+from service.api.rates import RateGuard
+from service.errors import BodyTooLarge, RateExceeded
 from service.keys.gate import Gate
 from service.keys.keyring import Keyring, Scope, write_keyring
 
@@ -43,7 +47,8 @@ def application(edge: Edge) -> FastAPI:
 
     @app.get("/{path:path}")
     async def get_anything(path: str) -> Response:
-        return Response(path, headers={"X-Own": "1"})
+        own = {"X-Own": "1", "Cache-Control": "max-age=60"} if path == "own" else {}
+        return Response(path, headers=own)
 
     @app.post("/feedback")
     async def post_feedback(request: Request) -> int:
@@ -108,7 +113,9 @@ async def test_every_answer_has_the_headers_that_browsers_need() -> None:
                 "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
             }.items():
                 assert answer.headers.get_list(name) == [value], (answer, name)
-        assert (await client.get("/recommend")).headers["x-own"] == "1"
+        own = await client.get("/own")
+        assert own.headers.get_list("cache-control") == ["max-age=60"]
+        assert (own.headers["x-own"], own.headers["x-frame-options"]) == ("1", "DENY")
 
 
 async def test_a_request_with_too_many_headers_is_refused() -> None:
@@ -187,11 +194,30 @@ async def test_a_request_is_counted_for_its_key(admin: tuple[Gate, dict[str, str
 
 
 @pytest.mark.parametrize("by_user", [False, True])
-async def test_a_long_body_is_refused_as_before_where_users_have_a_rate(by_user: bool) -> None:
+@pytest.mark.parametrize("chunk", [1000, MAX_BODY_BYTES + 1])
+async def test_a_long_body_is_refused_as_before_where_users_have_a_rate(by_user: bool, chunk: int) -> None:
     async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(MAX_BODY_BYTES // 1000 + 2):
-            yield b" " * 1000
+        for _ in range(MAX_BODY_BYTES // chunk + 1):
+            yield b" " * chunk
 
-    async with asking(Edge(rates=Counted(by_user=by_user))) as client:
+    async with asking(Edge(rates=Counted(by_user=by_user))) as client, asyncio.timeout(10):
         answer = await client.post("/feedback", content=chunks())
     assert answer.status_code == 413
+
+
+async def test_what_went_wrong_while_a_body_was_read_ahead_is_told_to_whoever_reads_it() -> None:
+    async def receive() -> Message:
+        raise BodyTooLarge("body: too long") if not failed else AssertionError("read again: there is nothing to come")
+
+    async def app(_scope: StarletteScope, receive_again: Receive, _send: Send) -> None:
+        failed.append(True)
+        await receive_again()
+
+    async def send(_message: Message) -> None:
+        raise AssertionError("answered")
+
+    failed: list[bool] = []
+    scope = {"type": "http", "path": "/feedback", "raw_path": b"/feedback", "query_string": b"", "headers": []}
+    with pytest.raises(BodyTooLarge):
+        await RateGuard(app, rates=Counted(by_user=True))(scope, receive, send)
+    assert failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import KeysFileInvalid
-from service.keys.keyring import KEY, Keyring, Scope, read_keyring, split_key, write_keyring
+from service.keys.keyring import KEY, Keyring, Scope, add_key, read_keyring, revoke_key, split_key, write_keyring
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 BEGUN = b'{"id": "0123456789ab", "created_at": "2026-01-01T00:00:00Z"'
@@ -40,12 +41,12 @@ def test_the_hash_is_as_slow_as_owasp_asks(tmp_path: Path) -> None:
 
 def test_a_file_is_read_as_it_was_written_and_holds_no_secret(tmp_path: Path) -> None:
     keyring, text = Keyring().with_new([Scope.ADMIN, Scope.READ, Scope.READ], "the shop", NOW)
-    path = tmp_path / "secrets" / "keys.json"
+    path = tmp_path / "keys.json"
     write_keyring(path, keyring)
     assert read_keyring(path) == keyring
     assert keyring.keys[0].scopes == (Scope.READ, Scope.ADMIN)
     assert text.encode().rpartition(b"_")[2] not in path.read_bytes()
-    assert [each.name for each in path.parent.iterdir()] == ["keys.json"]
+    assert [each.name for each in tmp_path.iterdir()] == ["keys.json"]
 
 
 def test_two_keys_never_share_id_or_secret() -> None:
@@ -59,6 +60,16 @@ def test_a_key_that_is_not_there_cannot_be_revoked() -> None:
     with pytest.raises(KeysFileInvalid, match=f"'nobody': not in the keys file, .* ids: {keyring.keys[0].id}"):
         keyring.without("nobody")
     assert keyring.without(keyring.keys[0].id).keys == ()
+
+
+def test_keys_that_are_made_and_revoked_at_the_same_time_are_all_kept_and_all_gone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "keys.json"
+    doomed = [(split_key(add_key(path, [Scope.READ], "", NOW).encode()) or ("", b""))[0] for _ in range(4)]
+    with ThreadPoolExecutor(8) as people:
+        made = [people.submit(add_key, path, [Scope.READ], "", NOW) for _ in range(4)]
+        for done in [people.submit(revoke_key, path, key_id) for key_id in doomed]:
+            done.result()
+    assert {key.id for key in read_keyring(path).keys} == {each.result().split("_")[1] for each in made}
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import shutil
 import signal
-import subprocess
 import time
 import traceback
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +18,7 @@ import pytest
 from fault_proxy import fault_proxy
 from redis import Redis
 from redis.crc import key_slot
-from store_servers import DEADLINE_S, PASSWORD, connect, debian_redis, free_port, server_pid
+from store_servers import DEADLINE_S, PASSWORD, connect, free_port, server_pid, tls_redis
 
 from service.core.history import append
 from service.core.values import EMPTY, Departed, Events, UserState
@@ -333,10 +331,7 @@ def test_certificates_that_cannot_be_used_are_refused_at_the_start(tmp_path: Pat
 
 
 async def test_tls_with_a_password_works(tmp_path: Path) -> None:
-    key, certificate = certificate_of_its_own(tmp_path)
-    port = free_port()
-    tls = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no")
-    with debian_redis(tmp_path, port, "--port", "0", "--tls-port", str(port), *tls):
+    with tls_redis(tmp_path) as (port, certificate):
         address = f"rediss://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0"
         trusting, doubting = connect(address, ca_file=certificate), connect(address)
         await trusting.ping()
@@ -344,15 +339,3 @@ async def test_tls_with_a_password_works(tmp_path: Path) -> None:
             await doubting.ping()
         await trusting.close()
         await doubting.close()
-
-
-def certificate_of_its_own(folder: Path) -> tuple[Path, Path]:
-    """Key and self-signed certificate for 127.0.0.1."""
-    program = shutil.which("openssl")
-    if program is None:
-        pytest.skip("openssl is not installed")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    command = [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-keyout", str(key), "-out", str(certificate), "-days", "1", "-subj", "/CN=127.0.0.1"]
-    subprocess.run([*command, "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
-    return key, certificate
