@@ -3,8 +3,8 @@
     python loadtests/run.py --sweep connections      16, 64 and 256 connections on one worker
     python loadtests/run.py --sweep workers          one worker and two, free on all cores
 
-What is compared takes turns inside a round, on services that run side by side and idle until it is their turn; a ratio
-is the median of the ratios inside each round. ``service µs`` and ``generator µs`` are CPU time a request, of all
+What is compared takes turns inside a round, on services that run side by side and idle until it is their turn; a
+ratio is the median of the ratios inside each round. ``service µs`` and ``generator µs`` are CPU time a request, of all
 workers and of wrk.
 """
 

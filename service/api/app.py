@@ -41,7 +41,7 @@ class _Application(FastAPI):
 def build_app(
     parts: Parts, lifespan: Lifespan, *, access_log: bool, max_under_way: int, edge: Edge = EVERYBODY
 ) -> FastAPI:
-    """The application over ``parts``, behind ``edge``."""
+    """The application over ``parts``, behind ``edge``, with ``max_under_way`` requests at once."""
     app = _Application(
         title="kshot",
         version=version("kshot"),
@@ -56,7 +56,7 @@ def build_app(
     pages.add_docs(app)
     problems.install(app)
     app.add_middleware(Express, parts=parts, routes=router.routes)  # first, so that all others stand around it
-    app.add_middleware(Capacity, limit=max_under_way)
     edge.install(app)
+    app.add_middleware(Capacity, limit=max_under_way)
     app.add_middleware(Guard, access_log=access_log)
     return app

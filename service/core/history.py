@@ -18,10 +18,11 @@ import numpy as np
 from model_store.bundle import Value
 from service.core.values import Departed, Events, Older, Row, UserRecord
 
-_KEY_NAME = re.compile(r"key-([0-9a-f]{10})")
 # A record knows at most 512 keys, so a new event is taken for an old one once in 2⁴⁰ / 512, two thousand million times.
 KEY_BYTES = 5
+KEY = (1 << 8 * KEY_BYTES) - 1  # all bits of one
 DIGEST_BYTES = 8  # records of former formats hold all of them
+_KEY_NAME = re.compile(r"key-([0-9a-f]{16})")
 
 
 class Appended(NamedTuple):
@@ -54,14 +55,14 @@ def event_key(event_id: str) -> int:
     """
     named = _KEY_NAME.fullmatch(event_id)
     if named:
-        return int(named[1], 16)
+        return int(named[1], 16) & KEY
     digest = hashlib.blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
-    return int.from_bytes(digest[:KEY_BYTES], "little")
+    return int.from_bytes(digest, "little") & KEY
 
 
 def key_name(key: int) -> str:
     """The event id that has this key and says so: ``event_key(key_name(key)) == key``."""
-    return f"key-{key:010x}"
+    return f"key-{key:016x}"
 
 
 def append(

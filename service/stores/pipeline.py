@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
-Command = tuple[bytes | str | int, ...]
+from service.stores.scripts import Command
 
 
 async def pipelined(client: Redis, commands: Sequence[Command]) -> list[Any]:

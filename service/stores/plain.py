@@ -10,13 +10,13 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.core.history import KEY_BYTES
+from service.core.history import KEY
 from service.core.values import Events, UserRecord, UserState
 
 FORMATS = (1, 2)
 
 _U8, _U4, _F4 = np.dtype("<u8"), np.dtype("<u4"), np.dtype("<f4")
-_KEY = np.uint64(2 ** (8 * KEY_BYTES) - 1)  # keys were longer once; their lower bytes are those of today
+_KEY = np.uint64(KEY)  # keys were longer once; their lower bytes are those of today
 
 
 def encode_plain(record: UserRecord) -> bytes:

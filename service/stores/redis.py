@@ -24,7 +24,8 @@ from service.stores.connection import connection_pool, without_secrets
 from service.stores.durability import Durability, barrier, fault_of
 from service.stores.keys import keys_of, older_key, record_key, served_key
 from service.stores.older import decode_older, encode_departed
-from service.stores.pipeline import Command, pipelined
+from service.stores.pipeline import pipelined
+from service.stores.scripts import Command
 from service.ticks import Ticks
 
 Answer = TypeVar("Answer")
@@ -219,10 +220,8 @@ class RedisStore:
         answers = await self._asked(lambda: pipelined(client, [*commands, *ending]), limit_s)
         replies, endings = answers[: len(commands)], answers[len(commands) :]
         if any(isinstance(reply, ReadOnlyError) for reply in replies):
-            # The primary has become a replica, and reads from it are stale; whoever took its place is at the same
-            # address for new connections.
-            for each in (self._reader, self._writer):
-                await each.connection_pool.disconnect(inuse_connections=True)
+            # The primary has become a replica; whoever took its place is at the same address for new connections.
+            await client.connection_pool.disconnect(inuse_connections=False)
         fault = next(filter(None, map(fault_of, endings)), None)
         if fault is None:
             return replies
@@ -254,7 +253,7 @@ class RedisStore:
 
 
 async def _at_once(client: Redis, commands: Sequence[Command]) -> list[Any]:
-    """Replies to commands that nobody gets in between; raises the first error."""
+    """Replies to commands that let nobody in between."""
     pipeline = client.pipeline(transaction=True)
     for command in commands:
         pipeline.execute_command(*command)

@@ -20,6 +20,7 @@ from service.api.express import Express, plain_feedback, plain_query
 from service.api.routes import Parts, build_router
 from service.api.schemas import Feedback
 from service.flows.feedback import FeedbackFlow
+from service.flows.forget import ForgetFlow
 from service.scoring.live import Live
 
 NOW = 1_700_000_000.0
@@ -33,7 +34,8 @@ class App:
 
     def __init__(self, live: Live, *, has_lane: bool) -> None:
         store = MemoryStore()
-        parts = Parts(live, store, FeedbackFlow(store, clock=lambda: NOW, deadline_s=60))
+        feedback, forget = FeedbackFlow(store, clock=lambda: NOW, deadline_s=60), ForgetFlow(store, deadline_s=60)
+        parts = Parts(live, store, feedback, forget)
         router = build_router(parts)
         self.passed_on = 0
         self.routes = FastAPI()
