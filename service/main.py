@@ -64,7 +64,13 @@ def create_app() -> FastAPI:
             await rates.close()
         log.info("stopped")
 
-    return build_app(Parts(live, store, flow, forget), lifespan, access_log=settings.access_log, edge=built.edge)
+    return build_app(
+        Parts(live, store, flow, forget),
+        lifespan,
+        access_log=settings.access_log,
+        max_under_way=settings.max_under_way,
+        edge=built.edge,
+    )
 
 
 def try_parts() -> None:
