@@ -82,7 +82,7 @@ def test_a_store_that_cannot_keep_the_promise_is_refused(trained_store: Path, tm
     port = free_port()
     with debian_redis(tmp_path, port, "--port", str(port)):
         url = f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
-        told = complaint("--store", trained_store, "--port", 0, "--redis", url, "--workers", workers)
+        told = complaint("--store", trained_store, "--port", 0, "--workers", workers, KSHOT_REDIS=url)
     assert told.startswith("durability: durable, but the user store refuses WAITAOF")
     assert told.endswith("or --durability fast, which may lose the last second of feedback")
 

@@ -95,26 +95,26 @@ async def test_readers_do_not_queue_behind_the_disk(embedded: EmbeddedStore, adm
 
 def test_an_old_redis_is_refused_with_what_to_do(debian_port: int) -> None:
     with pytest.raises(StoreUnsuitable, match=r"refuses WAITAOF.*Redis from 7\.2.*--durability fast"):
-        check(f"redis://127.0.0.1:{debian_port}", PASSWORD, "durable", 5)
-    check(f"redis://127.0.0.1:{debian_port}", PASSWORD, "fast", 5)
+        check(f"redis://127.0.0.1:{debian_port}", {"password": PASSWORD}, "durable", 5)
+    check(f"redis://127.0.0.1:{debian_port}", {"password": PASSWORD}, "fast", 5)
 
 
 def test_a_store_that_syncs_every_second_is_no_store_that_always_syncs(embedded_url: str) -> None:
-    check(embedded_url, None, "durable", 5)
+    check(embedded_url, {}, "durable", 5)
     with pytest.raises(StoreUnsuitable, match="appendfsync everysec; expected appendfsync always"):
-        check(embedded_url, None, "always", 5)
+        check(embedded_url, {}, "always", 5)
 
 
 def test_a_store_without_an_append_only_file_is_refused(embedded: EmbeddedStore, admin: Redis) -> None:
     admin.config_set("appendonly", "no")
     with pytest.raises(StoreUnsuitable, match="appendonly yes"):
-        check(embedded.url, None, "durable", 5)
+        check(embedded.url, {}, "durable", 5)
 
 
 def test_a_store_that_is_not_there_yet_is_not_refused(debian_port: int) -> None:
     with capture_logs() as logged:
-        check(f"redis://:secret@127.0.0.1:{free_port()}", None, "durable", 5)
-        check(f"redis://127.0.0.1:{debian_port}", "wrong-secret", "durable", 5)
+        check(f"redis://:secret@127.0.0.1:{free_port()}", {}, "durable", 5)
+        check(f"redis://127.0.0.1:{debian_port}", {"password": "wrong-secret"}, "durable", 5)
     assert [line["event"] for line in logged] == 2 * ["user store not checked"]
     assert "secret" not in str(logged)
 
@@ -123,7 +123,7 @@ def test_an_embedded_store_syncs_always_for_all_when_one_asks_for_it(tmp_path: P
     usual = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S)
     strict = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S, durability="always")
     late = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S)
-    check(late.url, None, "always", 5)
+    check(late.url, {}, "always", 5)
     for each in (usual, strict, late):
         each.stop()
 
