@@ -44,6 +44,13 @@ def memory_mib(pid: int) -> dict[str, float]:
     return {"resident": fields["VmRSS"], "own": fields["RssAnon"]}
 
 
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process and its children, the workers, have used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(map(cpu_seconds, children(pid)))
+
+
 def shares_mib(pid: int) -> dict[str, float]:
     """What a process has of the machine's memory in MiB (PSS), a page of several processes divided among them.
 

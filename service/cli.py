@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shlex
 import signal
@@ -170,11 +169,10 @@ def _run(config: uvicorn.Config, sock: socket.socket, announce: Callable[[], Non
     if config.workers == 1:
         _Announcing(config, announce).run([sock])
         return
-    from service.main import create_app
+    from service.main import try_parts
 
     # What keeps a worker from starting ends us here; the supervisor would start it again and again.
-    create_app()
-    gc.collect()  # an application holds itself, and with it a bundle that only the workers need
+    try_parts()
     with tempfile.TemporaryDirectory(prefix="kshot-metrics-") as folder:
         os.environ[MULTIPROCESS_VARIABLE] = folder  # the workers read it when they import the metrics
         announce()

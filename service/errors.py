@@ -9,6 +9,7 @@ ServiceError
 │   └── RateExceeded     its key or its user asked more often than it may
 ├── KeyChecksBusy        an API key cannot be checked now
 ├── StoreUnavailable     the user store did not do what it was asked, or not in time
+├── Overloaded           more requests are under way than the service takes on
 ├── UserBusy             other writers to one user kept winning
 ├── RecordDamaged        the stored bytes of a user are no record
 ├── NotHeld              nothing is held about this user, or no event of this id
@@ -93,6 +94,10 @@ class KeyChecksBusy(ServiceError):  # noqa: N818 - the name says what happened
 
 class StoreUnavailable(ServiceError):  # noqa: N818 - the name says what happened
     """The user store is unreachable, refused, or did not answer in time; nothing counts as kept."""
+
+
+class Overloaded(ServiceError):  # noqa: N818 - the name says what happened
+    """More requests are under way than the service takes on; nothing was done."""
 
 
 class UserBusy(ServiceError):  # noqa: N818 - the name says what happened

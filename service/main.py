@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 from fastapi import FastAPI
@@ -44,6 +44,55 @@ def create_app() -> FastAPI:
             store cannot keep what is promised.
     """
     settings = read_settings()
+    built = _build(settings)
+    live, store, rates = built.live, built.store, built.rates
+    deadline_s = settings.feedback_deadline_ms / 1000
+    flow = FeedbackFlow(store, clock=time.time, deadline_s=deadline_s)
+    forget = ForgetFlow(store, deadline_s=deadline_s)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        _follow_supervisor()
+        watching = asyncio.create_task(live.watch(settings.reload_every_s))
+        # What was built until now stays: the collector need not look at it again, which made the slowest requests.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 50)
+        log.info("ready", bundle=live.model.version, items=len(live.model.catalogue))
+        yield
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        await store.close()
+        if rates is not None:
+            await rates.close()
+        log.info("stopped")
+
+    return build_app(
+        Parts(live, store, flow, forget),
+        lifespan,
+        access_log=settings.access_log,
+        max_under_way=settings.max_under_way,
+        edge=built.edge,
+    )
+
+
+def try_parts() -> None:
+    """Build what may fail in :func:`create_app`, raising the same, and let go of it.
+
+    An application would stay: FastAPI keeps its routes in caches, and they the bundle.
+    """
+    _build(read_settings())
+
+
+class _Built(NamedTuple):
+    live: Live
+    edge: Edge
+    rates: RateLimits | None
+    store: RedisStore
+
+
+def _build(settings: Settings) -> _Built:
     telemetry.configure_logs(settings.log_level)
     live = Live(settings.store, settings.threads, _signed(settings))
     rates = _rates(settings)
@@ -67,29 +116,7 @@ def create_app() -> FastAPI:
     )
     known = credentials(settings.redis, password=password, ca_file=settings.redis_ca_file)
     durability.check(settings.redis, known, settings.durability, timeout_s)
-    deadline_s = settings.feedback_deadline_ms / 1000
-    flow = FeedbackFlow(store, clock=time.time, deadline_s=deadline_s)
-    forget = ForgetFlow(store, deadline_s=deadline_s)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        _follow_supervisor()
-        watching = asyncio.create_task(live.watch(settings.reload_every_s))
-        # What was built until now stays: the collector need not look at it again, which made the slowest requests.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(100_000, 50, 50)
-        log.info("ready", bundle=live.model.version, items=len(live.model.catalogue))
-        yield
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
-        await store.close()
-        if rates is not None:
-            await rates.close()
-        log.info("stopped")
-
-    return build_app(Parts(live, store, flow, forget), lifespan, access_log=settings.access_log, edge=edge)
+    return _Built(live, edge, rates, store)
 
 
 def _signed(settings: Settings) -> ManifestCheck | None:

@@ -80,6 +80,13 @@ class Settings(BaseSettings):
     threads: int = Field(
         1, ge=1, le=64, description="intra-op threads of each graph; workers scale better than threads"
     )
+    max_under_way: int = Field(
+        512,
+        ge=1,
+        le=65_536,
+        description="requests that a worker has under way at most; one more gets 503 with Retry-After. "
+        "At 2,000 a second the last of 512 waits a quarter of a second",
+    )
     reload_every_s: float = Field(1.0, gt=0, description="seconds between looks at which bundle is live")
     client_timeout_s: float = Field(
         30.0,

@@ -94,6 +94,9 @@ store_misses = Counter(
 store_errors = Counter(
     "kshot_store_errors_total", "Operations that the user store refused or missed.", registry=REGISTRY
 )
+overload_refusals = Counter(
+    "kshot_overload_refusals_total", "Requests refused since too many were under way.", registry=REGISTRY
+)
 key_refusals = Counter(
     "kshot_key_refusals_total",
     "Requests refused for their API key, by reason: absent, invalid, scope or busy.",

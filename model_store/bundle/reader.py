@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_store.bundle.attributes import ATTRIBUTES_FILE, Attributes
-from model_store.bundle.catalogue import Catalogue
+from model_store.bundle.catalogue import KEYS_FILE, Catalogue
 from model_store.bundle.golden import check_golden
 from model_store.bundle.graphs import Graphs
 from model_store.bundle.index import INDEX_FILE
@@ -101,6 +101,7 @@ def open_bundle(folder: Path, *, threads: int = 1, signed: ManifestCheck | None 
         BundleError: with the file, the value found and the value expected.
     """
     manifest = verify_files(folder, signed)
+    _refuse_unnamed(folder, manifest)
     catalogue = Catalogue(folder)
     named = ATTRIBUTES_FILE in manifest.files
     attributes = Attributes.read(folder / ATTRIBUTES_FILE) if named else Attributes([])
@@ -117,8 +118,13 @@ def open_bundle(folder: Path, *, threads: int = 1, signed: ManifestCheck | None 
         raise BundleDamaged(
             f"{folder}: (items, state_dim, neighbours, features, attributes) are {found}, the manifest says {expected}"
         )
-    if (folder / INDEX_FILE).exists() and INDEX_FILE not in manifest.files:
-        raise BundleDamaged(f"{folder / INDEX_FILE}: the manifest does not name it, expected it with its sha256 there")
     graphs = Graphs(folder, threads=threads)
     check_golden(folder, graphs)
     return Bundle(folder, manifest, catalogue, graphs, attributes)
+
+
+def _refuse_unnamed(folder: Path, manifest: Manifest) -> None:
+    """What is read where it is there must have been verified."""
+    for name in (INDEX_FILE, KEYS_FILE):
+        if (folder / name).exists() and name not in manifest.files:
+            raise BundleDamaged(f"{folder / name}: the manifest does not name it, expected it with its sha256 there")

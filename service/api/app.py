@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.api import pages, problems
+from service.api.capacity import Capacity
 from service.api.edge import EVERYBODY, Edge
 from service.api.express import Express
 from service.api.guards import Guard
@@ -37,8 +38,10 @@ class _Application(FastAPI):
         return schema
 
 
-def build_app(parts: Parts, lifespan: Lifespan, *, access_log: bool, edge: Edge = EVERYBODY) -> FastAPI:
-    """The application over ``parts``, behind ``edge``."""
+def build_app(
+    parts: Parts, lifespan: Lifespan, *, access_log: bool, max_under_way: int, edge: Edge = EVERYBODY
+) -> FastAPI:
+    """The application over ``parts``, behind ``edge``, with ``max_under_way`` requests at once."""
     app = _Application(
         title="kshot",
         version=version("kshot"),
@@ -54,5 +57,6 @@ def build_app(parts: Parts, lifespan: Lifespan, *, access_log: bool, edge: Edge 
     problems.install(app)
     app.add_middleware(Express, parts=parts, routes=router.routes)  # first, so that all others stand around it
     edge.install(app)
+    app.add_middleware(Capacity, limit=max_under_way)
     app.add_middleware(Guard, access_log=access_log)
     return app

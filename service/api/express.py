@@ -32,8 +32,8 @@ class PlainQuery(NamedTuple):
     """The parameters of GET /recommend."""
 
     user_id: str
-    k: int = 20
-    include_seen: bool = False
+    k: int
+    include_seen: bool
 
 
 class Express:

@@ -21,6 +21,7 @@ from service.errors import (
     KeyChecksBusy,
     KeyRefused,
     NotHeld,
+    Overloaded,
     RateExceeded,
     RecordDamaged,
     ScopeMissing,
@@ -40,6 +41,7 @@ STATUS = {
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     NotHeld: HTTPStatus.NOT_FOUND,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     UserBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     RecordDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -93,7 +95,8 @@ def problem_of(exc: ServiceError) -> Response:
         )
     status = next(status for kind, status in STATUS.items() if isinstance(exc, kind))
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    # Refusals for want of capacity are many and counted; a line for each would only add to the load.
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, Overloaded):
         log.warning("refused", reason=str(exc))
     return problem(status, str(exc), headers=headers)
 

@@ -152,7 +152,7 @@ class Problem(BaseModel):
 
 
 class HeldEvent(BaseModel):
-    """One event that is held. Ids of clients are kept as keys of 64 bits: ``event_id`` is the key's own name."""
+    """One event that is held. Ids of clients are kept as keys of 40 bits: ``event_id`` is the key's own name."""
 
     event_id: str = Field(description="unlearns the event, as the id does that it was sent with")
     item_id: str

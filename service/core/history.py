@@ -18,7 +18,10 @@ import numpy as np
 from model_store.bundle import Value
 from service.core.values import Departed, Events, Older, Row, UserRecord
 
-KEY_BYTES = 8
+# A record knows at most 512 keys, so a new event is taken for an old one once in 2⁴⁰ / 512, two thousand million times.
+KEY_BYTES = 5
+KEY = (1 << 8 * KEY_BYTES) - 1  # all bits of one
+DIGEST_BYTES = 8  # records of former formats hold all of them
 _KEY_NAME = re.compile(r"key-([0-9a-f]{16})")
 
 
@@ -46,15 +49,15 @@ class Forgotten(NamedTuple):
 
 
 def event_key(event_id: str) -> int:
-    """Key of an event id: 64 bits of its BLAKE2b, too many for two of a user's to meet.
+    """Key of an event id: 40 bits of its BLAKE2b, too many for two of a user's to meet.
 
     Ids themselves are not kept. An event whose id nobody has is named by its key, see :func:`key_name`.
     """
     named = _KEY_NAME.fullmatch(event_id)
     if named:
-        return int(named[1], 16)
-    digest = hashlib.blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
-    return int.from_bytes(digest, "little")
+        return int(named[1], 16) & KEY
+    digest = hashlib.blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+    return int.from_bytes(digest, "little") & KEY
 
 
 def key_name(key: int) -> str:

@@ -27,7 +27,7 @@ class Events:
         item_ids: stable item ids, S of them.
         values: float32 (S,), on the data's own scale.
         timestamps: float64 (S,), whole seconds since 1970, below 2**32.
-        keys: uint64 (S,), what an event is recognised by when it is sent again.
+        keys: uint64 (S,), below 2**40, what an event is recognised by when it is sent again.
     """
 
     item_ids: tuple[str, ...]

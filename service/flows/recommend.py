@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import structlog
@@ -18,11 +17,12 @@ from service.errors import RecordDamaged, StoreUnavailable
 
 log = structlog.get_logger()
 
+NOTHING: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
 Source = Literal["cold", "adapted", "degraded"]
 
 
-@dataclass(frozen=True, slots=True)
-class ServedList:
+class ServedList(NamedTuple):
     """A list as it leaves the flow: rows of the model's catalogue and their scores, best first."""
 
     model: Model
@@ -52,7 +52,7 @@ async def recommend(user_id: str, k: int, *, include_seen: bool, store: UserStor
     if state is None:
         state = model.adapt(support, record.attributes)
         await _keep_state(store, user_id, record, UserState(model.version, state))
-    excluded = np.zeros(0, dtype=np.int64) if include_seen else _seen_rows(record, rows, model)
+    excluded = NOTHING if include_seen else _seen_rows(record, rows, model)
     best, scores = await model.rank(state, support, excluded, k)
 
     source: Source = "degraded" if degraded else "adapted" if record.is_known else "cold"
@@ -84,4 +84,4 @@ async def _keep_state(store: UserStore, user_id: str, record: UserRecord, state:
 def _seen_rows(record: UserRecord, rows: NDArray[np.int64], model: Model) -> NDArray[np.int64]:
     """Rows of everything that the user gave feedback on, older than the support too."""
     seen = np.concatenate([rows, model.catalogue.rows(record.seen)]) if record.seen else rows
-    return seen[seen != UNKNOWN_ROW] if UNKNOWN_ROW in seen else seen
+    return seen[seen != UNKNOWN_ROW] if len(seen) and seen.min() == UNKNOWN_ROW else seen

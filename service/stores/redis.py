@@ -24,6 +24,7 @@ from service.stores.connection import connection_pool, without_secrets
 from service.stores.durability import Durability, barrier, fault_of
 from service.stores.keys import keys_of, older_key, record_key, served_key
 from service.stores.older import decode_older, encode_departed
+from service.stores.pipeline import pipelined
 from service.stores.scripts import Command
 from service.ticks import Ticks
 
@@ -132,7 +133,7 @@ class RedisStore:
         """See ``UserStore``."""
         record, older, served = keys_of(user_id)
         commands: list[Command] = [("GET", record), ("LRANGE", older, 0, -1), ("GET", served), ("TTL", record)]
-        asked = self._asked(lambda: _pipelined(self._reader, commands, at_once=True), self._timeout_s)
+        asked = self._asked(lambda: _at_once(self._reader, commands), self._timeout_s)
         stored, entries, listed, ttl_s = await self._answer(asked)
         return Held(_record(stored), decode_older(entries), _served(listed), ttl_s if ttl_s >= 0 else None)
 
@@ -216,13 +217,11 @@ class RedisStore:
 
     async def _write_once(self, client: Redis, commands: list[Command], ending: Ending, limit_s: float) -> list[Any]:
         """One pipeline and, on the same connection, what has to come true before any of it counts."""
-        answers = await self._asked(lambda: _pipelined(client, [*commands, *ending]), limit_s)
+        answers = await self._asked(lambda: pipelined(client, [*commands, *ending]), limit_s)
         replies, endings = answers[: len(commands)], answers[len(commands) :]
         if any(isinstance(reply, ReadOnlyError) for reply in replies):
-            # The primary has become a replica, and reads from it are stale; whoever took its place is at the same
-            # address for new connections.
-            for each in (self._reader, self._writer):
-                await each.connection_pool.disconnect(inuse_connections=True)
+            # The primary has become a replica; whoever took its place is at the same address for new connections.
+            await client.connection_pool.disconnect(inuse_connections=False)
         fault = next(filter(None, map(fault_of, endings)), None)
         if fault is None:
             return replies
@@ -253,12 +252,12 @@ class RedisStore:
             raise StoreUnavailable(f"user store {self.address}: {exc}") from exc
 
 
-async def _pipelined(client: Redis, commands: Sequence[Command], *, at_once: bool = False) -> list[Any]:
-    """Replies or errors of commands sent together; ``at_once`` lets nobody in between."""
-    pipeline = client.pipeline(transaction=at_once)
+async def _at_once(client: Redis, commands: Sequence[Command]) -> list[Any]:
+    """Replies to commands that let nobody in between."""
+    pipeline = client.pipeline(transaction=True)
     for command in commands:
         pipeline.execute_command(*command)
-    return await pipeline.execute(raise_on_error=at_once)
+    return await pipeline.execute()
 
 
 def _record(stored: bytes | None) -> UserRecord:

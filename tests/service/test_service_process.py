@@ -140,7 +140,7 @@ def broken(trained_store: Path) -> Iterator[httpx.Client]:
     store = Broken()
     feedback, forget = FeedbackFlow(store, clock=lambda: 0.0, deadline_s=1), ForgetFlow(store, deadline_s=1)
     parts = Parts(Live(trained_store, 1), store, feedback, forget)
-    app = build_app(parts, _lifespan, access_log=False)
+    app = build_app(parts, _lifespan, access_log=False, max_under_way=100)
     with socket.create_server(("127.0.0.1", 0)) as sock:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))
         thread = threading.Thread(target=server.run, args=([sock],))

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.history import append, arrivals, event_key, forget, key_name
+from service.core.history import KEY, append, arrivals, event_key, forget, key_name
 from service.core.values import EMPTY, Events, Older, Row, UserRecord
 
 Batches = list[list[Row]]
@@ -130,7 +130,7 @@ def test_where_older_events_are_lost_their_items_stay_seen() -> None:
     assert forget(record, (), 2, 1) is None
 
 
-@given(st.integers(0, 2**64 - 1))
+@given(st.integers(0, KEY))
 def test_a_key_has_a_name_that_is_an_event_id(key: int) -> None:
     assert event_key(key_name(key)) == key
 

@@ -114,7 +114,8 @@ async def test_any_text_is_a_user_id_of_its_own(store: UserStore, user_id: str) 
         assert await store.replace(each, record_of("a"), 0)
 
 
-async def served_in_time(store: UserStore, user_id: str, *item_ids: str) -> None:
+async def until_served(store: UserStore, user_id: str, item_ids: tuple[str, ...]) -> None:
+    """Wait for a served list, which nobody is told to have arrived."""
     deadline = time.monotonic() + 5
     while (found := (await store.read_with_served(user_id))[1]) != item_ids:
         assert time.monotonic() < deadline, found
@@ -123,7 +124,7 @@ async def served_in_time(store: UserStore, user_id: str, *item_ids: str) -> None
 async def test_the_last_served_list_is_remembered(store: UserStore, user_id: str) -> None:
     store.note_served(user_id, ["old"], 0)
     store.note_served(user_id, ["c", "a", "b"], 0)
-    await served_in_time(store, user_id, "c", "a", "b")
+    await until_served(store, user_id, ("c", "a", "b"))
 
 
 async def test_ping_answers(store: UserStore) -> None:
@@ -187,7 +188,7 @@ async def test_erasing_leaves_nothing_and_says_what_there_was(store: UserStore, 
     record = record_of("a")
     await store.replace(user_id, record, 0, LEFT)
     store.note_served(user_id, ["x"], record.revision)
-    await served_in_time(store, user_id, "x")
+    await until_served(store, user_id, ("x",))
     assert await store.erase(user_id) == ("record", "older events", "served list")
     assert (await store.held(user_id)).is_nothing
     assert await store.erase(user_id) == ()
