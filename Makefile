@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-$(PYTHON_VERSION)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup demo test check lint types imports tools loadtest chaos soak clean
+.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest chaos soak clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -37,7 +37,7 @@ demo: setup ## train on the demo data if need be, serve it on 127.0.0.1:8000
 test: setup tools ## run the tests
 	@$(BIN)/python -m pytest
 
-check: setup lint types imports test ## what CI runs: lint, types, import rules, tests
+check: setup lint types imports bandit sbom test ## what CI runs: lint, types, import rules, security, tests
 
 lint: setup ## ruff: rules and format
 	@$(BIN)/ruff check .
@@ -49,6 +49,23 @@ types: setup ## mypy, strict
 
 imports: setup ## import-linter: the layers of both packages
 	@$(BIN)/lint-imports
+
+audit: bandit sbom advisories ## security: bandit, bill of materials, known advisories
+
+bandit: setup
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml service model_store
+
+# What is installed, torch and the tools included, in CycloneDX's format.
+sbom: setup
+	@mkdir -p build
+	@$(BIN)/cyclonedx-py environment --no-validate --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json .venv
+	@echo "bill of materials: build/sbom.json"
+
+# Not part of CI: it asks a service on the internet, whose answer changes without any change here.
+advisories: setup
+	@mkdir -p build
+	@$(BIN)/pip-audit --local --skip-editable --progress-spinner off --timeout 15 --format json 2>build/pip-audit.log \
+	  | $(BIN)/python .ci/advisories.py
 
 # Tests and load tests use these two; without root, those that need an absent one say so and are skipped.
 # RUNLEVEL=1 keeps Debian from starting the Redis that is only wanted as a program.

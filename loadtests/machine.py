@@ -44,6 +44,31 @@ def memory_mib(pid: int) -> dict[str, float]:
     return {"resident": fields["VmRSS"], "own": fields["RssAnon"]}
 
 
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process and its children, the workers, have used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(map(cpu_seconds, children(pid)))
+
+
+def shares_mib(pid: int) -> dict[str, float]:
+    """What a process has of the machine's memory in MiB (PSS), a page of several processes divided among them.
+
+    ``own`` is what it allocated, ``mapped`` its share of mapped files, which the kernel takes back when it needs them.
+    """
+    fields: dict[str, float] = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]:
+        name, _, value = line.partition(":")
+        fields[name] = int(value.split()[0]) / 1024
+    return {"own": round(fields["Pss_Anon"], 1), "mapped": round(fields["Pss_File"], 1)}
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process started and that still run."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(each) for each in text.split()]
+
+
 def two_cores() -> tuple[int, int] | tuple[None, None]:
     """A core for the service and one for what drives it; none where there are not two."""
     cores = sorted(os.sched_getaffinity(0))

@@ -2,6 +2,7 @@
 
     python loadtests/run.py                     60,000 synthetic items, 16 connections
     python loadtests/run.py --bundles STORE     a bundle of your own
+    python loadtests/run.py --sweep connections 16, 64, 256 connections side by side; or: workers
     python loadtests/run.py --smoke             a few seconds on 2,000 items: does it still run?
 
 Rounds of bare, recommend, feedback follow each other, and a ratio is taken inside its round, so that a
@@ -18,13 +19,15 @@ import statistics
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from machine import memory_mib, provenance, two_cores
 from prometheus_client.parser import text_string_to_metric_families
+from sweep import CONNECTIONS, WORKERS, Contestant, sweep, sweep_table
 from synthetic import synthetic_bundle
 from under_test import RunningService, ServiceError, running_service, running_store
 from wrk import Load, WrkError, drive, wrk_path
@@ -65,7 +68,7 @@ def main() -> None:
     """Run the load test that the command line asks for."""
     options = _options()
     wrk_path()
-    service_core, own_core = two_cores()
+    service_core, own_core = (None, None) if options.sweep == "workers" else two_cores()
     if own_core is not None:
         os.sched_setaffinity(0, {own_core})
     with ExitStack() as stack:
@@ -73,18 +76,21 @@ def main() -> None:
         bundles = options.bundles or synthetic_bundle(folder, options.items, seed=0)
         bundle = open_bundle(Registry(bundles).live_folder())
         redis = stack.enter_context(running_store())
-        service = stack.enter_context(running_service(bundles, redis, workers=options.workers, core=service_core))
-        workload = Workload(
-            service.url,
-            options.users,
-            options.connections,
-            _write_item_ids(folder / "items", bundle),
-            bundle.manifest.feedback.value_max,
-        )
-        result = measure(workload, service, bundle, options)
+        item_ids = _write_item_ids(folder / "items", bundle)
+
+        def start(workers: int, connections: int) -> tuple[RunningService, Workload]:
+            service = stack.enter_context(running_service(bundles, redis, workers=workers, core=service_core))
+            value = bundle.manifest.feedback.value_max
+            return service, Workload(service.url, options.users, connections, item_ids, value)
+
+        if options.sweep:
+            result = _swept(start, options)
+        else:
+            service, workload = start(options.workers, options.connections)
+            result = measure(workload, service, bundle, options)
     result["pinned"] = {"service": service_core, "generator and store": own_core}
     print(json.dumps(result, indent=2))
-    print(table(result), file=sys.stderr)
+    print(sweep_table(result["sweep"], options.sweep) if options.sweep else table(result), file=sys.stderr)
 
 
 def measure(workload: Workload, service: RunningService, bundle: Bundle, options: argparse.Namespace) -> dict[str, Any]:
@@ -109,6 +115,20 @@ def measure(workload: Workload, service: RunningService, bundle: Bundle, options
         "summary": summarise(rounds),
         "rounds": [{route: load.as_json() for route, load in one.items()} for one in rounds],
     }
+
+
+def _swept(start: Callable[[int, int], tuple[RunningService, Workload]], options: argparse.Namespace) -> dict[str, Any]:
+    """The sweep that the command line asks for, over services warmed before."""
+    if options.sweep == "workers":
+        started = {str(workers): start(workers, options.connections) for workers in WORKERS}
+    else:
+        service, workload = start(options.workers, options.connections)
+        started = {str(count): (service, replace(workload, connections=count)) for count in CONNECTIONS}
+    for _, workload in started.values():
+        for route in ("feedback", "recommend"):
+            workload.drive(route, options.warm_up)
+    contestants = [Contestant(name, workload.drive, service) for name, (service, workload) in started.items()]
+    return {**provenance(), "sweep": sweep(contestants, options.rounds, options.seconds)}
 
 
 def summarise(rounds: list[dict[str, Load]]) -> dict[str, dict[str, float]]:
@@ -179,6 +199,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of bare, recommend, feedback")
     parser.add_argument("--seconds", type=int, default=5, help="length of each run of a round")
     parser.add_argument("--warm-up", type=int, default=8, help="seconds on each route before the first round")
+    parser.add_argument("--sweep", choices=("connections", "workers"), help="compare these in place of the routes")
     parser.add_argument("--smoke", action="store_true", help="a few seconds on a small catalogue")
     options = parser.parse_args()
     if options.smoke:

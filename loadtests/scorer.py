@@ -2,6 +2,7 @@
 
     python loadtests/scorer.py                          4,000 and 60,000 items
     python loadtests/scorer.py --items 1000000          the large one
+    python loadtests/scorer.py --items 2000000 --index approximate          candidates from an index
     python loadtests/scorer.py --bundles STORE          a bundle of your own
 
 Repetitions of everything timed follow each other in turn, and every figure is the median of its own, so that
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from synthetic import synthetic_bundle
 
 from model_store.bundle import Addends, Bundle, Registry, open_bundle
+from model_store.config import IndexName
 
 LIST_LENGTH = 20
 SEEN_ITEMS = 50
@@ -42,7 +44,7 @@ def main() -> None:
     if core is not None:
         os.sched_setaffinity(0, {core})
     result = provenance() | {"list_length": LIST_LENGTH, "seen_items": SEEN_ITEMS, "repeats": options.repeats}
-    result["bundles"] = [_measure_synthetic(n_items, options.repeats) for n_items in options.items or ()]
+    result["bundles"] = [_measure_synthetic(n_items, options.index, options.repeats) for n_items in options.items or ()]
     if options.bundles:
         result["bundles"].append(measure(open_bundle(Registry(options.bundles).live_folder()), options.repeats))
     print(json.dumps(result, indent=2))
@@ -66,6 +68,7 @@ def measure(bundle: Bundle, repeats: int) -> dict[str, Any]:
         "version": bundle.version,
         "items": shapes.items,
         "state_dim": shapes.state_dim,
+        "probed": bundle.graphs.index and f"{bundle.graphs.index.probed} of {bundle.graphs.index.cells} cells",
         **{name: round(ms, 4) for name, ms in times.items()},
         "score_over_read": round(times["score_ms"] / times["read_int8_table_ms"], 2),
         f"recall@{LIST_LENGTH}": round(recall(bundle, rng), 5),
@@ -126,15 +129,16 @@ def _table_read(rng: np.random.Generator, n_bytes: int) -> Callable[[], object]:
     return table.sum
 
 
-def _measure_synthetic(n_items: int, repeats: int) -> dict[str, Any]:
+def _measure_synthetic(n_items: int, index: IndexName, repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="kshot-scorer-") as folder:
-        store = synthetic_bundle(Path(folder), n_items, seed=0)
+        store = synthetic_bundle(Path(folder), n_items, 0, index)
         return measure(open_bundle(Registry(store).live_folder()), repeats)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, nargs="*", help="rows of the synthetic catalogues (4000 60000)")
+    parser.add_argument("--index", type=IndexName, default=IndexName.EXACT, help="of the synthetic bundles")
     parser.add_argument("--bundles", type=Path, help="store with a live bundle, in place of synthetic ones")
     parser.add_argument("--repeats", type=int, default=500, help="runs of everything timed")
     options = parser.parse_args()

@@ -1,6 +1,8 @@
 """A bundle of any catalogue size, for measuring: its lists mean nothing, its shapes and costs are real.
 
-Popularity has a long tail and the vectors' norms are log-normal: what makes quantisation and selection hard.
+Popularity has a long tail and the vectors' norms are log-normal: what makes quantisation and selection hard. Half of a
+vector is its item's own and half that of its kind, and users like a few kinds, so that an index finds something to
+divide.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from model_store.bundle import FeedbackSpec, Registry
 from model_store.bundle.manifest import DataFingerprint
-from model_store.config import TrainingConfig
+from model_store.config import IndexName, TrainingConfig
 from model_store.data.schema import Dataset, Events, ItemFeatures
 from model_store.export import write_draft
 from model_store.meta.inner import InnerLoop, Levels, Share
@@ -25,27 +27,30 @@ VALUES = np.arange(1, 6, dtype=np.float32)
 WEIGHTS = torch.tensor([-0.3, -0.1, 0.1, 0.7, 1.0])  # what an untrained event of each value says
 USERS = 100_000
 SHOTS = (0, 1, 3, 5, 10, 20)
+KINDS = 500
+USERS_WITH_EVENTS, KINDS_OF_A_USER, EVENTS_OF_A_KIND = 2_000, 3, 20
 
 
-def synthetic_bundle(folder: Path, n_items: int, seed: int) -> Path:
+def synthetic_bundle(folder: Path, n_items: int, seed: int, index: IndexName = IndexName.EXACT) -> Path:
     """Make a store with one live bundle of ``n_items`` items, ids "i0", "i1", …, untrained and proven.
 
     Args:
         folder: where to make the store; created if need be.
         n_items: rows of the catalogue, at least 256.
         seed: one seed gives one bundle.
+        index: how it finds the best items.
 
     Returns:
         The store's folder, as for ``kshot serve --store``.
 
     Raises:
-        ExportRefused: a graph misses its parity with torch.
+        ExportRefused: a graph misses its parity with torch, or an index its recall.
     """
-    config = TrainingConfig(seed=seed)
+    config = TrainingConfig(seed=seed, index=index)
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     registry = Registry(folder)
-    with write_draft(registry, _dataset(n_items), _network(n_items, config, rng), config) as draft:
+    with write_draft(registry, _dataset(n_items, rng), _network(n_items, config, rng), config) as draft:
         draft.publish(registry, results={})
     return folder
 
@@ -65,7 +70,8 @@ def _network(n_items: int, config: TrainingConfig, rng: np.random.Generator) -> 
 
 def _vectors(n_items: int, dim: int, rng: np.random.Generator) -> torch.Tensor:
     norms = rng.lognormal(0.0, 0.5, (n_items, 1))
-    return torch.from_numpy(norms * rng.standard_normal((n_items, dim)) / np.sqrt(dim)).float()
+    of_kinds = rng.standard_normal((KINDS, dim))[np.arange(n_items) % KINDS]
+    return torch.from_numpy(norms * (of_kinds + rng.standard_normal((n_items, dim))) / np.sqrt(2 * dim)).float()
 
 
 def _no_features(n_items: int) -> torch.Tensor:
@@ -86,10 +92,18 @@ def _linear_memory(n_items: int, count: int, rng: np.random.Generator) -> Linear
     return memory
 
 
-def _dataset(n_items: int) -> Dataset:
-    events = Events(np.array([0, len(VALUES)]), np.arange(len(VALUES), dtype=np.int32), VALUES, np.zeros(len(VALUES)))
+def _dataset(n_items: int, rng: np.random.Generator) -> Dataset:
+    kinds = rng.integers(0, min(KINDS, n_items), (USERS_WITH_EVENTS, KINDS_OF_A_USER, 1))
+    # Of each kind, popular items more often than others.
+    ranks = (n_items // KINDS) ** rng.random((USERS_WITH_EVENTS, KINDS_OF_A_USER, EVENTS_OF_A_KIND))
+    items = np.minimum(kinds + KINDS * ranks.astype(np.int32), n_items - 1)
+    items = rng.permuted(items.reshape(USERS_WITH_EVENTS, -1), axis=1).ravel().astype(np.int32)
+    starts = np.arange(0, len(items) + 1, KINDS_OF_A_USER * EVENTS_OF_A_KIND)
+    values = rng.choice(VALUES[2:], len(items))
+    values[: len(VALUES)] = VALUES
+    events = Events(starts, items, values, np.zeros(len(items)))
     return Dataset(
-        user_ids=["u0"],
+        user_ids=[f"u{user}" for user in range(USERS_WITH_EVENTS)],
         item_ids=[f"i{row}" for row in range(n_items)],
         titles=[f"Synthetic item {row}" for row in range(n_items)],
         events=events,
@@ -99,5 +113,7 @@ def _dataset(n_items: int) -> Dataset:
         features=ItemFeatures(
             ["synthetic"], np.zeros(n_items + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
         ),
-        fingerprint=DataFingerprint(source="synthetic", sha256="", users=1, items=n_items, events=len(VALUES)),
+        fingerprint=DataFingerprint(
+            source="synthetic", sha256="", users=USERS_WITH_EVENTS, items=n_items, events=len(items)
+        ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,37 +63,69 @@ def running_service(
     Raises:
         ServiceError: it ended, or was not ready in time.
     """
-    url = f"http://127.0.0.1:{(port := _free_port())}"
-    command = [] if core is None else ["taskset", "-c", str(core)]
-    command += [
-        str(Path(sys.executable).with_name("kshot")),
-        "serve",
-        "--store",
-        str(bundles),
-        "--redis",
-        redis,
-    ]
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    kshot = str(Path(sys.executable).with_name("kshot"))
+    command = [kshot, "serve", "--store", str(bundles), "--redis", redis]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
+    with running_process(command, lambda: answers(f"{url}/health/ready"), core=core) as (process, start_s):
+        yield RunningService(url, process.pid, start_s)
+
+
+@contextmanager
+def running_process(
+    command: list[str], is_ready: Callable[[], bool], *, core: int | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+    """Start a server, wait until it is ready, stop it afterwards.
+
+    Args:
+        command: program and arguments.
+        is_ready: asked again and again.
+        core: core to pin it to.
+        env: variables beside those of this process.
+
+    Yields:
+        The process, and the seconds from the command to its being ready.
+
+    Raises:
+        ServiceError: it ended, or was not ready in time.
+    """
+    pinned = [] if core is None else ["taskset", "-c", str(core)]
     with tempfile.TemporaryFile() as log:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 - our own arguments
+        process = subprocess.Popen([*pinned, *command], stdout=log, stderr=log, env=os.environ | dict(env or {}))  # noqa: S603 - our own arguments
         try:
-            if not _ready(process, f"{url}/health/ready"):
+            if not _in_time(process, is_ready):
                 log.seek(0)
                 raise ServiceError(f"{' '.join(command)}: not ready: {log.read()[-2000:].decode(errors='replace')}")
-            yield RunningService(url, process.pid, time.perf_counter() - started)
+            yield process, time.perf_counter() - started
         finally:
             _stop(process)
 
 
-def _ready(process: subprocess.Popen[bytes], url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a GET of ``url`` is answered with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - our own http address
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def listens(port: int) -> bool:
+    """Whether something on loopback takes connections on ``port``."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _in_time(process: subprocess.Popen[bytes], is_ready: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + START_DEADLINE_S
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - our own http address
-                return True
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.005)
+        if is_ready():
+            return True
+        time.sleep(0.005)
     return False
 
 
@@ -105,7 +138,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

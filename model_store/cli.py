@@ -12,7 +12,7 @@ import orjson
 import typer
 
 from model_store.bundle import Registry, open_bundle
-from model_store.config import AlgorithmName, EvaluationProtocol, RatingConfig, Sweep, TrainingConfig
+from model_store.config import AlgorithmName, EvaluationProtocol, IndexName, RatingConfig, Sweep, TrainingConfig
 from model_store.errors import DataError, ModelStoreError
 
 DEFAULT_STORE = Path("store")
@@ -36,8 +36,13 @@ AskedFor = Annotated[
     ),
 ]
 Algorithm = Annotated[AlgorithmName, typer.Option(help="How the starting point is learned.")]
+FirstStage = Annotated[
+    IndexName,
+    typer.Option("--index", help="exact reads all items for a list; approximate asks an index first."),
+]
 Ablations = Annotated[bool, typer.Option(help="Train and judge variants without one part each, too.")]
 MaxEpochs = Annotated[int, typer.Option(help="Passes over the training users, at most.", min=1)]
+TimeBudget = Annotated[float, typer.Option(help="Seconds after which the outer loop stops with its best.", min=1)]
 
 
 def _clear_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -68,16 +73,33 @@ def train(
     shots: Shots = None,
     algorithm: Algorithm = DEFAULTS.algorithm,
     max_epochs: MaxEpochs = DEFAULTS.max_epochs,
+    time_budget_s: TimeBudget = DEFAULTS.time_budget_s,
     max_items: MaxItems = 5000,
     sweep: Tuning = Sweep.QUICK,
+    index: FirstStage = DEFAULTS.index,
     json: Json = None,
 ) -> None:
-    """Meta-train on DATA, evaluate against tuned baselines, and publish a bundle to STORE."""
-    from model_store import jobs
+    """Meta-train on DATA, evaluate against tuned baselines, and publish a bundle to STORE.
 
-    config = TrainingConfig(seed=seed, content=content, algorithm=algorithm, max_epochs=max_epochs)
-    console = _console()
-    version, results = jobs.train(data, store, config, _judging(shots, max_items, sweep), console)
+    Under torchrun all processes take part in the outer loop, and the first one does the rest.
+    """
+    from model_store import jobs
+    from model_store.meta.distributed import joined
+
+    config = TrainingConfig(
+        seed=seed,
+        content=content,
+        algorithm=algorithm,
+        max_epochs=max_epochs,
+        time_budget_s=time_budget_s,
+        index=index,
+    )
+    console, judging = _console(), _judging(shots, max_items, sweep)
+    with joined() as world:
+        if not world.is_first:
+            jobs.assist(data, store, config, judging)
+            return
+        version, results = jobs.train(data, store, config, judging, console)
     _show(results, console, json)
     folder = Registry(store).folder(version)
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
@@ -195,7 +217,9 @@ def _write(results: dict[str, Any], json: Path | None) -> None:
         json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
 
 
-bundles = typer.Typer(no_args_is_help=True, help="List, show, promote, roll back and verify the bundles of a store.")
+bundles = typer.Typer(
+    no_args_is_help=True, help="List, show, promote, roll back, sign and verify the bundles of a store."
+)
 
 Version = Annotated[str | None, typer.Argument(help="A bundle's version; the live one if absent.")]
 
@@ -241,8 +265,43 @@ def rollback(store: Store = DEFAULT_STORE) -> None:
 
 @bundles.command()
 @_clear_errors
-def verify(version: Version = None, store: Store = DEFAULT_STORE) -> None:
-    """Check a bundle's hashes and recompute its golden cases."""
+def verify(
+    version: Version = None,
+    store: Store = DEFAULT_STORE,
+    key: Annotated[Path | None, typer.Option(help="File of public keys; one must have signed the bundle.")] = None,
+) -> None:
+    """Check a bundle's signature if KEY is given, its hashes, and recompute its golden cases."""
+    from model_store.bundle.signature import TrustedKeys
+
     registry = Registry(store)
-    bundle = open_bundle(registry.folder(version or registry.live()))
-    typer.echo(f"{bundle.version}: {len(bundle.manifest.files)} files and all golden cases are as they should be")
+    signed = None if key is None else TrustedKeys.read(key).check
+    bundle = open_bundle(registry.folder(version or registry.live()), signed=signed)
+    what = f"{len(bundle.manifest.files)} files" if key is None else f"signature, {len(bundle.manifest.files)} files"
+    typer.echo(f"{bundle.version}: {what} and all golden cases are as they should be")
+
+
+@bundles.command()
+@_clear_errors
+def sign(
+    key: Annotated[Path, typer.Option(help="File of the private key; kshot bundles keygen makes one.")],
+    version: Version = None,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Verify a bundle and sign its manifest, so that services with --require-signature take it."""
+    from model_store.bundle.signature import sign_manifest
+
+    registry = Registry(store)
+    folder = registry.folder(version or registry.live())
+    open_bundle(folder)
+    typer.echo(sign_manifest(folder / "manifest.json", key))
+
+
+@bundles.command()
+@_clear_errors
+def keygen(
+    key: Annotated[Path, typer.Argument(help="New file of the private key; KEY.pub gets the public one.")],
+) -> None:
+    """Make a pair of keys to sign bundles with; the private one belongs on no machine that serves."""
+    from model_store.bundle.signature import make_keys
+
+    typer.echo(make_keys(key))

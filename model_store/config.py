@@ -14,6 +14,13 @@ class Sweep(StrEnum):
     FULL = "full"
 
 
+class IndexName(StrEnum):
+    """How a bundle finds the best items: by reading the whole catalogue, or only what an index finds."""
+
+    EXACT = "exact"
+    APPROXIMATE = "approximate"
+
+
 class EvaluationProtocol(StrEnum):
     """What a model is asked: to know new users, to place new items, or to predict ratings as in the MeLU paper."""
 
@@ -57,8 +64,12 @@ class TrainingConfig(BaseModel):
     )
     dropout: float = Field(0.4, ge=0, lt=1, description="share of adapted weights dropped in an outer step")
     entropy: float = Field(0.0, ge=0, le=1, description="how far queries are drawn towards the long tail; 1 is uniform")
+    cross_fit_below: int = Field(
+        500, ge=0, description="validation users under which training users take part in the calibration"
+    )
     max_epochs: int = Field(200, ge=1, description="passes over the training users, at most")
     patience: int = Field(10, ge=1, description="validations without a better one before training stops")
+    index: IndexName = Field(IndexName.EXACT, description="how the bundle finds the best items")
     time_budget_s: float = Field(400.0, gt=0, description="seconds after which the outer loop stops with its best")
 
 

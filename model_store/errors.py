@@ -7,7 +7,10 @@ ModelStoreError
 ├── BundleError          a bundle cannot be used
 │   ├── BundleDamaged    a file is missing, or is not the one the manifest names
 │   ├── SchemaMismatch   the bundle is of another schema version
-│   └── GoldenMismatch   the graphs do not reproduce the bundle's golden cases
+│   ├── GoldenMismatch   the graphs do not reproduce the bundle's golden cases
+│   ├── LibraryMissing   the bundle needs a library that is not installed
+│   └── SignatureRefused its manifest is not signed by a trusted key
+├── SigningKeyInvalid    a key to sign or verify bundles with is none
 └── RegistryError        a store has no such bundle, or nothing to roll back to
 
 Messages name the thing, the value and the expectation; the command line prints them without a traceback.
@@ -46,6 +49,18 @@ class SchemaMismatch(BundleError):  # noqa: N818 - the name says what happened
 
 class GoldenMismatch(BundleError):  # noqa: N818 - the name says what happened
     """The bundle's graphs do not reproduce its golden cases on this machine."""
+
+
+class LibraryMissing(BundleError):  # noqa: N818 - the name says what happened
+    """The bundle needs a library that comes with an extra and is not installed."""
+
+
+class SignatureRefused(BundleError):  # noqa: N818 - the name says what happened
+    """The bundle's manifest is not signed, or by no trusted key."""
+
+
+class SigningKeyInvalid(ModelStoreError):  # noqa: N818 - the name says what happened
+    """A key to sign or verify bundles with cannot be read, made, or is of another kind."""
 
 
 class RegistryError(ModelStoreError):

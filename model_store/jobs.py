@@ -14,7 +14,7 @@ import orjson
 from rich.console import Console
 
 from model_store.bundle import Registry, open_bundle
-from model_store.config import Sweep, TrainingConfig
+from model_store.config import IndexName, Sweep, TrainingConfig
 from model_store.data.schema import Dataset, Events
 from model_store.data.sources import Loaded, load
 from model_store.data.split import UserSplit, split_users
@@ -22,17 +22,20 @@ from model_store.errors import DataError
 from model_store.evaluation import comparison, report
 from model_store.evaluation.ablation import ablations
 from model_store.evaluation.beyond_accuracy import ItemFacts
-from model_store.evaluation.calibration import calibrate
+from model_store.evaluation.calibration import Witness, calibrate
+from model_store.evaluation.cross_fitting import cross_fit
 from model_store.evaluation.models import ServedModel, TrainingModel
 from model_store.evaluation.protocol import HEADLINE, KShot, Tasks, choose_protocol, evaluate, make_tasks
-from model_store.evaluation.tuning import Tuner
+from model_store.evaluation.tuning import Shortlist, Tuner, shortlist
 from model_store.export import Draft, write_draft
+from model_store.export.index import WORTHWHILE_FROM
 from model_store.meta.algorithms import begin
 from model_store.meta.checkpoint import Checkpoint
+from model_store.meta.distributed import World
 from model_store.meta.linear_memory import CoCounts
 from model_store.meta.mapping import map_content
 from model_store.meta.network import Network, count
-from model_store.meta.outer import Outer, Progress, meta_train
+from model_store.meta.outer import Outer, Progress, meta_train, start_together
 from model_store.progress import bar
 
 Results = dict[str, Any]
@@ -81,6 +84,8 @@ def train(source: str, store: Path, config: TrainingConfig, judging: Judging, co
 def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, console: Console) -> tuple[str, Judged]:
     loaded = load(source)
     console.print(loaded.summary.render())
+    if loaded.dataset.n_items >= WORTHWHILE_FROM and config.index is IndexName.EXACT:
+        console.print("so many items take more than 10 ms a list; --index approximate asks an index first")
     registry = Registry(store)
     dataset, split = loaded.dataset, split_users(loaded.dataset.events.n_users, config.seed)
     protocol = choose_protocol(dataset, judging.shots)
@@ -93,7 +98,7 @@ def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, c
         model = ServedModel(*draft.open())
         judged = _judge(model, loaded, split, protocol, judging, config.seed, console)
         results = judged.results
-        results["training"] = learned.as_dict()
+        results["training"] = {**learned.as_dict(), "index": draft.index}
         if judging.ablations:
             results["ablations"] = _ablations(learned, dataset, split, protocol, console)
         _write_report(draft, results)
@@ -102,13 +107,25 @@ def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, c
     return version, judged
 
 
+def assist(source: str, store: Path, config: TrainingConfig, judging: Judging) -> None:
+    """Take this process's share of the outer loop of a training that another process leads with ``train``."""
+    dataset = load(source).dataset
+    split, protocol = split_users(dataset.events.n_users, config.seed), choose_protocol(dataset, judging.shots)
+    checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
+    validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
+    _meta_train(dataset, dataset.events.select(split.train), validation, config, checkpoint, Console(quiet=True))
+
+
 def evaluate_store(source: str, store: Path, judging: Judging, console: Console) -> Results:
     """Judge the live bundle of ``store`` on the test users of the data that it was trained on.
+
+    The baselines' sweep is read from the bundle's report where it is the one asked for: only what it chose is fitted.
 
     Raises:
         DataError: the bundle was trained on other data, so that its test users cannot be known.
     """
-    bundle = open_bundle(Registry(store).live_folder())
+    folder = Registry(store).live_folder()
+    bundle = open_bundle(folder)
     loaded = load(source)
     found, expected = loaded.dataset.fingerprint, bundle.manifest.data
     if found.sha256 != expected.sha256:
@@ -120,7 +137,10 @@ def evaluate_store(source: str, store: Path, judging: Judging, console: Console)
     split = split_users(loaded.dataset.events.n_users, seed)
     protocol = choose_protocol(loaded.dataset, judging.shots)
     model = ServedModel(bundle.graphs, bundle.catalogue)
-    return _judge(model, loaded, split, protocol, judging, seed, console).results
+    report = orjson.loads((folder / "report.json").read_bytes())
+    same = report["protocol"]["shots"] == list(protocol.shots) and report["max_items"] == judging.max_items
+    chosen = shortlist(report["baselines"], judging.sweep) if same else {}
+    return _judge(model, loaded, split, protocol, judging, seed, console, chosen).results
 
 
 def evaluate_anew(source: str, config: TrainingConfig, judging: Judging, console: Console, splits: int = 1) -> Results:
@@ -192,10 +212,17 @@ def learn(
     network = outer.network
     names = dataset.features.names if config.content else []
     content = map_content(network.encoder, names, training, dataset.feedback.liked_at_least, config.seed)
+    liked = count(training, dataset.n_items, dataset.feedback.liked_at_least).liked
+    witnesses = [Witness(network, validation, CoCounts.count(liked, MAX_LINEAR_ITEMS))]
     with bar(console, "calibration") as calibrating:
-        liked = count(training, dataset.n_items, dataset.feedback.liked_at_least).liked
-        counts = CoCounts.count(liked, MAX_LINEAR_ITEMS)
-        calibration = calibrate(network, validation, counts, config.neighbours, on_step=calibrating.say)
+        if len(validation.users) < config.cross_fit_below:
+            # As long as the best network took: beyond that they would only wait for a better epoch.
+            brief = config.model_copy(update={"max_epochs": progress.best_epoch})
+            validate = partial(_validate, validation)
+            witnesses += cross_fit(
+                dataset, split.train, protocol, brief, validate, MAX_LINEAR_ITEMS, on_fold=calibrating.say
+            )
+        calibration = calibrate(witnesses, config.neighbours, on_step=calibrating.say)
     return Learned(network, progress, calibration, content, config)
 
 
@@ -211,6 +238,7 @@ def _meta_train(
     with bar(console, "meta-training", total=config.max_epochs) as training_bar:
         training_bar.say("counting co-occurrences, SVD")
         outer = begin(dataset, training, config, validation.protocol.shots)
+        outer.world = World.current()
 
         def on_epoch(progress: Progress) -> None:
             last = progress.history[-1]
@@ -219,9 +247,10 @@ def _meta_train(
                 f"loss {last['loss']:.3f}  validation {HEADLINE} {last['validation']:.4f}  "
                 f"best {progress.best_score:.4f} (epoch {progress.best_epoch})",
             )
-            checkpoint.save(outer, progress)
+            if outer.world.is_first:
+                checkpoint.save(outer, progress)
 
-        progress = checkpoint.resume(outer)
+        progress = start_together(outer, checkpoint.resume(outer) if outer.world.is_first else Progress())
         if progress.epoch:
             console.print(f"resuming after epoch {progress.epoch}")
         validate = partial(_validate, validation)
@@ -255,7 +284,7 @@ def _ablations(
         whole.network,
         whole.config,
         retrain,
-        make_tasks(dataset, split.test, protocol),
+        make_tasks(dataset, split.judged, protocol),
         ItemFacts.of(dataset.features, liked),
         has_time=dataset.has_time,
         on_variant=lambda name: console.print(f"ablation: {name}"),
@@ -270,11 +299,12 @@ def _judge(
     judging: Judging,
     seed: int,
     console: Console,
+    chosen: Shortlist | None = None,
 ) -> Judged:
     """The model and its tuned baselines on the test users, read here and nowhere else."""
     dataset = loaded.dataset
     liked_at_least = dataset.feedback.liked_at_least
-    tasks = make_tasks(dataset, split.test, protocol)
+    tasks = make_tasks(dataset, split.judged, protocol)
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
     liked = count(dataset.events.select(split.train), dataset.n_items, liked_at_least).liked
     facts = ItemFacts.of(dataset.features, liked)
@@ -283,7 +313,14 @@ def _judge(
         judging_bar.say(comparison.MODEL)
         judgements = {comparison.MODEL: evaluate(model, tasks, facts=facts)}
         tuner = Tuner(
-            liked, liked_at_least, validation, judging.max_items, judging.sweep, seed=seed, on_step=judging_bar.say
+            liked,
+            liked_at_least,
+            validation,
+            judging.max_items,
+            judging.sweep,
+            seed=seed,
+            shortlist=chosen or {},
+            on_step=judging_bar.say,
         )
         for name, tuned in tuner.baselines():
             judgements[name] = evaluate(tuned.recommender, tasks, facts=facts)
@@ -291,6 +328,7 @@ def _judge(
     results = {
         "data": loaded.summary.as_dict(),
         "protocol": describe_protocol(tasks, dataset, seed),
+        "max_items": judging.max_items,
         "models": comparison.figures(judgements),
         "baselines": baselines,
         "best_baseline": comparison.against_best_baseline(judgements),

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import wraps
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -23,7 +24,8 @@ import uvicorn
 from model_store.bundle import Catalogue, Registry
 from model_store.errors import ModelStoreError
 from service.api.connections import Patience, connections
-from service.errors import CannotListen, ServiceError
+from service.errors import CannotListen, ServiceError, SettingInvalid
+from service.keys.keyring import Scope, add_key, read_keyring, revoke_key
 from service.settings import EMBEDDED, Settings, read_settings
 from service.telemetry import MULTIPROCESS_VARIABLE
 from service.workers import WorkerProcesses, allowed_connections
@@ -35,8 +37,20 @@ APPLICATION = "service.main:create_app"
 Store = Annotated[Path | None, typer.Option(help="Folder of the bundles.")]
 Redis = Annotated[str | None, typer.Option(help='Address of the user store, or "embedded" to run one.')]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded store's data; STORE/users if absent.")]
+DurabilityFlag = Annotated[
+    str | None,
+    typer.Option(
+        help="When feedback is acknowledged: durable (on disk), always (the store syncs before every answer), or "
+        "fast (at once: a crash of the store's machine loses acknowledged feedback, up to its last second)."
+    ),
+]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
+KeysFile = Annotated[Path | None, typer.Option(help="File of the API keys; a service beyond loopback wants one.")]
+Open = Annotated[bool | None, typer.Option("--open", help="Listen beyond loopback without API keys.")]
+RequireSignature = Annotated[
+    Path | None, typer.Option(help="File of public keys; only bundles signed by one are served.")
+]
 Workers = Annotated[int | None, typer.Option(help="Processes that share the port.")]
 
 
@@ -71,19 +85,28 @@ def serve(
     store: Store = None,
     redis: Redis = None,
     data_dir: DataDir = None,
+    durability: DurabilityFlag = None,
     host: Host = None,
     port: Port = None,
     workers: Workers = None,
+    keys_file: KeysFile = None,
+    open_to_all: Open = None,
+    require_signature: RequireSignature = None,
 ) -> None:
     """Serve the live bundle of STORE. What is not given comes from KSHOT_… variables, then from defaults."""
     given = {
         "store": store,
         "redis": redis,
         "data_dir": data_dir,
+        "durability": durability,
         "host": host,
         "port": port,
         "workers": workers,
+        "keys_file": keys_file,
+        "open": open_to_all,
+        "require_signature": require_signature,
     }
+    _refuse_secrets(redis)
     _serve(_settings(given), announce=lambda address: typer.echo(f"serving on {address}"))
 
 
@@ -100,6 +123,15 @@ def demo(port: Port = None, data_dir: DataDir = None) -> None:
         if subprocess.run(train, stdout=subprocess.DEVNULL, check=False).returncode:  # noqa: S603 - our own command
             raise typer.Exit(1) from None
     _serve(settings, announce=lambda address: typer.echo(_things_to_try(address, registry)))
+
+
+def _refuse_secrets(redis: str | None) -> None:
+    """Other users of a machine see its command lines."""
+    if redis is not None and "@" in redis:
+        raise SettingInvalid(
+            "--redis: an address with a password or user, expected one without; "
+            "set KSHOT_REDIS, or KSHOT_REDIS_PASSWORD_FILE beside it"
+        )
 
 
 def _settings(given: dict[str, Any]) -> Settings:
@@ -137,10 +169,10 @@ def _run(config: uvicorn.Config, sock: socket.socket, announce: Callable[[], Non
     if config.workers == 1:
         _Announcing(config, announce).run([sock])
         return
-    from service.main import create_app
+    from service.main import try_parts
 
     # What keeps a worker from starting ends us here; the supervisor would start it again and again.
-    create_app()
+    try_parts()
     with tempfile.TemporaryDirectory(prefix="kshot-metrics-") as folder:
         os.environ[MULTIPROCESS_VARIABLE] = folder  # the workers read it when they import the metrics
         announce()
@@ -183,12 +215,45 @@ def _user_store(settings: Settings) -> Iterator[None]:
         return
     from service.stores.embedded import EmbeddedStore
 
-    store = EmbeddedStore.start(settings.data_dir or settings.store / "users")
+    store = EmbeddedStore.start(settings.data_dir or settings.store / "users", durability=settings.durability)
+    store.keep_running()
     os.environ["KSHOT_REDIS"] = store.url
     try:
         yield
     finally:
         store.stop()
+
+
+keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys; running services see it in a second.")
+
+GivenKeysFile = Annotated[Path, typer.Option(envvar="KSHOT_KEYS_FILE", help="File of the API keys.")]
+Scopes = Annotated[list[Scope], typer.Option("--scope", help="What the key may do; several times for several.")]
+KeyName = Annotated[str, typer.Option(help="Whose key it is, for people.", max=100)]
+
+
+@keys.command()
+@_clear_errors
+def new(scope: Scopes, keys_file: GivenKeysFile, name: KeyName = "") -> None:
+    """Make a key and print it, this once; the file gets its hash."""
+    text = add_key(keys_file, scope, name, datetime.now(UTC).replace(microsecond=0))
+    typer.echo("shown once, keep it:", err=True)
+    typer.echo(text)
+
+
+@keys.command("list")
+@_clear_errors
+def list_keys(keys_file: GivenKeysFile) -> None:
+    """All keys, oldest first: id, time, scopes, name."""
+    for key in read_keyring(keys_file).keys:
+        typer.echo(f"{key.id}  {key.created_at:%Y-%m-%d %H:%M}  {','.join(key.scopes)}  {key.name}".rstrip())
+
+
+@keys.command()
+@_clear_errors
+def revoke(key_id: Annotated[str, typer.Argument(help="Id of the key.")], keys_file: GivenKeysFile) -> None:
+    """Take a key away; requests with it are refused from then on."""
+    revoke_key(keys_file, key_id)
+    typer.echo(key_id)
 
 
 def _things_to_try(address: str, registry: Registry) -> str:

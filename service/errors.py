@@ -3,16 +3,24 @@
 ServiceError
 ├── RequestRefused       the client has to send something else
 │   ├── InvalidFeedback  an event breaks the bundle's vocabulary or scale, or there is nothing to keep
-│   └── BodyTooLarge     a body is longer than the service reads
+│   ├── BodyTooLarge     a body is longer than the service reads
+│   ├── KeyRefused       a request has no API key, or one that is not valid
+│   ├── ScopeMissing     its key may not do this
+│   └── RateExceeded     its key or its user asked more often than it may
+├── KeyChecksBusy        an API key cannot be checked now
 ├── StoreUnavailable     the user store did not do what it was asked, or not in time
+├── Overloaded           more requests are under way than the service takes on
 ├── UserBusy             other writers to one user kept winning
 ├── RecordDamaged        the stored bytes of a user are no record
+├── NotHeld              nothing is held about this user, or no event of this id
+├── StoreUnsuitable      the user store cannot keep what the durability promises
 ├── AddressInvalid       the address of the user store is none
 ├── SettingInvalid       a setting has a value that it cannot have
+├── KeysFileInvalid      the keys file cannot be read, or has no such key
 ├── CannotListen         the address to listen on is taken, or none of this machine
 └── EmbeddedStoreFailed  the embedded store cannot be started or stopped
 
-Messages name the thing, the value and the expectation, and never a password.
+Messages name the thing, the value and the expectation, and never a password or an API key.
 HTTP statuses are the business of ``api``.
 """
 
@@ -56,8 +64,40 @@ class BodyTooLarge(RequestRefused):
     """A body is longer than the service reads."""
 
 
+class KeyRefused(RequestRefused):
+    """A request has no API key (``error`` is None), or one that is not valid (``error`` names it as RFC 6750 does)."""
+
+    def __init__(self, message: str, error: str | None) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+class ScopeMissing(RequestRefused):
+    """The key of a request has none of the scopes that are ``wanted``."""
+
+    def __init__(self, message: str, wanted: Sequence[str]) -> None:
+        super().__init__(message)
+        self.wanted = tuple(wanted)
+
+
+class RateExceeded(RequestRefused):
+    """A key or a user (``by`` says which) asked more often than it may; in ``retry_after_s`` seconds it may again."""
+
+    def __init__(self, message: str, by: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.by, self.retry_after_s = by, retry_after_s
+
+
+class KeyChecksBusy(ServiceError):  # noqa: N818 - the name says what happened
+    """Too many checks of one API key are under way; nothing is said about the key."""
+
+
 class StoreUnavailable(ServiceError):  # noqa: N818 - the name says what happened
     """The user store is unreachable, refused, or did not answer in time; nothing counts as kept."""
+
+
+class Overloaded(ServiceError):  # noqa: N818 - the name says what happened
+    """More requests are under way than the service takes on; nothing was done."""
 
 
 class UserBusy(ServiceError):  # noqa: N818 - the name says what happened
@@ -68,12 +108,24 @@ class RecordDamaged(ServiceError):  # noqa: N818 - the name says what happened
     """The stored bytes of a user are not a record of this format."""
 
 
+class NotHeld(ServiceError):  # noqa: N818 - the name says what happened
+    """Nothing is held about this user, or no event of this id."""
+
+
+class StoreUnsuitable(ServiceError):  # noqa: N818 - the name says what happened
+    """The user store cannot keep what the durability promises."""
+
+
 class AddressInvalid(ServiceError):  # noqa: N818 - the name says what happened
     """The address of the user store cannot be used."""
 
 
 class SettingInvalid(ServiceError):  # noqa: N818 - the name says what happened
     """A setting has a value that it cannot have."""
+
+
+class KeysFileInvalid(ServiceError):  # noqa: N818 - the name says what happened
+    """The keys file cannot be read or written, is none, or has no such key."""
 
 
 class CannotListen(ServiceError):  # noqa: N818 - the name says what happened

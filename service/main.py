@@ -7,17 +7,27 @@ import contextlib
 import gc
 import time
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 from fastapi import FastAPI
 
+from model_store.bundle import ManifestCheck
 from service import telemetry
 from service.api.app import build_app
+from service.api.edge import Edge
 from service.api.routes import Parts
 from service.flows.feedback import FeedbackFlow
+from service.flows.forget import ForgetFlow
+from service.keys.gate import Gate
 from service.scoring.live import Live
-from service.settings import read_settings
+from service.settings import Settings, read_settings
+from service.stores import durability
+from service.stores.connection import credentials
 from service.stores.redis import RedisStore
+
+if TYPE_CHECKING:
+    from service.stores.rates import RateLimits
 
 log = structlog.get_logger()
 
@@ -27,19 +37,15 @@ def create_app() -> FastAPI:
 
     Raises:
         ModelStoreError: no bundle is live, or it is refused.
-        ServiceError: a setting or the user store's address makes no sense.
+        ServiceError: a setting, the keys file or the user store's address makes no sense, or the
+            store cannot keep what is promised.
     """
     settings = read_settings()
-    telemetry.configure_logs(settings.log_level)
-    live = Live(settings.store, settings.threads)
-    store = RedisStore.connect(
-        settings.redis,
-        password=settings.redis_password(),
-        timeout_s=settings.store_timeout_ms / 1000,
-        ttl_s=int(settings.user_ttl_days * 86_400),
-        served_ttl_s=settings.served_ttl_s,
-    )
-    flow = FeedbackFlow(store, clock=time.time, deadline_s=settings.feedback_deadline_ms / 1000)
+    built = _build(settings)
+    live, store, rates = built.live, built.store, built.rates
+    deadline_s = settings.feedback_deadline_ms / 1000
+    flow = FeedbackFlow(store, clock=time.time, deadline_s=deadline_s)
+    forget = ForgetFlow(store, deadline_s=deadline_s)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -54,6 +60,78 @@ def create_app() -> FastAPI:
         with contextlib.suppress(asyncio.CancelledError):
             await watching
         await store.close()
+        if rates is not None:
+            await rates.close()
         log.info("stopped")
 
-    return build_app(Parts(live, store, flow), lifespan, access_log=settings.access_log)
+    return build_app(
+        Parts(live, store, flow, forget),
+        lifespan,
+        access_log=settings.access_log,
+        max_under_way=settings.max_under_way,
+        edge=built.edge,
+    )
+
+
+def try_parts() -> None:
+    """Build what may fail in :func:`create_app`, raising the same, and let go of it.
+
+    An application would stay: FastAPI keeps its routes in caches, and they the bundle.
+    """
+    _build(read_settings())
+
+
+class _Built(NamedTuple):
+    live: Live
+    edge: Edge
+    rates: RateLimits | None
+    store: RedisStore
+
+
+def _build(settings: Settings) -> _Built:
+    telemetry.configure_logs(settings.log_level)
+    live = Live(settings.store, settings.threads, _signed(settings))
+    rates = _rates(settings)
+    edge = Edge(
+        gate=Gate(settings.keys_file) if settings.keys_file else None,
+        open_docs=settings.open_docs,
+        open_metrics=settings.open_metrics,
+        rates=rates,
+        cors_origins=settings.origins(),
+    )
+    password, timeout_s = settings.redis_password(), settings.store_timeout_ms / 1000
+    store = RedisStore.connect(
+        settings.redis,
+        password=password,
+        ca_file=settings.redis_ca_file,
+        timeout_s=timeout_s,
+        disk_timeout_s=settings.disk_timeout_ms / 1000,
+        ttl_s=int(settings.user_ttl_days * 86_400),
+        served_ttl_s=settings.served_ttl_s,
+        durability=settings.durability,
+    )
+    known = credentials(settings.redis, password=password, ca_file=settings.redis_ca_file)
+    durability.check(settings.redis, known, settings.durability, timeout_s)
+    return _Built(live, edge, rates, store)
+
+
+def _signed(settings: Settings) -> ManifestCheck | None:
+    if settings.require_signature is None:
+        return None
+    from model_store.bundle.signature import TrustedKeys  # its library takes memory that few services need
+
+    return TrustedKeys.read(settings.require_signature).check
+
+
+def _rates(settings: Settings) -> RateLimits | None:
+    if settings.key_rate is None and settings.user_rate is None:
+        return None
+    from service.stores.rates import RateLimits, RateSettings  # likewise
+
+    return RateLimits.connect(
+        settings.redis,
+        RateSettings(settings.key_rate, settings.user_rate),
+        password=settings.redis_password(),
+        ca_file=settings.redis_ca_file,
+        timeout_s=settings.store_timeout_ms / 1000,
+    )

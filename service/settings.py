@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import SettingInvalid, expectation
+from service.stores.durability import Durability
 
 EMBEDDED = "embedded"
 
@@ -27,8 +29,23 @@ class Settings(BaseSettings):
         None,
         description="file with the store's password, so that it stands in no address and no process list",
     )
+    redis_ca_file: Path | None = Field(
+        None,
+        description="certificates (PEM) of who may vouch for a rediss:// store; the system's if absent",
+    )
     data_dir: Path | None = Field(None, description="folder of the embedded store's data; STORE/users if absent")
     host: str = Field("127.0.0.1", description="address to listen on")
+    keys_file: Path | None = Field(None, description="file of the API keys, made by kshot keys; absent asks for none")
+    open: bool = Field(default=False, description="listen beyond this machine without API keys")
+    open_docs: bool = Field(default=False, description="with API keys: /docs needs none")
+    open_metrics: bool = Field(default=False, description="with API keys: /metrics needs none on this machine")
+    key_rate: str | None = Field(None, description="most requests of a key, e.g. 1000/second; absent sets no limit")
+    user_rate: str | None = Field(None, description="most requests about a user, e.g. 20/second; absent sets no limit")
+    cors_origins: str = Field("", description="origins whose pages may ask from a browser, separated by commas")
+    require_signature: Path | None = Field(
+        None,
+        description="public keys (PEM); only bundles that one of them signed are served",
+    )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     workers: int = Field(1, ge=1, le=256, description="processes that share the port")
     store_timeout_ms: int = Field(
@@ -36,6 +53,17 @@ class Settings(BaseSettings):
         ge=1,
         le=60_000,
         description="longest wait for the user store; then GET degrades and POST refuses",
+    )
+    durability: Durability = Field(
+        "durable",
+        description="when feedback is acknowledged: once the store has it on disk (durable), with a store that syncs "
+        "before every answer (always), or at once, and what came in the last second may be lost (fast)",
+    )
+    disk_timeout_ms: int = Field(
+        500,
+        ge=1,
+        le=60_000,
+        description="longest wait, beyond the store's answer, for feedback to be on disk; then POST refuses",
     )
     feedback_deadline_ms: int = Field(
         1000,
@@ -46,11 +74,18 @@ class Settings(BaseSettings):
     user_ttl_days: float = Field(
         365.0,
         gt=0,
-        description="days after the last feedback when a user is forgotten; a year covers yearly habits",
+        description="days after the last contact, feedback or a list, when a user is forgotten; yearly habits fit",
     )
     served_ttl_s: int = Field(3600, ge=1, description="seconds a served list is kept to measure the hit rate")
     threads: int = Field(
         1, ge=1, le=64, description="intra-op threads of each graph; workers scale better than threads"
+    )
+    max_under_way: int = Field(
+        512,
+        ge=1,
+        le=65_536,
+        description="requests that a worker has under way at most; one more gets 503 with Retry-After. "
+        "At 2,000 a second the last of 512 waits a quarter of a second",
     )
     reload_every_s: float = Field(1.0, gt=0, description="seconds between looks at which bundle is live")
     client_timeout_s: float = Field(
@@ -67,6 +102,20 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe event to log")
     access_log: bool = Field(default=False, description="log every request")
 
+    def must_not_be_open(self) -> None:
+        """Raise SettingInvalid if others than this machine could ask, no key is wanted, and nobody said so."""
+        if self.keys_file is None and not self.open and not _is_loopback(self.host):
+            raise SettingInvalid(
+                f"host: {self.host} can be reached from beyond this machine, expected a keys_file (KSHOT_KEYS_FILE), "
+                "made with: kshot keys new; or --open (KSHOT_OPEN=true) to let everybody in"
+            )
+        if self.keys_file is None and self.key_rate is not None:
+            raise SettingInvalid(f"key_rate (KSHOT_KEY_RATE): {self.key_rate}, expected keys_file beside it")
+
+    def origins(self) -> tuple[str, ...]:
+        """``cors_origins``, one by one."""
+        return tuple(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
+
     def redis_password(self) -> str | None:
         """The store's password from its file, if one is named; raises SettingInvalid if it cannot be read."""
         if self.redis_password_file is None:
@@ -82,10 +131,19 @@ class Settings(BaseSettings):
 def read_settings() -> Settings:
     """The settings of this process; raises SettingInvalid, which names the first wrong one."""
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as exc:
         first = exc.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise SettingInvalid(
             f"{name} (KSHOT_{name.upper()}): {first['input']}, expected {expectation(first['msg'])}"
         ) from exc
+    settings.must_not_be_open()
+    return settings
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -94,6 +94,23 @@ store_misses = Counter(
 store_errors = Counter(
     "kshot_store_errors_total", "Operations that the user store refused or missed.", registry=REGISTRY
 )
+overload_refusals = Counter(
+    "kshot_overload_refusals_total", "Requests refused since too many were under way.", registry=REGISTRY
+)
+key_refusals = Counter(
+    "kshot_key_refusals_total",
+    "Requests refused for their API key, by reason: absent, invalid, scope or busy.",
+    ["reason"],
+    registry=REGISTRY,
+)
+rate_refusals = Counter(
+    "kshot_rate_refusals_total", "Requests beyond a rate limit, by whose: key or user.", ["by"], registry=REGISTRY
+)
+rate_misses = Counter(
+    "kshot_rate_misses_total",
+    "Requests let through uncounted, since the store of the rate limits did not answer.",
+    registry=REGISTRY,
+)
 bundle_info = Gauge(
     "kshot_bundle_info",
     "Workers that serve this version.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -70,6 +71,17 @@ class Running:
     def has_logged(self, event: str) -> bool:
         return any(line["event"] == event for line in self.logged())
 
+    def kill(self) -> None:
+        """SIGKILL to the service and all its workers at once."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(DEADLINE_S)
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers, where there are several."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.terminate()
@@ -88,6 +100,7 @@ def running(store: Path, folder: Path, *flags: object, env: Mapping[str, str] | 
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
+            start_new_session=True,  # so that a test can kill all of it at once
             env=os.environ | {"KSHOT_STORE_TIMEOUT_MS": "5000"} | dict(env or {}),
         )
     assert process.stdout is not None

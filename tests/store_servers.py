@@ -14,6 +14,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from service.stores import embedded
+from service.stores.durability import Durability
 from service.stores.redis import RedisStore
 
 PASSWORD = "s3cret/?#@:%"  # every character that an address has to escape
@@ -28,8 +30,26 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
-def connect(url: str, *, password: str | None = None, timeout_s: float = 5.0, ttl_s: int = 1000) -> RedisStore:
-    return RedisStore.connect(url, password=password, timeout_s=timeout_s, ttl_s=ttl_s, served_ttl_s=100)
+def connect(
+    url: str,
+    *,
+    password: str | None = None,
+    ca_file: Path | None = None,
+    timeout_s: float = 5.0,
+    disk_timeout_s: float = 5.0,
+    ttl_s: int = 1000,
+    durability: Durability = "durable",
+) -> RedisStore:
+    return RedisStore.connect(
+        url,
+        password=password,
+        ca_file=ca_file,
+        timeout_s=timeout_s,
+        disk_timeout_s=disk_timeout_s,
+        ttl_s=ttl_s,
+        served_ttl_s=100,
+        durability=durability,
+    )
 
 
 def free_port() -> int:
@@ -49,6 +69,22 @@ def debian_redis(folder: Path, port: int, *options: str) -> Iterator[None]:
     try:
         wait_until(lambda: listens(port))
         yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextmanager
+def valkey_on_tcp(folder: Path, port: int, *options: str) -> Iterator[Redis]:
+    """The embedded store's program as a server on TCP, and a client of it."""
+    folder.mkdir(exist_ok=True)
+    command = [embedded._binary(), "--bind", "127.0.0.1", "--port", str(port), "--appendonly", "yes", "--hz", "500"]
+    with (folder / "valkey.log").open("w") as log:
+        server = subprocess.Popen([*command, *options], cwd=folder, stdout=log)
+    try:
+        wait_until(lambda: listens(port))
+        with Redis(port=port, socket_timeout=DEADLINE_S) as client:
+            yield client
     finally:
         server.terminate()
         server.wait()
@@ -77,3 +113,25 @@ def answers(url: str) -> bool:
             return bool(client.ping())
         except RedisError:
             return False
+
+
+@contextmanager
+def tls_redis(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Debian's redis-server over TLS alone, with a password: its port, and the certificate that vouches for it."""
+    key, certificate = certificate_of_its_own(folder)
+    port = free_port()
+    tls = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no")
+    with debian_redis(folder, port, "--port", "0", "--tls-port", str(port), *tls):
+        yield port, certificate
+
+
+def certificate_of_its_own(folder: Path) -> tuple[Path, Path]:
+    """Key and self-signed certificate for 127.0.0.1."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("openssl is not installed")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-keyout", str(key), "-out", str(certificate), "-days", "1", "-subj", "/CN=127.0.0.1"]
+    subprocess.run([*command, "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    return key, certificate

@@ -8,6 +8,9 @@
                        count int64 (1,)                       → rows int64 (B, count), scores (B, count)
     encode_item.onnx   feature_ids int64 (F,), feature_weights (F,)                   → item_vector (state_dim,)
 
+The score.onnx of an approximate bundle takes one input more, candidates int64 (B, C), rows that ``index`` finds for a
+user: the list is the best of them and of the rows that addends name.
+
 float32 where nothing else stands. One user adapts with S ≥ 1 events, most recent last; ``values`` on the data's own
 scale; ``ages`` in days before the user's most recent event (0 where there is no time); ``mask`` is 1 for an event and
 0 for padding: S = 1 with mask 0 is the user without events. Attributes are encoded by ``attributes``; an adapt.onnx
@@ -27,9 +30,13 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from model_store.bundle.attributes import NOTHING_KNOWN, Encoded
+from model_store.bundle.index import INDEX_FILE, Index
 from model_store.errors import BundleDamaged
 
 GRAPH_FILES = ("adapt.onnx", "vote.onnx", "score.onnx", "encode_item.onnx")
+# Their inputs come in ever new sizes. onnxruntime would keep a plan of the memory for each size it has met, which made
+# a service grow without end and no run faster.
+EVER_NEW_SIZES = ("vote.onnx", "score.onnx")
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
@@ -48,6 +55,10 @@ class Addends:
     users: Int
     rows: Int
     values: Float
+
+    def lowered(self) -> int:
+        """How many rows of one user are excluded or lose, at most."""
+        return int(np.bincount(self.users[self.values < 0], minlength=1).max())
 
     def __add__(self, other: Addends) -> Addends:
         """Both, for the same batch."""
@@ -68,6 +79,7 @@ def open_session(path: Path, *, threads: int = 1) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.enable_mem_pattern = path.name not in EVER_NEW_SIZES
     # One small graph a call: threads that spin between calls would only take the core from the event loop.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
@@ -83,13 +95,18 @@ def open_session(path: Path, *, threads: int = 1) -> ort.InferenceSession:
 
 
 class Graphs:
-    """The sessions of one bundle; every call is thread-safe and pure."""
+    """The sessions of one bundle; every call is thread-safe and pure.
+
+    Attributes:
+        index: what finds candidates for ``score.onnx``; None where that reads the whole catalogue.
+    """
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
-        """Open all four graphs of ``folder``."""
+        """Open all four graphs of ``folder``, and its index where ``score.onnx`` wants candidates."""
         self._sessions = {name: open_session(folder / name, threads=threads) for name in GRAPH_FILES}
         self._adapt, self._vote, self._score, self._encode = (self._sessions[name].run for name in GRAPH_FILES)
-        self._knows_attributes = "attribute_ids" in {each.name for each in self._sessions["adapt.onnx"].get_inputs()}
+        self._knows_attributes = "attribute_ids" in self._inputs("adapt.onnx")
+        self.index = Index(folder / INDEX_FILE) if "candidates" in self._inputs("score.onnx") else None
 
     def adapt(
         self, vectors: Float, values: Float, ages: Float, mask: Float, attributes: Encoded = NOTHING_KNOWN
@@ -126,15 +143,21 @@ class Graphs:
 
         Excluded rows score −inf and stand last.
         """
-        feed = {
+        rows, scores = self._score(["rows", "scores"], self.to_score(user_states, addends, count))
+        return rows, scores
+
+    def to_score(self, user_states: Float, addends: Addends, count: int) -> dict[str, NDArray[Any]]:
+        """The inputs of ``score.onnx``, with candidates where it wants them."""
+        feed: dict[str, NDArray[Any]] = {
             "user_state": user_states,
             "addend_users": addends.users,
             "addend_rows": addends.rows,
             "addends": addends.values,
             "count": np.array([count], dtype=np.int64),
         }
-        rows, scores = self._score(["rows", "scores"], feed)
-        return rows, scores
+        if self.index is not None:
+            feed["candidates"] = self.index.candidates(user_states, count, addends.lowered())
+        return feed
 
     def encode_item(self, feature_ids: Int, feature_weights: Float) -> Float:
         """Features of an item → its vector, float32 (state_dim,)."""
@@ -143,10 +166,16 @@ class Graphs:
         return vector
 
     def run(self, graph: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run one graph by file name with named arrays; for golden cases and parity."""
+        """Run one graph, or search the index, by file name with named arrays; for golden cases and parity."""
+        if graph == INDEX_FILE and self.index is not None:
+            rows, products = self.index.search(inputs["user_state"], int(inputs["count"][0]))
+            return {"rows": rows, "products": products}
         session = self._sessions[graph]
         names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(names, inputs), strict=True))
+
+    def _inputs(self, graph: str) -> set[str]:
+        return {each.name for each in self._sessions[graph].get_inputs()}
 
     def signatures(self) -> dict[str, dict[str, str]]:
         """Graph → input or output → "type shape", as the sessions report them."""

@@ -114,9 +114,13 @@ def merge_pairs(events: pl.DataFrame, kind: Kind, order: Order) -> tuple[pl.Data
     """
     pair = ["user", "item"]
     last_first = [*ORDER_COLUMNS[order], "value"] if order != "random" else []
-    value = pl.col("value").last() if kind == "ratings" else pl.col("value").sum()
-    ordered = events.sort(*pair, *last_first, maintain_order=True)
-    merged = ordered.group_by(pair, maintain_order=True).agg(value, pl.col("time", "seq").last())
+    ordered = events.select(*pair, "value", "time", "seq").sort(*pair, *last_first, maintain_order=True)
+    if kind == "ratings":
+        # What is not followed by its own pair: grouping twenty million pairs takes several times the memory.
+        followed = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in pair)
+        merged = ordered.filter(~followed.fill_null(value=False))
+    else:
+        merged = ordered.group_by(pair, maintain_order=True).agg(pl.col("value").sum(), pl.col("time", "seq").last())
     repeated = len(events) - len(merged)
     how = "the last one wins" if kind == "ratings" else "values add"
     return merged, [Note(repeated, f"events repeat a user-item pair: {how}")] if repeated else []

@@ -49,6 +49,13 @@ class Episodes:
     rest_liked: NDArray[np.bool_]
     support_liked: NDArray[np.bool_]
 
+    def select(self, chosen: NDArray[np.int64]) -> Episodes:
+        """The episodes ``chosen`` only, increasing places in the batch; supports stay as wide as they were."""
+        support = Support(**{name: array[chosen] for name, array in vars(self.support).items()})
+        kept = np.isin(self.rest[0], chosen)
+        rest = np.stack([np.searchsorted(chosen, self.rest[0][kept]), self.rest[1][kept]])
+        return Episodes(support, rest, self.rest_liked[kept], self.support_liked[chosen])
+
 
 def pack_support(events: Events, places: list[NDArray[np.int64]], users: NDArray[np.int64] | None = None) -> Support:
     """Supports from the places of their events in ``events``, each in the order given (oldest first).

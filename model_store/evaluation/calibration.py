@@ -5,11 +5,14 @@ too much; and the linear memory takes no part in it. So the last step of a train
 the votes and the linear memory. A share is changed only where that is better by more than one standard error of the
 paired difference (the one-standard-error rule, Breiman et al. 1984), each k is judged together with its neighbours, so
 that few users do not decide alone, and a model that does not clearly beat popularity at some k is popularity there.
+
+Where the validation users are few, training users have a say too, each about a network that was trained without them
+(see ``cross_fitting``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -42,45 +45,60 @@ class Mix(NamedTuple):
 
 LEARNED, NOTHING = Mix(1.0, 1.0, 0.0), Mix(0.0, 0.0, 0.0)
 
+
+class Witness(NamedTuple):
+    """Users who have a say in a calibration, and a network that never learned from them.
+
+    Attributes:
+        network: trained; its shares are still 1.
+        tasks: of the users; their shots are the knots of the shares.
+        counts: co-occurrences of the users that the network did learn from, to fit its linear memory on.
+    """
+
+    network: Network
+    tasks: Tasks
+    counts: CoCounts
+
+
 # Of each k, the mixes tried and the headline metric of every validation user under each, (n_mixes, n_users).
 Swept = list[tuple[list[Mix], NDArray[np.float64]]]
 
 
 def calibrate(
-    network: Network,
-    validation: Tasks,
-    counts: CoCounts,
-    neighbours: int,
-    *,
-    on_step: Callable[[str], None] = lambda _: None,
+    witnesses: Sequence[Witness], neighbours: int, *, on_step: Callable[[str], None] = lambda _: None
 ) -> dict[str, Any]:
-    """Set the shares of ``network``, and its linear memory, by the validation users.
+    """Set the shares of the first witness's network, and its linear memory, by what all witnesses say.
 
     Args:
-        network: trained; its shares are still 1.
-        validation: tasks of the validation users; their shots are the knots of the shares.
-        counts: co-occurrences to fit the linear memory on.
-        neighbours: length of its lists.
+        witnesses: at least one; of one data set, one protocol and one configuration.
+        neighbours: length of the linear memory's lists.
         on_step: told each step before it is taken.
 
     Returns:
-        For the report: the linear memory's regularisation, and by k the shares taken and the headline metric
-        before and after.
+        For the report: the number of users asked, the linear memory's regularisation, and by k the shares taken and
+        the headline metric before and after.
     """
-    network.eval()
+    network, validation, counts = witnesses[0]
+    for witness in witnesses:
+        witness.network.eval()
     shots = _personal_shots(validation)
     on_step("dense part and votes")
-    mixes = _improve(shots, _sweep(network, validation, [_pairs(LEARNED) for _ in shots]), [LEARNED] * len(shots))
-    regularisation, swept = _fit_linear(network, validation, counts, neighbours, mixes, on_step)
+    mixes = _improve(shots, _sweep(witnesses, [_pairs(LEARNED) for _ in shots]), [LEARNED] * len(shots))
+    regularisation, swept = _fit_linear(witnesses, neighbours, mixes, on_step)
     mixes = _improve(shots, swept, mixes)
     on_step("all parts together")
-    mixes = _improve(shots, _sweep(network, validation, [_pairs(mix) for mix in mixes]), mixes)
-    final = _sweep(network, validation, [[NOTHING, mix, LEARNED] for mix in mixes])
+    mixes = _improve(shots, _sweep(witnesses, [_pairs(mix) for mix in mixes]), mixes)
+    final = _sweep(witnesses, [[NOTHING, mix, LEARNED] for mix in mixes])
     # Not better than nothing: popularity, whatever chance says.
     mixes = _improve(shots, [(tried[:2], scores[:2]) for tried, scores in final], [NOTHING] * len(shots))
     _set_shares(network, validation.protocol.shots, mixes)
     used = any(mix.linear for mix in mixes)
+    if used:
+        network.linear.remember(counts, regularisation, neighbours)
+    else:
+        network.linear.forget()
     return {
+        "users": sum(len(witness.tasks.users) for witness in witnesses),
         "regularisation": regularisation if used else None,
         "shots": {
             str(k): {
@@ -104,23 +122,23 @@ def _pairs(mix: Mix) -> list[Mix]:
 
 
 def _fit_linear(
-    network: Network,
-    validation: Tasks,
-    counts: CoCounts,
-    neighbours: int,
-    mixes: list[Mix],
-    on_step: Callable[[str], None],
+    witnesses: Sequence[Witness], neighbours: int, mixes: list[Mix], on_step: Callable[[str], None]
 ) -> tuple[float, Swept]:
     """Keep the regularisation under which the linear memory could help most, all k together."""
+    tried = [[mix._replace(linear=linear) for linear in LINEAR_SHARES] for mix in mixes]
     found: dict[float, Swept] = {}
     for regularisation in REGULARISATIONS:
         on_step(f"linear memory, regularisation {regularisation:g}")
-        network.linear.remember(counts, regularisation, neighbours)
-        tried = [[mix._replace(linear=linear) for linear in LINEAR_SHARES] for mix in mixes]
-        found[regularisation] = _sweep(network, validation, tried)
+        _remember(witnesses, regularisation, neighbours)
+        found[regularisation] = _sweep(witnesses, tried)
     best = max(found, key=lambda each: sum(scores.mean(1).max() for _, scores in found[each]))
-    network.linear.remember(counts, best, neighbours)
+    _remember(witnesses, best, neighbours)
     return best, found[best]
+
+
+def _remember(witnesses: Sequence[Witness], regularisation: float, neighbours: int) -> None:
+    for witness in witnesses:
+        witness.network.linear.remember(witness.counts, regularisation, neighbours)
 
 
 def _set_shares(network: Network, shots: tuple[int, ...], mixes: list[Mix]) -> None:
@@ -129,25 +147,30 @@ def _set_shares(network: Network, shots: tuple[int, ...], mixes: list[Mix]) -> N
     parts = (network.inner.share, network.gate.share, network.linear.share)
     for part, shares in zip(parts, zip(*at_knots, strict=True), strict=True):
         part.at_knots.copy_(torch.tensor(shares))
-    if not any(mix.linear for mix in mixes):
-        network.linear.forget()
+
+
+def _sweep(witnesses: Sequence[Witness], tried: list[list[Mix]]) -> Swept:
+    """Judge the mixes given for each k by the users of all witnesses."""
+    by_witness = [_ask(witness, tried) for witness in witnesses]
+    return [(mixes, np.concatenate(scores, axis=1)) for mixes, *scores in zip(tried, *by_witness, strict=True)]
 
 
 @torch.no_grad()
-def _sweep(network: Network, tasks: Tasks, tried: list[list[Mix]]) -> Swept:
-    """Judge the mixes given for each k."""
+def _ask(witness: Witness, tried: list[list[Mix]]) -> list[NDArray[np.float64]]:
+    """Of each k, the headline metric of the witness's users under each mix, (n_mixes, n_users)."""
+    tasks = witness.tasks
     n_relevant = np.array([len(query) for query in tasks.queries])
-    swept = []
+    asked = []
     for k, mixes in zip(_personal_shots(tasks), tried, strict=True):
         hits: list[list[NDArray[np.bool_]]] = [[] for _ in mixes]
         for run in tasks.batches():
-            parts = network.parts(tasks.support(k, run))
+            parts = witness.network.parts(tasks.support(k, run))
             masked = _mask(tasks, run, parts.prior)
             for mix, found in zip(mixes, hits, strict=True):
                 scores = mix.dense * parts.dense + mix.votes * parts.votes + mix.linear * parts.linear + masked
                 found.append(_hits(scores, tasks, run))
-        swept.append((mixes, np.stack([metrics.ndcg(np.concatenate(each), n_relevant, DEPTH) for each in hits])))
-    return swept
+        asked.append(np.stack([metrics.ndcg(np.concatenate(each), n_relevant, DEPTH) for each in hits]))
+    return asked
 
 
 def _mask(tasks: Tasks, run: slice, prior: Tensor) -> Tensor:
@@ -160,7 +183,10 @@ def _mask(tasks: Tasks, run: slice, prior: Tensor) -> Tensor:
 
 def _hits(scores: Tensor, tasks: Tasks, run: slice) -> NDArray[np.bool_]:
     best = scores.topk(min(DEPTH, scores.shape[1]), dim=1).indices.numpy()
-    return np.stack([np.isin(row, query) for row, query in zip(best, tasks.queries[run], strict=True)])
+    asked = np.zeros(scores.shape, dtype=np.bool_)
+    for row, query in zip(asked, tasks.queries[run], strict=True):
+        row[query] = True
+    return np.take_along_axis(asked, best, axis=1)
 
 
 def _improve(shots: list[int], swept: Swept, current: list[Mix]) -> list[Mix]:

@@ -74,9 +74,37 @@ class Tuned:
     note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For the report."""
+        """For the report, and to be read by ``shortlist``."""
         choice = {str(shots): choice for shots, choice in self.choice.items()}
         return {"choice": choice, "grid": self.grid, "note": self.note}
+
+
+def _combinations(grid: Grid) -> Iterator[dict[str, float]]:
+    for values in itertools.product(*grid.values()):
+        yield dict(zip(grid, values, strict=True))
+
+
+Shortlist = dict[str, list[dict[str, float]]]
+
+
+def shortlist(reported: dict[str, dict[str, Any]], sweep: Sweep) -> Shortlist:
+    """Baseline → the settings that an earlier sweep chose at some k, without β; all others lost on the same users.
+
+    Args:
+        reported: baseline → ``Tuned.as_dict()``, of a sweep with the same training and validation users.
+        sweep: what is asked for now; a baseline that was chosen from another grid is left out.
+    """
+    kept: Shortlist = {}
+    for name, grid in GRIDS[sweep].items():
+        told = reported.get(name, {"grid": None})
+        if told["grid"] == {key: list(values) for key, values in _with_betas(grid).items()}:
+            settings = [{key: choice[key] for key in grid} for choice in told["choice"].values()]
+            kept[name] = [each for place, each in enumerate(settings) if each not in settings[:place]]
+    return kept
+
+
+def _with_betas(grid: Grid) -> Grid:
+    return {**grid, "beta": BETAS}
 
 
 @dataclass(frozen=True)
@@ -90,6 +118,7 @@ class Tuner:
         max_items: item-kNN, EASE and multi-VAE cover that many items; their matrices are dense.
         sweep: how many candidates to try.
         seed: of what starts from random numbers.
+        shortlist: settings to try of a baseline, in place of its whole grid.
         on_step: told the name of each candidate before it is fitted.
     """
 
@@ -99,6 +128,7 @@ class Tuner:
     max_items: int
     sweep: Sweep
     seed: int = 0
+    shortlist: Shortlist = field(default_factory=dict)
     on_step: Callable[[str], None] = lambda _: None
 
     def baselines(self) -> Iterator[tuple[str, Tuned]]:
@@ -119,8 +149,7 @@ class Tuner:
         best: dict[int, float] = {}
         chosen: dict[int, WithPopularity] = {}
         choice: dict[int, dict[str, float]] = {}
-        for values in itertools.product(*grid.values()):
-            settings = dict(zip(grid, values, strict=True))
+        for settings in self.shortlist.get(name) or _combinations(grid):
             self.on_step(", ".join([name, *(f"{key} {value:g}" for key, value in settings.items())]))
             model = fit(**settings)
             for shots in self.validation.protocol.shots:
@@ -130,7 +159,7 @@ class Tuner:
                     best[shots] = scores.max()
                     chosen[shots] = WithPopularity(model, popularity, beta)
                     choice[shots] = {**settings, "beta": beta}
-        return Tuned(ByShots(chosen), choice, {**grid, "beta": BETAS}, note)
+        return Tuned(ByShots(chosen), choice, _with_betas(grid), note)
 
     def _item_item(
         self, counts: CoCounts, weigh: Callable[[CoCounts, float], NDArray[np.float32]], **setting: float

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from model_store.bundle import Addends, Graphs
 from model_store.bundle.golden import GoldenCase
+from model_store.bundle.index import INDEX_FILE
 from model_store.errors import ExportRefused
 from model_store.export.graphs import Adapt, Vote
 from model_store.meta.network import Network
@@ -29,6 +30,8 @@ Arrays = dict[str, NDArray[Any]]
 
 def prove(folder: Path, network: Network, values: NDArray[np.float32], max_support: int, seed: int) -> list[GoldenCase]:
     """Compare all graphs of ``folder`` with torch and return the runs as golden cases.
+
+    What an index finds is judged elsewhere, see ``export.index``; here its answers are only put on record.
 
     Args:
         folder: the draft with its graphs and arrays.
@@ -49,11 +52,16 @@ def prove(folder: Path, network: Network, values: NDArray[np.float32], max_suppo
         support = _draw(network, values, shots, rng)
         adapt = _adapt_case(graphs, network, vectors, support)
         vote = _vote_case(graphs, network, support)
-        state, count = adapt.outputs["user_state"], np.array([min(GOLDEN_COUNT, len(vectors))])
-        score = _run(graphs, "score.onnx", {"user_state": np.stack([state, state]), **vote.outputs, "count": count})
+        states = np.stack([adapt.outputs["user_state"]] * 2)
+        addends = Addends(*vote.outputs.values())
+        score = _run(graphs, "score.onnx", graphs.to_score(states, addends, min(GOLDEN_COUNT, len(vectors))))
         # The longest support is proven, but would make the file of golden cases large.
         cases += [adapt, vote, score] if shots <= max(SUPPORT_LENGTHS) else []
-    _check_recall(graphs, network, vectors, values, rng)
+    if graphs.index is None:
+        _check_recall(graphs, network, vectors, values, rng)
+    else:
+        count = np.array([min(GOLDEN_COUNT, len(vectors))])
+        cases.append(_run(graphs, INDEX_FILE, {"user_state": states, "count": count}))
     return cases
 
 
@@ -87,10 +95,10 @@ def _adapt_case(graphs: Graphs, network: Network, vectors: NDArray[np.float32], 
 def _vote_case(graphs: Graphs, network: Network, support: Arrays) -> GoldenCase:
     """The support's votes for two users: one who has its events, and one who has none."""
     rows = np.append(support["rows"], 0)
-    neighbour_rows, neighbour_weights = network.neighbour_lists()
+    neighbour_rows, neighbour_weights = network.neighbour_lists(rows)
     inputs: Arrays = {
-        "neighbour_rows": neighbour_rows[rows].int().numpy(),
-        "neighbour_weights": neighbour_weights[rows].detach().numpy(),
+        "neighbour_rows": neighbour_rows.int().numpy(),
+        "neighbour_weights": neighbour_weights.detach().numpy(),
         "values": np.append(support["values"], np.float32(0)),
         "ages": np.append(support["ages"], np.float32(0)),
         "users": np.append(np.zeros(len(rows) - 1, dtype=np.int64), 1),

@@ -12,13 +12,16 @@ from model_store.bundle import Attributes, Catalogue, Graphs, Registry
 from model_store.bundle.attributes import ATTRIBUTES_FILE
 from model_store.bundle.catalogue import write_catalogue
 from model_store.bundle.golden import write_golden
+from model_store.bundle.index import INDEX_FILE
 from model_store.bundle.manifest import Limits, Shapes
 from model_store.bundle.writer import draft, seal
-from model_store.config import TrainingConfig
+from model_store.config import IndexName, TrainingConfig
 from model_store.data.schema import Dataset
 from model_store.export.graphs import export_adapt, export_encode_item, export_vote
+from model_store.export.index import build_index, tune_index
 from model_store.export.parity import prove
 from model_store.export.score import export_score
+from model_store.export.score_candidates import export_score_candidates
 from model_store.meta.network import Network
 
 MAX_COUNT = 1000
@@ -32,11 +35,13 @@ class Draft:
         folder: the draft's folder.
         dataset: the data it was trained on.
         config: how it was trained.
+        index: what an approximate bundle's index was found to do; empty where the bundle is exact.
     """
 
     folder: Path
     dataset: Dataset
     config: TrainingConfig
+    index: dict[str, float]
 
     def open(self) -> tuple[Graphs, Catalogue]:
         """The graphs and the catalogue, as a service would hold them."""
@@ -70,7 +75,8 @@ def write_draft(registry: Registry, dataset: Dataset, network: Network, config: 
     """Export ``network`` into a temporary folder of the store and prove it; gone at the end unless published.
 
     Raises:
-        ExportRefused: a graph misses its parity.
+        ExportRefused: a graph misses its parity, or an index its recall.
+        LibraryMissing: the bundle is to have an index, and faiss is not installed.
     """
     network.eval()
     vectors = network.encoder.vectors().detach().numpy()
@@ -88,10 +94,15 @@ def write_draft(registry: Registry, dataset: Dataset, network: Network, config: 
         export_adapt(folder / "adapt.onnx", network.inner, vectors.shape[1])
         export_vote(folder / "vote.onnx", network)
         export_encode_item(folder / "encode_item.onnx", network.encoder)
-        export_score(folder / "score.onnx", vectors, "items.vectors.npy")
+        approximate = config.index is IndexName.APPROXIMATE
+        if approximate:
+            build_index(folder / INDEX_FILE, vectors, config.seed)
+        export = export_score_candidates if approximate else export_score
+        export(folder / "score.onnx", vectors, "items.vectors.npy")
+        index = tune_index(folder, dataset, config.seed) if approximate else {}
         cases = prove(folder, network, dataset.events.values, config.max_support, config.seed)
         write_golden(folder / "golden.npz", cases)
-        yield Draft(folder, dataset, config)
+        yield Draft(folder, dataset, config, index)
 
 
 def _items(dataset: Dataset) -> list[dict[str, Any]]:

@@ -1,12 +1,16 @@
-"""``score.onnx``: an int8 scan of the whole catalogue for a batch of users, an exact selection, a float32 rescoring.
+"""``score.onnx``: an int8 scan of the whole catalogue for a batch of users, a selection, a float32 rescoring.
 
-    bias  = (prior_scale · prior + addends) / max|w|              votes, boosts, −inf for exclusions
-    full  = int8(w / max|w|) · int8(V) · scales + bias            every item; the table is read once a batch
-    best  = top count + 32 of full, by block maxima               exact: a block's maximum bounds its items
-    score = w · V in float32 + max|w| · bias                      only for the best
+    scan  = int8(w / max|w|) · int8(V) · scales + addends / max|w|      every item; the table is read once a batch
+    bound = max(scan) + prior_scale · max(prior) / max|w|               every block of 64 items
+    full  = scan + prior_scale · prior / max|w|                         items of the best count + 32 blocks
+    score = max|w| · (full + (w / max|w|) · V − int8(w / max|w|) · int8(V) · scales)   the best count + 32 items
 
-Every pass over the catalogue counts, so ``full`` is in units of the user's max|w|, which changes no order. States are
-quantised one by one, so that a user's list does not depend on who else is in the batch. The table has 7 bits
+Every pass over the catalogue counts: the scan is written once, addends are added in place, maxima read it once. So
+everything is in units of the user's max|w|, which changes no order, and the prior enters by blocks: the table stands in
+the order of the prior, so that the items of a block differ little in it and the bound is tight but for the few most
+popular blocks, which it may choose in vain. The last line takes the error of quantisation off again.
+
+States are quantised one by one, so that a user's list does not depend on who else is in the batch. The table has 7 bits
 and a state 8, so that the sum of two products stays within int16: the AVX2 kernel for u8 × s8 saturates there,
 silently. The prior stays outside the quantised product: its long tail would take the whole range of a per-tensor scale.
 """
@@ -14,16 +18,13 @@ silently. The prior stays outside the quantised product: its long tail would tak
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-OPSET = 20
-# onnxruntime's own operators: product and scales in one pass; the standard ones take three.
-CONTRIB = "com.microsoft"
+from model_store.export.nodes import CONTRIB, Nodes, external_array, score_model
+
 # Places beyond the list's length that are rescored: what quantisation may have misplaced. 12 were enough everywhere.
 SLACK = 32
 BLOCK = 64
@@ -31,23 +32,6 @@ BLOCK = 64
 BLOCK_MAX_FROM = 10_000
 STATE_LEVELS = 127.0
 TABLE_LEVELS = 64.0  # 2 · 64 · 255 < 2¹⁵
-
-
-class _Graph:
-    """Nodes and constants in the order they are added; a name stands for its value."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def constant(self, name: str, value: NDArray[Any] | np.generic | list[int]) -> str:
-        array = np.asarray(value, dtype=np.int64 if isinstance(value, list) else None)
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
-        return name
-
-    def node(self, op: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(op, inputs, list(outputs), **attributes))
-        return outputs[0]
 
 
 def export_score(path: Path, vectors: NDArray[np.float32], vectors_file: str) -> None:
@@ -59,117 +43,105 @@ def export_score(path: Path, vectors: NDArray[np.float32], vectors_file: str) ->
         vectors_file: the ``.npy`` file beside the graph that holds ``vectors``; the graph maps it instead of
             keeping a copy, so that all workers share its pages.
     """
-    graph = _Graph()
+    graph = Nodes()
     n_items, dim = len(vectors), vectors.shape[1] - 1
+    order = np.argsort(-vectors[:, dim], kind="stable")
+    # Places past the last item repeat it, with a prior that no list reaches.
+    padded = np.concatenate([vectors[order], np.repeat(vectors[order[-1:]], -n_items % BLOCK, axis=0)])
+    padded[n_items:, dim] = -np.inf
     graph.constant("flat", [-1])
     graph.constant("column", [-1])
+    _units(graph, dim)
+    _scan(graph, padded[:, :dim])
+    _add(graph, order, len(padded))
+    graph.node("Add", ["count", graph.constant("slack", [SLACK])], "wanted")
+    graph.node("Min", ["wanted", graph.constant("n_items", [n_items])], "candidates")
+    select = _select_by_blocks if n_items >= BLOCK_MAX_FROM else _select
+    select(graph, padded[:, dim])
+    graph.constants.append(external_array("vectors", vectors, path.parent / vectors_file))
+    _rescore(graph, np.concatenate([order, np.repeat(order[-1:], -n_items % BLOCK)]))
+    onnx.save(score_model(graph, dim + 1), path)
+
+
+def _units(graph: Nodes, dim: int) -> None:
+    """A user's weights and the scale of the prior, in units of the largest weight."""
     graph.node("Split", ["user_state", graph.constant("parts", [dim, 1])], "weights", "prior_scale", axis=1)
     graph.node("ReduceMax", [graph.node("Abs", ["weights"], "magnitudes"), graph.constant("across", [1])], "largest")
     graph.node("Max", ["largest", graph.constant("tiny", np.float32(1e-12))], "unit")
-    padded = np.zeros((-(-n_items // BLOCK) * BLOCK, dim + 1), dtype=np.float32)
-    padded[:n_items] = vectors
-    padded[n_items:, dim] = -np.inf
-    _bias(graph, padded[:, dim])
-    _scan(graph, padded[:, :dim])
-    graph.node("Add", ["count", graph.constant("slack", [SLACK])], "wanted")
-    graph.node("Min", ["wanted", graph.constant("n_items", [n_items])], "candidates")
-    if n_items >= BLOCK_MAX_FROM:
-        _select_by_blocks(graph, len(padded))
-    else:
-        graph.node("TopK", ["full", "candidates"], "best_full", "best_or_padding", axis=1, sorted=0)
-    graph.constants.append(_external("vectors", vectors, path.parent / vectors_file))
-    _rescore(graph, n_items)
-    onnx.save(_model(graph, dim + 1), path)
-
-
-def _bias(graph: _Graph, prior: NDArray[np.float32]) -> None:
-    """What is added to the product, (B, n_padded), in units."""
-    graph.node("Div", ["prior_scale", "unit"], "prior_units")
-    graph.node("Mul", ["prior_units", graph.constant("prior", prior[None])], "scaled_prior")
-    graph.node("Reshape", ["scaled_prior", "flat"], "scaled_prior_flat")
-    graph.node("Mul", ["addend_users", graph.constant("n_padded", [len(prior)])], "first_places")
-    graph.node("Add", ["first_places", "addend_rows"], "places")
-    graph.node("Gather", [graph.node("Reshape", ["unit", "flat"], "unit_flat"), "addend_users"], "addend_unit", axis=0)
-    graph.node("Div", ["addends", "addend_unit"], "addend_units")
-    graph.node("ScatterElements", ["scaled_prior_flat", "places", "addend_units"], "bias_flat", axis=0, reduction="add")
-    graph.node("Reshape", ["bias_flat", graph.constant("by_user", [-1, len(prior)])], "bias")
-
-
-def _scan(graph: _Graph, vectors: NDArray[np.float32]) -> None:
-    """Approximate scores of all items, (B, n_padded), in units."""
-    table_step = np.float32(max(float(np.abs(vectors).max()), 1e-12) / TABLE_LEVELS)
     graph.node("Div", ["weights", "unit"], "unit_weights")
+    graph.node("Div", ["prior_scale", "unit"], "prior_units")
     graph.constant("state_step", np.float32(1 / STATE_LEVELS))
     graph.constant("state_zero", np.uint8(128))
     graph.node("QuantizeLinear", ["unit_weights", "state_step", "state_zero"], "state_uint8")
+
+
+def _scan(graph: Nodes, vectors: NDArray[np.float32]) -> None:
+    """Approximate products with all items, (B, n_padded)."""
+    table_step = np.float32(max(float(np.abs(vectors).max()), 1e-12) / TABLE_LEVELS)
     graph.constant("table", np.round(vectors / table_step).astype(np.int8).T)
     graph.constant("table_step", table_step)
     graph.constant("table_zero", np.int8(0))
     product = ["state_uint8", "table", "state_step", "table_step", "state_zero", "table_zero"]
     graph.node("MatMulIntegerToFloat", product, "dense", domain=CONTRIB)
-    graph.node("Add", ["dense", "bias"], "full")
 
 
-def _select_by_blocks(graph: _Graph, n_padded: int) -> None:
-    """The best items are in the blocks with the best maxima, one block an item at the worst."""
-    n_blocks = n_padded // BLOCK
-    graph.node("Reshape", ["full", graph.constant("block_shape", [-1, n_blocks, BLOCK])], "blocks")
+def _add(graph: Nodes, order: NDArray[np.int64], n_padded: int) -> None:
+    """The addends on top, (B · n_padded,)."""
+    # GatherElements, since Gather copies single numbers one by one.
+    graph.node("GatherElements", [graph.constant("place_of_row", np.argsort(order)), "addend_rows"], "row_places")
+    graph.node("Mul", ["addend_users", graph.constant("n_padded", [n_padded])], "first_places")
+    graph.node("Add", ["first_places", "row_places"], "places")
+    graph.node("GatherElements", [graph.node("Reshape", ["unit", "flat"], "unit_flat"), "addend_users"], "addend_unit")
+    graph.node("Div", ["addends", "addend_unit"], "addend_units")
+    graph.node("Reshape", ["dense", "flat"], "dense_flat")
+    graph.node("ScatterElements", ["dense_flat", "places", "addend_units"], "scan", axis=0, reduction="add")
+
+
+def _select(graph: Nodes, prior: NDArray[np.float32]) -> None:
+    """The best of a small catalogue: their places (B, C) and scores."""
+    graph.node("Reshape", ["scan", graph.constant("by_user", [-1, len(prior)])], "scan_by_user")
+    graph.node("Mul", ["prior_units", graph.constant("prior", prior[None])], "scaled_prior")
+    graph.node("Add", ["scan_by_user", "scaled_prior"], "full")
+    graph.node("TopK", ["full", "candidates"], "best_full", "best", axis=1, sorted=0)
+
+
+def _select_by_blocks(graph: Nodes, prior: NDArray[np.float32]) -> None:
+    """The best items are in the blocks with the best bounds, one block an item at the worst."""
+    by_block = prior.reshape(-1, BLOCK)
+    n_blocks = len(by_block)
+    graph.node("Reshape", ["scan", graph.constant("block_shape", [-1, n_blocks, BLOCK])], "blocks")
     graph.node("ReduceMax", ["blocks", graph.constant("within", [2])], "maxima", keepdims=0)
+    graph.node("Mul", ["prior_units", graph.constant("largest_prior", by_block.max(axis=1)[None])], "scaled_largest")
+    graph.node("Add", ["maxima", "scaled_largest"], "bounds")
     graph.node("Min", ["candidates", graph.constant("n_blocks", [n_blocks])], "n_best_blocks")
-    graph.node("TopK", ["maxima", "n_best_blocks"], "best_maxima", "best_blocks", axis=1, sorted=0)
+    # Sorted: a heap that meets the best items first hardly changes afterwards, which makes the next TopK cheap.
+    graph.node("TopK", ["bounds", "n_best_blocks"], "best_bounds", "best_blocks", axis=1)
     graph.node("Unsqueeze", ["best_blocks", "column"], "block_index")
-    graph.node("GatherND", ["blocks", "block_index"], "best_block_scores", batch_dims=1)
-    graph.node("Reshape", ["best_block_scores", graph.constant("pool_shape", [0, -1])], "pool")
+    graph.node("GatherND", ["blocks", "block_index"], "scans", batch_dims=1)
+    graph.node("Gather", [graph.constant("prior_by_block", by_block), "best_blocks"], "priors", axis=0)
+    graph.node("Mul", ["priors", graph.node("Unsqueeze", ["prior_units", "column"], "prior_unit")], "scaled_priors")
+    graph.node("Add", ["scans", "scaled_priors"], "full")
+    graph.node("Reshape", ["full", graph.constant("pool_shape", [0, -1])], "pool")
     graph.node("TopK", ["pool", "candidates"], "best_full", "pool_places", axis=1, sorted=0)
-    graph.constant("block", [BLOCK])
-    graph.node("Div", ["pool_places", "block"], "which_block")
+    graph.node("Div", ["pool_places", graph.constant("block", [BLOCK])], "which_block")
     graph.node("Mod", ["pool_places", "block"], "place_in_block")
     graph.node("GatherElements", ["best_blocks", "which_block"], "block_number", axis=1)
-    graph.node("Mul", ["block_number", "block"], "block_start")
-    graph.node("Add", ["block_start", "place_in_block"], "best_or_padding")
+    graph.node("Add", [graph.node("Mul", ["block_number", "block"], "block_start"), "place_in_block"], "best")
 
 
-def _rescore(graph: _Graph, n_items: int) -> None:
-    """Score the best once more, in float32, and sort them."""
-    # Padding ties with excluded items; it is only reached where a catalogue is all but used up.
-    graph.node("Min", ["best_or_padding", graph.constant("last_item", [n_items - 1])], "best")
-    graph.node("Gather", ["vectors", "best"], "best_vectors", axis=0)
-    graph.node("Pad", ["weights", graph.constant("prior_column", [0, 0, 0, 1])], "weights_alone")
-    graph.node("Unsqueeze", ["weights_alone", "column"], "weights_column")
-    graph.node("MatMul", ["best_vectors", "weights_column"], "exact_column")
-    graph.node("Squeeze", ["exact_column", "column"], "exact")
-    graph.node("GatherElements", ["bias", "best"], "best_units", axis=1)
-    graph.node("Mul", ["best_units", "unit"], "best_bias")
-    graph.node("Add", ["exact", "best_bias"], "rescored")
-    # An excluded place stays so, padding too.
-    graph.node("Equal", ["best_full", graph.constant("excluded", np.float32(-np.inf))], "is_excluded")
-    graph.node("Where", ["is_excluded", "excluded", "rescored"], "scored")
+def _rescore(graph: Nodes, row_of_place: NDArray[np.int64]) -> None:
+    """Take the error of quantisation off the best, and sort them; what is excluded stays so."""
+    graph.node("Gather", [graph.constant("row_of_place", row_of_place), "best"], "best_rows", axis=0)
+    graph.node("Gather", ["vectors", "best_rows"], "best_vectors", axis=0)
+    graph.node("Split", ["best_vectors", "parts"], "best_dense", "best_prior", axis=2)
+    graph.node("MatMul", ["best_dense", graph.node("Unsqueeze", ["unit_weights", "column"], "exact_state")], "exact")
+    graph.node("Round", [graph.node("Div", ["best_dense", "table_step"], "levels")], "whole_levels")
+    graph.node("Mul", ["whole_levels", "table_step"], "quantised_dense")
+    graph.node("DequantizeLinear", ["state_uint8", "state_step", "state_zero"], "quantised_weights")
+    graph.node("Unsqueeze", ["quantised_weights", "column"], "quantised_state")
+    graph.node("MatMul", ["quantised_dense", "quantised_state"], "scanned")
+    graph.node("Squeeze", [graph.node("Sub", ["exact", "scanned"], "error_column"), "column"], "error")
+    graph.node("Mul", [graph.node("Add", ["best_full", "error"], "rescored"), "unit"], "scored")
     graph.node("Min", ["count", "candidates"], "returned")
     graph.node("TopK", ["scored", "returned"], "scores", "order", axis=1)
-    graph.node("GatherElements", ["best", "order"], "rows", axis=1)
-
-
-def _external(name: str, array: NDArray[np.float32], file: Path) -> onnx.TensorProto:
-    """A constant that lives in an ``.npy`` file, past its header."""
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape, data_location=TensorProto.EXTERNAL)
-    offset = file.stat().st_size - array.nbytes
-    for key, value in (("location", file.name), ("offset", offset), ("length", array.nbytes)):
-        tensor.external_data.add(key=key, value=str(value))
-    return tensor
-
-
-def _model(graph: _Graph, state_dim: int) -> onnx.ModelProto:
-    inputs = [
-        helper.make_tensor_value_info("user_state", TensorProto.FLOAT, ["users", state_dim]),
-        helper.make_tensor_value_info("addend_users", TensorProto.INT64, ["addends"]),
-        helper.make_tensor_value_info("addend_rows", TensorProto.INT64, ["addends"]),
-        helper.make_tensor_value_info("addends", TensorProto.FLOAT, ["addends"]),
-        helper.make_tensor_value_info("count", TensorProto.INT64, [1]),
-    ]
-    outputs = [
-        helper.make_tensor_value_info("rows", TensorProto.INT64, ["users", "returned"]),
-        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["users", "returned"]),
-    ]
-    body = helper.make_graph(graph.nodes, "score", inputs, outputs, initializer=graph.constants)
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
-    return helper.make_model(body, opset_imports=opsets, ir_version=10)
+    graph.node("GatherElements", ["best_rows", "order"], "rows", axis=1)

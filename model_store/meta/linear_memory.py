@@ -107,5 +107,5 @@ class LinearMemory(nn.Module):
         batch, length = support_rows.shape
         shots = (mask * mask.sum(1, keepdim=True)).reshape(-1, 1)
         each = self.addends(self.weights[support_rows.reshape(-1)], values.reshape(-1, 1), shots)
-        rows = self.rows[support_rows].reshape(batch, -1)
+        rows = self.rows[support_rows].flatten(1)
         return torch.zeros(batch, self._n_items).scatter_add(1, rows, each.reshape(batch, length * each.shape[1]))

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from model_store.meta.inner import Levels, Share
 
 SHRINKAGE = 5.0
+NO_VOTE = 1e-30  # keeps 0 / 0 away
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,9 @@ class VoteGate(nn.Module):
     def dense(self, neighbour_rows: Tensor, neighbour_weights: Tensor, event_votes: Tensor, shots: Tensor) -> Tensor:
         """Addends over the whole catalogue, (B, n_items), from padded (B, S, M) lists and (B, S) event votes."""
         batch = event_votes.shape[0]
-        each = (neighbour_weights * event_votes.unsqueeze(-1)).reshape(batch, -1)
+        each = (neighbour_weights * event_votes.unsqueeze(-1)).flatten(1)
         votes = torch.zeros(batch, self.log_popularity.shape[0])
-        votes = votes.scatter_add(1, neighbour_rows.reshape(batch, -1), each)
+        votes = votes.scatter_add(1, neighbour_rows.flatten(1), each)
         return self.addend(votes * self.tilts(), shots)
 
     def forward(
@@ -150,16 +151,15 @@ class VoteGate(nn.Module):
 
         Returns:
             Users int64, rows int64 and addends float32, each (E·M,). A row that several events of a user vote for
-            stands several times; each place carries its share, so that the places sum to the row's addend.
+            stands several times; each place carries its event's share, so that the places sum to the row's addend.
         """
         n_items = self.log_popularity.shape[0]
         rows = neighbour_rows.long()
-        # index_select becomes a plain Gather, indexing by a tensor a slow GatherND.
+        # gather becomes GatherElements; index_select a Gather that copies element by element, indexing a GatherND.
         places = (users.unsqueeze(1) * n_items + rows).flatten()
         known = shots.index_select(0, users)
         each = neighbour_weights * self.event_votes(values, ages, known.clamp(max=1)).unsqueeze(1)
         table = torch.zeros(shots.shape[0] * n_items)
-        votes = table.scatter_add(0, places, each.flatten()).index_select(0, places)
-        sharers = table.scatter_add(0, places, torch.ones_like(votes)).index_select(0, places)
-        addends = self.addend(votes.view_as(each), known.unsqueeze(1)).flatten() / sharers
-        return users.unsqueeze(1).expand_as(rows).flatten(), rows.flatten(), addends
+        votes = table.scatter_add(0, places, each.flatten()).gather(0, places).view_as(each)
+        addends = self.addend(votes, known.unsqueeze(1)) * each / votes.clamp(min=NO_VOTE)
+        return users.unsqueeze(1).expand_as(rows).flatten(), rows.flatten(), addends.flatten()

@@ -146,15 +146,17 @@ class Network(nn.Module):
             prior=state[:, -1:] * vectors[:, -1],
         )
 
-    def neighbour_lists(self) -> tuple[Tensor, Tensor]:
+    def neighbour_lists(self, items: NDArray[np.int64] | slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Rows int64 and weights float32, (n_items, M), as a bundle holds them: all memories side by side.
 
         The conditional memory's weights are tilted, P(i | e) / p_i^τ; the linear memory's follow as they are.
+        ``items`` are the rows wanted; the whole of a large catalogue is gigabytes.
         """
-        tilted = self.neighbour_weights * self.gate.tilts()[self.neighbour_rows]
+        rows = self.neighbour_rows[items]
+        tilted = self.neighbour_weights[items] * self.gate.tilts()[rows]
         return (
-            torch.cat([self.neighbour_rows, self.linear.rows], dim=1),
-            torch.cat([tilted, self.linear.weights], dim=1),
+            torch.cat([rows, self.linear.rows[items]], dim=1),
+            torch.cat([tilted, self.linear.weights[items]], dim=1),
         )
 
 

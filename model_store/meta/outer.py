@@ -23,6 +23,7 @@ from model_store.config import TrainingConfig
 from model_store.data.episodes import Episodes, deal, hide_attributes
 from model_store.data.schema import Dataset, Events
 from model_store.errors import TrainingError
+from model_store.meta.distributed import ALONE, World
 from model_store.meta.inner import InnerLoop
 from model_store.meta.network import AdaptationType, Network
 from model_store.meta.sampling import QueryDraw, steer
@@ -75,13 +76,14 @@ OuterStep = Callable[["Outer", Batch, TrainingConfig], float | None]
 
 @dataclass
 class Outer:
-    """The outer loop's state: network, optimiser, running average, generator; and the algorithm that moves it."""
+    """The outer loop's state: network, optimiser, running average, generator; the algorithm, and who moves it."""
 
     network: Network
     optimizer: torch.optim.Optimizer
     average: nn.Module
     rng: np.random.Generator
     algorithm: Algorithm
+    world: World = ALONE
 
     @classmethod
     def begin(cls, network: Network, config: TrainingConfig, algorithm: Algorithm | None = None) -> Outer:
@@ -96,15 +98,19 @@ class Outer:
     def go_down(self, loss: Tensor) -> float:
         """One step of the optimiser down the gradient of ``loss``, a scalar; its value.
 
+        Of several processes each brings its share; losses and gradients add up.
+
         Raises:
             TrainingError: the loss is no finite number.
         """
-        if not torch.isfinite(loss):
-            raise TrainingError(f"the loss became {loss.item()}; expected a number: lower the learning rate")
+        whole = self.world.total(loss)
+        if not torch.isfinite(whole):
+            raise TrainingError(f"the loss became {whole.item()}; expected a number: lower the learning rate")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.world.add_gradients(self.network)
         self.optimizer.step()
-        return loss.item()
+        return whole.item()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs to go on as if never interrupted."""
@@ -132,7 +138,21 @@ def vector_penalty(network: Network, config: TrainingConfig) -> Tensor:
     return of_items + config.attribute_l2 * network.inner.attribute_vectors().square().sum()
 
 
-def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig, weights: Tensor | None = None) -> Tensor:
+def start_together(outer: Outer, progress: Progress) -> Progress:
+    """Let all processes go on from where the first one stands."""
+    state, told = outer.world.of_first(lambda: (outer.state_dict(), progress))
+    if not outer.world.is_first:
+        outer.load_state_dict(state)
+    return told
+
+
+def episode_loss(
+    network: Network,
+    episodes: Episodes,
+    config: TrainingConfig,
+    weights: Tensor | None = None,
+    world: World = ALONE,
+) -> Tensor:
     """Negative log-likelihood per query item, plus L2 on the vectors of items and of attributes; a scalar.
 
     Args:
@@ -140,6 +160,7 @@ def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig, w
         episodes: supports and queries.
         config: dropout and L2.
         weights: float32 (n_items,), how much each item counts in a query; all alike if absent.
+        world: who holds the rest of the batch; the losses of all processes add up to that of the batch.
     """
     n_items = network.own_share.shape[0]
     episode, item = torch.from_numpy(episodes.rest)
@@ -153,7 +174,8 @@ def episode_loss(network: Network, episodes: Episodes, config: TrainingConfig, w
     seen = torch.zeros_like(target).scatter_add(1, rows, mask)
     likelihood = torch.log_softmax(scores.masked_fill(seen > 0, -1e9), dim=1)
     counted = target if weights is None else target * weights
-    return vector_penalty(network, config) - (likelihood * counted).sum() / counted.sum().clamp(min=1)
+    whole = world.total(counted.sum()).clamp(min=1)
+    return vector_penalty(network, config) / world.size - (likelihood * counted).sum() / whole
 
 
 def episode_step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | None:
@@ -163,7 +185,9 @@ def episode_step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | 
         return None
     episodes = hide_attributes(episodes, config.attribute_dropout, outer.rng)
     weights = torch.from_numpy(batch.draw.weigh(episodes)) if batch.draw else None
-    return outer.go_down(episode_loss(outer.network, episodes, config, weights))
+    if outer.world.size > 1:
+        episodes = episodes.select(np.arange(len(batch.users))[outer.world.own])
+    return outer.go_down(episode_loss(outer.network, episodes, config, weights, outer.world))
 
 
 def _nothing(*_: object) -> None:
@@ -214,6 +238,8 @@ def meta_train(
 ) -> Progress:
     """Run the outer loop until validation stops getting better, and leave the best weights in the network.
 
+    Of several processes the first one validates and looks at the clock.
+
     Args:
         outer: state to begin or to go on with.
         dataset: for its scale of values.
@@ -224,12 +250,13 @@ def meta_train(
         on_step: told the loss of each outer step.
         on_epoch: told after each epoch; writes checkpoints and draws bars.
     """
-    averaged = outer.average
+    averaged, world = outer.average, outer.world
     liked_at_least = dataset.feedback.liked_at_least
     liked = training.items[training.values >= liked_at_least]
     draw = steer(np.bincount(liked, minlength=dataset.n_items).astype(np.float64), config.entropy)
     while not _finished(progress, config):
         started = time.monotonic()
+        world.reseed(config.seed, progress.epoch)
         losses = []
         for loss in train_epoch(outer, training, liked_at_least, config, draw):
             losses.append(loss)
@@ -237,17 +264,18 @@ def meta_train(
         if not losses:
             raise TrainingError("no training user liked anything; expected values of at least liked_at_least")
         progress.epoch += 1
-        score = validate(averaged)  # type: ignore[arg-type]
+        score = world.of_first(lambda: validate(averaged))  # type: ignore[arg-type]
         if score > progress.best_score:
             progress.best_score, progress.best_epoch = score, progress.epoch
             progress.best = {name: tensor.clone() for name, tensor in averaged.state_dict().items()}
         told = {"loss": float(np.mean(losses)), "validation": score, "query_entropy": draw.end_epoch()}
         progress.history.append({"epoch": progress.epoch, **told})
-        progress.elapsed_s += time.monotonic() - started
+        elapsed_s = progress.elapsed_s + time.monotonic() - started
+        progress.elapsed_s = world.of_first(lambda: elapsed_s)  # noqa: B023 - called at once
         on_epoch(progress)
     outer.network.load_state_dict(progress.best)
     outer.network.eval()
-    outer.algorithm.settle(outer.network, validate)
+    outer.algorithm.settle(outer.network, lambda network: world.of_first(lambda: validate(network)))
     return progress
 
 

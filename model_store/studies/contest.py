@@ -47,7 +47,7 @@ def compare(
     loaded = load(source)
     dataset, split = loaded.dataset, split_users(loaded.dataset.events.n_users, config.seed)
     protocol = choose_protocol(dataset, shots)
-    tasks = make_tasks(dataset, split.test, protocol)
+    tasks = make_tasks(dataset, split.judged, protocol)
     whole: comparison.Judgements = {}
     dense: comparison.Judgements = {}
     training: Results = {}

@@ -9,7 +9,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from service.api import problems
+from service.api import pages, problems
+from service.api.capacity import Capacity
+from service.api.edge import EVERYBODY, Edge
+from service.api.express import Express
 from service.api.guards import Guard
 from service.api.routes import Parts, build_router
 
@@ -19,7 +22,9 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 class _Application(FastAPI):
-    """Documents refusals as what they are."""
+    """Documents refusals as what they are, and what its edge wants."""
+
+    edge: Edge = EVERYBODY
 
     def openapi(self) -> dict[str, Any]:
         """The schema, with problems under their own content type; FastAPI knows one a route."""
@@ -29,13 +34,29 @@ class _Application(FastAPI):
             for status, response in responses.items():
                 if status >= "400" and "application/json" in response["content"]:
                     response["content"] = {problems.PROBLEM_JSON: response["content"]["application/json"]}
+        self.edge.document(schema)
         return schema
 
 
-def build_app(parts: Parts, lifespan: Lifespan, *, access_log: bool) -> FastAPI:
-    """The application over ``parts``."""
-    app = _Application(title="kshot", version=version("kshot"), description=DESCRIPTION, lifespan=lifespan)
-    app.include_router(build_router(parts))
+def build_app(
+    parts: Parts, lifespan: Lifespan, *, access_log: bool, max_under_way: int, edge: Edge = EVERYBODY
+) -> FastAPI:
+    """The application over ``parts``, behind ``edge``, with ``max_under_way`` requests at once."""
+    app = _Application(
+        title="kshot",
+        version=version("kshot"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.edge = edge
+    router = build_router(parts)
+    app.include_router(router)
+    pages.add_docs(app)
     problems.install(app)
+    app.add_middleware(Express, parts=parts, routes=router.routes)  # first, so that all others stand around it
+    edge.install(app)
+    app.add_middleware(Capacity, limit=max_under_way)
     app.add_middleware(Guard, access_log=access_log)
     return app

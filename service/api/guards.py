@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import secrets
 import time
 from http import HTTPStatus
 
 import structlog
+from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import telemetry
@@ -26,6 +28,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, access_log: bool) -> None:
         self.app, self.access_log = app, access_log
+        self._own_ids = map(f"{secrets.token_hex(8)}{{:016x}}".format, itertools.count())
+        self._latencies: dict[tuple[str, str, int | None], Histogram] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; what is no request passes through."""
@@ -33,7 +37,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(scope)
+        request_id = _request_id(scope) or next(self._own_ids)
         token = telemetry.request_id.set(request_id)
         answer = _Answer(send, request_id)
         try:
@@ -54,9 +58,17 @@ class Guard:
         method, path = scope["method"], getattr(route, "path", "none")
         if method not in (getattr(route, "methods", None) or ()):
             method = path = "none"
-        telemetry.requests.labels(method, path, status).observe(took_s)
+        self._latency(method, path, status).observe(took_s)
         if self.access_log:
             log.info("request", method=method, route=path, status=status, took_ms=round(took_s * 1e3, 3))
+
+    def _latency(self, method: str, path: str, status: int | None) -> Histogram:
+        """The series of these labels; looking it up in prometheus-client takes longer than observing."""
+        labels = (method, path, status)
+        found = self._latencies.get(labels)
+        if found is None:
+            found = self._latencies[labels] = telemetry.requests.labels(*labels)
+        return found
 
 
 class _Answer:
@@ -73,11 +85,12 @@ class _Answer:
         await self._send(message)
 
 
-def _request_id(scope: Scope) -> str:
+def _request_id(scope: Scope) -> str | None:
+    """The client's own id for the request, if it is harmless in a log."""
     for name, value in scope["headers"]:
         if name == REQUEST_ID_HEADER and ACCEPTABLE_REQUEST_ID.fullmatch(value):
             return str(value.decode())
-    return secrets.token_hex(16)
+    return None
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -18,7 +18,13 @@ from service.api.schemas import Invalid, Problem
 from service.errors import (
     BodyTooLarge,
     InvalidFeedback,
+    KeyChecksBusy,
+    KeyRefused,
+    NotHeld,
+    Overloaded,
+    RateExceeded,
     RecordDamaged,
+    ScopeMissing,
     ServiceError,
     StoreUnavailable,
     UserBusy,
@@ -28,12 +34,20 @@ from service.errors import (
 log = structlog.get_logger()
 
 STATUS = {
+    KeyRefused: HTTPStatus.UNAUTHORIZED,
+    ScopeMissing: HTTPStatus.FORBIDDEN,
+    RateExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    KeyChecksBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    NotHeld: HTTPStatus.NOT_FOUND,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     UserBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     RecordDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 PROBLEM_JSON = "application/problem+json"
+# A refusal as a route documents it.
+REFUSAL = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 RETRY_AFTER_S = 1
 SHOWN_CHARACTERS = 80
 NOT_JSON = Invalid(field="body", value="not JSON", expected="valid JSON in UTF-8")
@@ -69,23 +83,30 @@ def _on_invalid_request(_request: Request, exc: Exception) -> Response:
 
 
 def _on_service_error(_request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, ServiceError)  # noqa: S101 - registered for this class
+    return problem_of(exc)
+
+
+def problem_of(exc: ServiceError) -> Response:
+    """An error of the service as the problem that its client gets."""
     if isinstance(exc, InvalidFeedback):
         return _invalid(
             [Invalid(field=fault.field, value=_shown(fault.value), expected=fault.expected) for fault in exc.faults]
         )
     status = next(status for kind, status in STATUS.items() if isinstance(exc, kind))
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    # Refusals for want of capacity are many and counted; a line for each would only add to the load.
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, Overloaded):
         log.warning("refused", reason=str(exc))
     return problem(status, str(exc), headers=headers)
 
 
-def _on_http_error(request: Request, exc: Exception) -> Response:
+def _on_http_error(_request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)  # noqa: S101 - registered for this class
     # FastAPI turns whatever reading and parsing a body raises into a 400, but for the most usual bad JSON.
     cause = exc.__cause__
     if isinstance(cause, ServiceError):
-        return _on_service_error(request, cause)
+        return problem_of(cause)
     if isinstance(cause, ValueError | RecursionError):
         return _invalid([NOT_JSON])
     return problem(HTTPStatus(exc.status_code), str(exc.detail), headers=exc.headers)

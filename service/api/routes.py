@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
@@ -12,9 +13,11 @@ from fastapi.responses import RedirectResponse
 
 from service import telemetry
 from service.api.schemas import MAX_ID_CHARACTERS, MAX_K, Feedback, Problem, Receipt, Recommendation
+from service.api.users import UserParts, build_user_router
 from service.core.ports import Model, UserStore
 from service.errors import StoreUnavailable
-from service.flows.feedback import FeedbackFlow, FeedbackReceipt, GivenEvent
+from service.flows.feedback import FeedbackFlow, FeedbackReceipt, GivenEvent, new_event_id
+from service.flows.forget import ForgetFlow
 from service.flows.recommend import ServedList, recommend
 
 JSON = "application/json"
@@ -44,6 +47,24 @@ class Parts:
     live: Live
     store: UserStore
     feedback: FeedbackFlow
+    forget: ForgetFlow
+
+
+async def recommendation(parts: Parts, user_id: str, k: int, include_seen: bool) -> bytes:  # noqa: FBT001 - as asked
+    """The JSON answer to GET /recommend."""
+    served = await recommend(user_id, k, include_seen=include_seen, store=parts.store, model=parts.live.model)
+    return _list_json(user_id, served)
+
+
+async def receipt(parts: Parts, feedback: Feedback) -> bytes:
+    """The JSON answer to POST /feedback; raises what the flow raises."""
+    given = [
+        GivenEvent(event.item_id, event.value, event.type, event.event_id or new_event_id(), event.timestamp)
+        for event in feedback.events
+    ]
+    kept = await parts.feedback.give(feedback.user_id, given, feedback.attributes, parts.live.model)
+    made = any(event.event_id is None for event in feedback.events)
+    return _receipt_json(kept, given if made else [])
 
 
 def build_router(parts: Parts) -> APIRouter:
@@ -51,6 +72,7 @@ def build_router(parts: Parts) -> APIRouter:
     router = APIRouter()
     _add_recommend(router, parts)
     _add_feedback(router, parts)
+    router.include_router(build_user_router(UserParts(parts.live, parts.forget)))
     _add_operations(router, parts)
     return router
 
@@ -59,8 +81,7 @@ def _add_recommend(router: APIRouter, parts: Parts) -> None:
     @router.get("/recommend", response_model=Recommendation, responses={422: PROBLEM}, tags=["users"])
     async def get_recommend(user_id: UserId, k: K = 20, include_seen: IncludeSeen = False) -> Response:  # noqa: FBT002 - a query parameter
         """The best k items for a user. Before any event it comes from the meta-learned starting point."""
-        served = await recommend(user_id, k, include_seen=include_seen, store=parts.store, model=parts.live.model)
-        return Response(_list_json(user_id, served), media_type=JSON)
+        return Response(await recommendation(parts, user_id, k, include_seen), media_type=JSON)
 
 
 def _add_feedback(router: APIRouter, parts: Parts) -> None:
@@ -73,12 +94,7 @@ def _add_feedback(router: APIRouter, parts: Parts) -> None:
     )
     async def post_feedback(feedback: Feedback) -> Response:
         """Tell what a user did, thinks or is; the next list reflects it."""
-        given = [
-            GivenEvent(event.item_id, event.value, event.type, event.event_id, event.timestamp)
-            for event in feedback.events
-        ]
-        receipt = await parts.feedback.give(feedback.user_id, given, feedback.attributes, parts.live.model)
-        return Response(_receipt_json(receipt), media_type=JSON)
+        return Response(await receipt(parts, feedback), media_type=JSON)
 
 
 def _add_operations(router: APIRouter, parts: Parts) -> None:
@@ -119,17 +135,21 @@ def _list_json(user_id: str, served: ServedList) -> bytes:
         "user_id": user_id,
         "bundle": served.model.version,
         "source": served.source,
-        "state": {"events": len(served.record.events.item_ids), "version": served.record.revision},
+        "state": {"events": len(served.record.events.item_ids), "version": served.record.version},
     }
     return b'%b,"items":[%b]}' % (orjson.dumps(head)[:-1], items)
 
 
-def _receipt_json(receipt: FeedbackReceipt) -> bytes:
+def _receipt_json(receipt: FeedbackReceipt, told_ids: Sequence[GivenEvent]) -> bytes:
+    """The receipt, with the ids of these events: null for one that was left out."""
     body: dict[str, Any] = {
         "accepted": receipt.accepted,
         "duplicates": receipt.duplicates,
-        "state": {"events": len(receipt.record.events.item_ids), "version": receipt.record.revision},
+        "state": {"events": len(receipt.record.events.item_ids), "version": receipt.record.version},
     }
+    left_out = {index for index, _ in receipt.unknown}
+    if told_ids:
+        body["event_ids"] = [None if index in left_out else event.event_id for index, event in enumerate(told_ids)]
     if receipt.unknown:
         body["unknown"] = [{"index": index, "item_id": item_id} for index, item_id in receipt.unknown]
     if receipt.unknown_attributes:

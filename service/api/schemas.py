@@ -50,7 +50,7 @@ class FeedbackEvent(BaseModel):
     item_id: Id
     value: FiniteFloat | None = Field(None, description="on the scale of the data that the bundle was trained on")
     type: str | None = Field(None, max_length=MAX_ID_CHARACTERS, description="stands for a value, e.g. like")
-    event_id: Id | None = Field(None, description="makes the event count once, however often it is sent")
+    event_id: Id | None = Field(None, description="makes the event count once, however often sent; made up if absent")
     timestamp: FiniteFloat | None = Field(None, ge=0, description="seconds since 1970; the time of arrival if absent")
 
 
@@ -104,6 +104,10 @@ class Receipt(BaseModel):
     accepted: int
     duplicates: int
     state: UserStateView
+    event_ids: list[str | None] = Field(
+        default=[],
+        description="ids of the events, in their order, null for one left out; absent where all brought their own",
+    )
     unknown: list[UnknownItem] = Field(default=[], description="events left out: items the catalogue does not have")
     unknown_attributes: list[UnknownAttribute] = Field(default=[], description="attributes the bundle does not know")
 
@@ -145,3 +149,41 @@ class Problem(BaseModel):
     detail: str
     request_id: str | None = None
     errors: list[Invalid] = []
+
+
+class HeldEvent(BaseModel):
+    """One event that is held. Ids of clients are kept as keys of 40 bits: ``event_id`` is the key's own name."""
+
+    event_id: str = Field(description="unlearns the event, as the id does that it was sent with")
+    item_id: str
+    value: float
+    timestamp: float
+    recent: bool = Field(description="adapted from; others were replaced, or are beyond the bundle's limit")
+
+
+class HeldState(BaseModel):
+    """What was adapted from the events, in the coordinates of one bundle."""
+
+    bundle: str
+    vector: list[float]
+
+
+class UserData(BaseModel):
+    """Everything held about a user, under any key."""
+
+    user_id: str
+    version: int
+    events: list[HeldEvent] = Field(description="in the order in which they came")
+    seen: list[str] = Field(description="items of events that are no longer recent")
+    attributes: dict[str, Any]
+    state: HeldState | None
+    served: list[str] = Field(description="the last list served, best first")
+    known_event_ids: list[str] = Field(description="of events that are no longer recent, to know them when sent again")
+    expires_in_s: int | None = Field(description="seconds until all of it is dropped, unless the user comes back")
+
+
+class Erasure(BaseModel):
+    """The receipt of an erasure."""
+
+    user_id: str
+    erased: list[Literal["record", "older events", "served list"]] = Field(description="what there was; now nothing is")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,7 @@ from model_store.bundle import UNKNOWN_ROW
 SECONDS_PER_DAY = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Support:
+class Support(NamedTuple):
     """The events that a bundle can adapt from, most recent last.
 
     Attributes:
@@ -29,6 +28,11 @@ class Support:
     ages: NDArray[np.float32]
     mask: NDArray[np.float32]
 
+    @property
+    def shots(self) -> float:
+        """Number of events, k."""
+        return float(self.mask[0]) * len(self.rows)
+
 
 NO_SUPPORT = Support(
     np.zeros(1, dtype=np.int64),
@@ -42,7 +46,7 @@ def support_of(
     rows: NDArray[np.int64], values: NDArray[np.float32], timestamps: NDArray[np.float64], max_support: int
 ) -> Support:
     """The support from a user's events, oldest first; events whose item the catalogue lacks are left out."""
-    if len(rows) > max_support or UNKNOWN_ROW in rows:
+    if len(rows) > max_support or (len(rows) and rows.min() == UNKNOWN_ROW):
         known = np.flatnonzero(rows != UNKNOWN_ROW)[-max_support:]
         rows, values, timestamps = rows[known], values[known], timestamps[known]
     if not len(rows):

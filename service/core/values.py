@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store.bundle import Value
+
+VERSION_BITS = 32
+
+Row = tuple[str, float, float, int]
+"""An event as (item_id, value, timestamp, key)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +27,7 @@ class Events:
         item_ids: stable item ids, S of them.
         values: float32 (S,), on the data's own scale.
         timestamps: float64 (S,), whole seconds since 1970, below 2**32.
-        keys: uint64 (S,), what an event is recognised by when it is sent again.
+        keys: uint64 (S,), below 2**40, what an event is recognised by when it is sent again.
     """
 
     item_ids: tuple[str, ...]
@@ -31,7 +36,7 @@ class Events:
     keys: NDArray[np.uint64]
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[str, float, float, int]]) -> Self:
+    def of(cls, rows: Sequence[Row]) -> Self:
         """Events from rows of (item_id, value, timestamp, key); fractions of a second are dropped."""
         item_ids, values, timestamps, keys = zip(*rows, strict=True) if rows else ((), (), (), ())
         return cls(
@@ -41,7 +46,7 @@ class Events:
             np.array(keys, dtype=np.uint64),
         )
 
-    def rows(self) -> list[tuple[str, float, float, int]]:
+    def rows(self) -> list[Row]:
         """The events as :meth:`of` takes them."""
         columns = (self.values.tolist(), self.timestamps.tolist(), self.keys.tolist())
         return list(zip(self.item_ids, *columns, strict=True))
@@ -68,7 +73,9 @@ class UserRecord:
     """Everything kept about a user, as one value that is replaced as a whole.
 
     Attributes:
-        revision: how many changes made it; 0 is the user without a record.
+        revision: which change made it; 0 is the user without a record. The low 32 bits count the changes, the high
+            ones are drawn for a user's first record and whenever something is forgotten: so nothing made from what was
+            erased is taken for something made from what followed.
         events: the recent events, one an item, as many as the bundle's limit.
         retired: uint64 (R,), keys of events that were replaced or fell out of ``events``, oldest first.
         seen: ids of the items that fell out of ``events``, in that order; none of them is in ``events``.
@@ -88,9 +95,61 @@ class UserRecord:
         """Whether there is anything to adapt from."""
         return bool(self.events.item_ids or self.attributes)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing at all of the user."""
+        return not (self.events.item_ids or len(self.retired) or self.seen or self.attributes)
+
+    @property
+    def version(self) -> int:
+        """How many changes made it."""
+        return self.revision & ((1 << VERSION_BITS) - 1)
+
+    def begun(self, lineage: int) -> UserRecord:
+        """The same record as the first of a ``lineage``, of 32 bits."""
+        return replace(self, revision=lineage << VERSION_BITS | self.version)
+
     def with_state(self, state: UserState) -> UserRecord:
         """The same record with ``state`` beside what it was adapted from."""
         return replace(self, state=state)
 
 
 EMPTY = UserRecord(0, Events.of([]), np.zeros(0, dtype=np.uint64), (), None)
+
+
+class Departed(NamedTuple):
+    """An event that left a record, replaced by a newer one about its item or beyond the limit.
+
+    Attributes:
+        place: index that it had among the record's events; so the order of arrival can be told again.
+        row: the event.
+    """
+
+    place: int
+    row: Row
+
+
+Older = tuple[Departed, ...]
+"""The events that left a record, in the order they left; all of them, or the last of many."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """All that is held about a user, under any key.
+
+    Attributes:
+        record: what the service reads at every request; ``EMPTY`` if there is none.
+        older: the events that left the record.
+        served: item ids of the last list served, best first.
+        expires_in_s: seconds until all of it is dropped; None if there is no record.
+    """
+
+    record: UserRecord
+    older: Older
+    served: tuple[str, ...]
+    expires_in_s: int | None
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing is held."""
+        return not (self.record.revision or self.older or self.served)

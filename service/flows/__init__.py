@@ -1,1 +1,1 @@
-"""The stories of the service: recommend, give feedback."""
+"""The stories of the service: recommend, give feedback, show and forget what is held."""

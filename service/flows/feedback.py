@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from model_store.bundle import FeedbackSpec, Value
 from service import telemetry
-from service.core.history import KEY_BYTES, Appended, append, event_key
+from service.core.history import KEY_BYTES, Appended, append, event_key, key_name
 from service.core.ports import Model, UserStore
 from service.core.support import support_of
-from service.core.values import Events, UserRecord, UserState
+from service.core.values import VERSION_BITS, Events, Row, UserRecord, UserState
 from service.errors import Fault, InvalidFeedback, StoreUnavailable, UserBusy
 
 MAX_AHEAD_S = 86_400.0
@@ -22,12 +22,12 @@ BY_VALUE = "value"  # the label of events that carry a value instead of a type
 
 @dataclass(frozen=True, slots=True)
 class GivenEvent:
-    """One event as a client gave it: a value or a type, an id and a time if it has them."""
+    """One event as a client gave it: a value or a type, a time if it has one, and an id, see :func:`new_event_id`."""
 
     item_id: str
     value: float | None
     type: str | None
-    event_id: str | None
+    event_id: str
     timestamp: float | None
 
 
@@ -79,7 +79,7 @@ class FeedbackFlow:
         now = self._clock()
         known, unknown = _checked(given, attributes, model, now)
         spec = model.manifest.feedback
-        batch = Events.of([(event.item_id, _value(event, spec), _time(event, now), _key(event)) for event in known])
+        batch = Events.of([_row(event, spec, now) for event in known])
         lock = self._locks.setdefault(user_id, asyncio.Lock())
         try:
             async with asyncio.timeout(self._deadline_s), lock:
@@ -102,10 +102,13 @@ class FeedbackFlow:
         while True:
             record, served = await self._store.read_with_served(user_id)
             appended = append(record, batch, model.manifest.limits.max_support, attributes)
-            if appended.record is record:
+            if appended.record is not record:
+                appended = appended._replace(record=_own(adapted(appended.record, model)))
+            elif not record.revision:
                 return appended, served
-            adapted = _adapted(appended.record, model)
-            if await self._store.replace(user_id, adapted, expected_revision=record.revision):
+            # Duplicates alone are written again: who wrote them first may still be waiting for the disk.
+            revision, departed = record.revision, appended.departed
+            if await self._store.replace(user_id, appended.record, revision, departed):
                 return appended, served
 
 
@@ -149,6 +152,10 @@ def _faults(index: int, event: GivenEvent, spec: FeedbackSpec, now: float) -> li
     return found
 
 
+def _row(event: GivenEvent, spec: FeedbackSpec, now: float) -> Row:
+    return event.item_id, _value(event, spec), _time(event, now), event_key(event.event_id)
+
+
 def _value(event: GivenEvent, spec: FeedbackSpec) -> float:
     return spec.types[event.type] if event.type is not None else float(event.value or 0.0)
 
@@ -157,12 +164,18 @@ def _time(event: GivenEvent, now: float) -> float:
     return now if event.timestamp is None else event.timestamp
 
 
-def _key(event: GivenEvent) -> int:
-    """What makes an event count once; one without an id is always new."""
-    return secrets.randbits(8 * KEY_BYTES) if event.event_id is None else event_key(event.event_id)
+def new_event_id() -> str:
+    """An id for an event that came without one, which makes it always new; the store knows it by its key alone."""
+    return key_name(secrets.randbits(8 * KEY_BYTES))
 
 
-def _adapted(record: UserRecord, model: Model) -> UserRecord:
+def _own(record: UserRecord) -> UserRecord:
+    """A user's first record as the first of its own lineage; any other as it is."""
+    return record.begun(secrets.randbits(VERSION_BITS)) if record.revision == 1 else record
+
+
+def adapted(record: UserRecord, model: Model) -> UserRecord:
+    """The record with the state that the model makes of its events and attributes."""
     events = record.events
     rows = model.catalogue.rows(events.item_ids)
     support = support_of(rows, events.values, events.timestamps, model.manifest.limits.max_support)

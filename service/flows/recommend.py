@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import structlog
@@ -18,11 +17,12 @@ from service.errors import RecordDamaged, StoreUnavailable
 
 log = structlog.get_logger()
 
+NOTHING: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
 Source = Literal["cold", "adapted", "degraded"]
 
 
-@dataclass(frozen=True, slots=True)
-class ServedList:
+class ServedList(NamedTuple):
     """A list as it leaves the flow: rows of the model's catalogue and their scores, best first."""
 
     model: Model
@@ -52,13 +52,13 @@ async def recommend(user_id: str, k: int, *, include_seen: bool, store: UserStor
     if state is None:
         state = model.adapt(support, record.attributes)
         await _keep_state(store, user_id, record, UserState(model.version, state))
-    excluded = np.zeros(0, dtype=np.int64) if include_seen else _seen_rows(record, rows, model)
+    excluded = NOTHING if include_seen else _seen_rows(record, rows, model)
     best, scores = await model.rank(state, support, excluded, k)
 
     source: Source = "degraded" if degraded else "adapted" if record.is_known else "cold"
     telemetry.recommendations.labels(source).inc()
     if not degraded:
-        store.note_served(user_id, [model.catalogue.ids[row] for row in best])
+        store.note_served(user_id, [model.catalogue.ids[row] for row in best], record.revision)
     return ServedList(model, source, record, best, scores)
 
 
@@ -76,7 +76,7 @@ async def _keep_state(store: UserStore, user_id: str, record: UserRecord, state:
     if not record.revision:
         return
     try:
-        await store.replace(user_id, record.with_state(state), expected_revision=record.revision)
+        await store.replace(user_id, record.with_state(state), expected_revision=record.revision, is_cache=True)
     except StoreUnavailable:
         telemetry.store_errors.inc()  # the list is right all the same; the next request derives the state again
 
@@ -84,4 +84,4 @@ async def _keep_state(store: UserStore, user_id: str, record: UserRecord, state:
 def _seen_rows(record: UserRecord, rows: NDArray[np.int64], model: Model) -> NDArray[np.int64]:
     """Rows of everything that the user gave feedback on, older than the support too."""
     seen = np.concatenate([rows, model.catalogue.rows(record.seen)]) if record.seen else rows
-    return seen[seen != UNKNOWN_ROW] if UNKNOWN_ROW in seen else seen
+    return seen[seen != UNKNOWN_ROW] if len(seen) and seen.min() == UNKNOWN_ROW else seen

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import Addends, Attributes, Bundle, Catalogue, Manifest, Value, open_bundle
+from model_store.bundle import Addends, Attributes, Bundle, Catalogue, Manifest, ManifestCheck, Value, open_bundle
 from service import telemetry
 from service.core.support import NO_SUPPORT, Support
 from service.ticks import Ticks
@@ -24,14 +25,13 @@ MAX_SCORES = 4_000_000
 Ranked = tuple[list[int], list[float]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Ranking:
+class _Ranking(NamedTuple):
     """One user to rank for, as :meth:`Model.rank` takes it."""
 
     user_state: NDArray[np.float32]
     support: Support
     excluded: NDArray[np.int64]
-    count: int
+    length: int
 
 
 class Model:
@@ -50,14 +50,17 @@ class Model:
         self.attributes: Attributes = bundle.attributes
         self._graphs = bundle.graphs
         self._together = max(1, min(MAX_TOGETHER, MAX_SCORES // len(self.catalogue)))
-        self._ticks: Ticks[_Ranking, Ranked] = Ticks(self._rank_all)
-        nothing = np.zeros(0, dtype=np.int64)
-        self._rank_together([_Ranking(self.adapt(NO_SUPPORT, {}), NO_SUPPORT, nothing, 1)])
+        # Weakly: a model that holds itself would outlive its replacement, since nothing collects cycles while serving.
+        # Whoever waits for a rank holds the model.
+        itself = weakref.proxy(self)
+        self._ticks: Ticks[_Ranking, Ranked] = Ticks(lambda asked: itself._rank_all(asked))  # noqa: SLF001, PLW0108 - bound when called, not before
+        self._start = self._adapted(NO_SUPPORT, {})
+        self._rank_together([_Ranking(self._start, NO_SUPPORT, np.zeros(0, dtype=np.int64), 1)])
 
     @classmethod
-    def load(cls, folder: Path, threads: int) -> Model:
+    def load(cls, folder: Path, threads: int, signed: ManifestCheck | None = None) -> Model:
         """Verify, load, prove and warm the bundle in ``folder``; raises BundleError."""
-        return cls(open_bundle(folder, threads=threads))
+        return cls(open_bundle(folder, threads=threads, signed=signed))
 
     @property
     def version(self) -> str:
@@ -65,10 +68,17 @@ class Model:
         return self.manifest.version
 
     def adapt(self, support: Support, attributes: Mapping[str, Value]) -> NDArray[np.float32]:
-        """The inner loop: ``user_state`` float32 (state_dim,)."""
-        with telemetry.adaptation.time():
-            vectors, known = self.catalogue.vectors[support.rows], self.attributes.encode(attributes)
-            return self._graphs.adapt(vectors, support.values, support.ages, support.mask, known)
+        """The inner loop: ``user_state`` float32 (state_dim,). The starting point was computed once."""
+        if support is NO_SUPPORT and not attributes:
+            return self._start
+        started = time.perf_counter()
+        state = self._adapted(support, attributes)
+        telemetry.adaptation.observe(time.perf_counter() - started)
+        return state
+
+    def _adapted(self, support: Support, attributes: Mapping[str, Value]) -> NDArray[np.float32]:
+        vectors, known = self.catalogue.vectors[support.rows], self.attributes.encode(attributes)
+        return self._graphs.adapt(vectors, support.values, support.ages, support.mask, known)
 
     async def rank(
         self, user_state: NDArray[np.float32], support: Support, excluded: NDArray[np.int64], count: int
@@ -91,33 +101,35 @@ class Model:
 
     def _rank_together(self, asked: list[_Ranking]) -> list[Ranked]:
         started = time.perf_counter()
-        states = np.stack([each.user_state for each in asked])
-        count = min(max(each.count for each in asked), self.manifest.limits.max_count)
+        states = np.concatenate([each.user_state for each in asked]).reshape(len(asked), -1)
+        count = min(max(each.length for each in asked), self.manifest.limits.max_count)
         rows, scores = self._graphs.score(states, self._votes(asked) + _exclusions(asked), count)
-        ranked = [_listed(rows[user, : each.count], scores[user, : each.count]) for user, each in enumerate(asked)]
         share = (time.perf_counter() - started) / len(asked)
         for _ in asked:
             telemetry.scoring.observe(share)
-        return ranked
+        listed = zip(rows.tolist(), scores.tolist(), asked, strict=True)
+        return [_without_excluded(its_rows, its_scores, each.length) for its_rows, its_scores, each in listed]
 
     def _votes(self, asked: list[_Ranking]) -> Addends:
         supports = [each.support for each in asked]
-        rows, values, ages = (
-            np.concatenate([getattr(support, name) for support in supports]) for name in ("rows", "values", "ages")
-        )
-        users = np.repeat(np.arange(len(asked)), [len(support.rows) for support in supports])
-        shots = np.array([support.mask.sum() for support in supports], dtype=np.float32)
+        rows = np.concatenate([support.rows for support in supports])
+        values = np.concatenate([support.values for support in supports])
+        ages = np.concatenate([support.ages for support in supports])
+        users = np.arange(len(asked)).repeat([len(support.rows) for support in supports])
+        shots = np.array([support.shots for support in supports], dtype=np.float32)
         lists, weights = self.catalogue.neighbour_rows[rows], self.catalogue.neighbour_weights[rows]
         return self._graphs.vote(lists, weights, values, ages, users, shots)
 
 
 def _exclusions(asked: list[_Ranking]) -> Addends:
     rows = np.concatenate([each.excluded for each in asked])
-    users = np.repeat(np.arange(len(asked)), [len(each.excluded) for each in asked])
+    users = np.arange(len(asked)).repeat([len(each.excluded) for each in asked])
     return Addends(users, rows, np.full(len(rows), EXCLUDED))
 
 
-def _listed(rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Ranked:
-    """Plain lists without the excluded rows, which stand last."""
-    kept = int((scores > EXCLUDED).sum())
-    return rows[:kept].tolist(), scores[:kept].tolist()
+def _without_excluded(rows: list[int], scores: list[float], count: int) -> Ranked:
+    """The first ``count`` places; excluded rows stand last."""
+    length = min(count, len(rows))
+    while length and scores[length - 1] == EXCLUDED:
+        length -= 1
+    return rows[:length], scores[:length]

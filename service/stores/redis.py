@@ -1,67 +1,77 @@
-"""The user store in Redis or Valkey: one record a user, one script to replace it, one round trip a tick."""
+"""The user store in Redis or Valkey: one record a user, atomic scripts to replace it, one round trip a tick."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import TimeoutError as ConnectionTimeout
 
-from service.core.values import EMPTY, UserRecord
-from service.errors import AddressInvalid, StoreUnavailable
+from service.core.values import EMPTY, Held, Older, UserRecord
+from service.errors import RecordDamaged, StoreUnavailable
+from service.stores import scripts
+from service.stores.breaker import Breaker
 from service.stores.codec import decode_record, decode_served, encode_record, encode_revision, encode_served
+from service.stores.connection import connection_pool, without_secrets
+from service.stores.durability import Durability, barrier, fault_of
+from service.stores.keys import keys_of, older_key, record_key, served_key
+from service.stores.older import decode_older, encode_departed
+from service.stores.pipeline import pipelined
+from service.stores.scripts import Command
 from service.ticks import Ticks
 
 Answer = TypeVar("Answer")
-Command = tuple[bytes | str | int, ...]
+Ending = tuple[Command, ...]
 
-# KEYS: record. ARGV: expected revision (8 bytes), new record, then how SET treats the time to live.
-REPLACE = """
-local revision = redis.call('GETRANGE', KEYS[1], 0, 7)
-if revision == '' then revision = string.rep('\\0', 8) end
-if revision ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], unpack(ARGV, 3))
-return 1
-"""
-REPLACE_SHA = hashlib.sha1(REPLACE.encode(), usedforsecurity=False).hexdigest()
+# Events that left the record and can still be unlearned one by one; of older ones only the items stay, as seen.
+MAX_OLDER = 10_000
+RENEWED_EVERY_S = 86_400  # contact is noted in the time to live this often at most; each time is a write to disk
+PARTS = ("record", "older events", "served list")
+BROKEN = (OSError, Disconnected, ConnectionTimeout)
 
-
-def record_key(user_id: str) -> bytes:
-    """Key of a user's record."""
-    return b"kshot:{%b}:user" % _tag(user_id)
-
-
-def served_key(user_id: str) -> bytes:
-    """Key of the last list served to a user."""
-    return b"kshot:{%b}:served" % _tag(user_id)
-
-
-def _tag(user_id: str) -> bytes:
-    """A user id as a hash tag, which keeps a user's keys on one node of a cluster; no id may end it early."""
-    return user_id.replace("%", "%25").replace("}", "%7D").encode("utf-8", "surrogatepass")
+log = structlog.get_logger()
 
 
 class RedisStore:
     """A ``UserStore`` over the Redis protocol.
 
     All reads of one tick of the event loop share one MGET (11 µs a key instead of about 90), all writes one
-    pipeline. An MGET over users on several nodes is refused by Redis Cluster: the keys are ready for it, this
-    class is not.
+    pipeline. What is acknowledged shares one WAITAOF at the end of that pipeline, since it speaks for the
+    writes of its own connection only; those connections are others than the ones for reads, which so never queue
+    behind a disk. An MGET over users on several nodes is refused by Redis Cluster: the keys are ready for it,
+    this class is not.
     """
 
-    def __init__(self, client: Redis, address: str, *, timeout_s: float, ttl_s: int, served_ttl_s: int) -> None:
-        """Take over ``client``; :meth:`connect` makes one that suits."""
+    def __init__(
+        self,
+        reader: Redis,
+        writer: Redis,
+        address: str,
+        *,
+        timeout_s: float,
+        disk_timeout_s: float,
+        ttl_s: int,
+        served_ttl_s: int,
+        durability: Durability,
+    ) -> None:
+        """Take over both clients; :meth:`connect` makes them."""
         self.address = address
-        self._client = client
+        self._reader, self._writer = reader, writer
         self._timeout_s, self._ttl_s, self._served_ttl_s = timeout_s, ttl_s, served_ttl_s
+        self._barrier = barrier(durability, disk_timeout_s)
+        self._commit_timeout_s = timeout_s + (disk_timeout_s if self._barrier else 0)
+        self._breaker = Breaker(time.monotonic)
         self._reads: Ticks[tuple[bytes, ...], list[bytes | None]] = Ticks(self._read_many)
-        self._writes: Ticks[Command, Any] = Ticks(self._write_many)
+        self._caches: Ticks[Command, Any] = Ticks(self._write_many)
+        self._commits: Ticks[Command, Any] = Ticks(self._commit_many)
 
     @classmethod
     def connect(
@@ -69,9 +79,12 @@ class RedisStore:
         url: str,
         *,
         password: str | None = None,
+        ca_file: Path | None = None,
         timeout_s: float,
+        disk_timeout_s: float = 0.5,
         ttl_s: int,
         served_ttl_s: int,
+        durability: Durability = "durable",
         max_connections: int = 16,
     ) -> Self:
         """A store that connects when it is first used, and again whenever it has to.
@@ -79,114 +92,188 @@ class RedisStore:
         Args:
             url: redis://, rediss:// or unix:// address; may hold user, password and database.
             password: the password, where it is not in ``url``.
+            ca_file: certificates, in PEM, of who may vouch for a rediss:// store; the system's if absent.
             timeout_s: longest time for any operation, connecting and waiting for a connection included.
-            ttl_s: seconds after the last append when a record is dropped.
+            disk_timeout_s: longest time that a write may take beyond that until it is on disk.
+            ttl_s: seconds after the last contact when all that is held about a user is dropped.
             served_ttl_s: seconds a served list is kept.
-            max_connections: connections kept at most; more ticks than that under way wait.
+            durability: what is waited for before a write counts as kept.
+            max_connections: connections kept at most for reads, and as many for writes; more ticks than that under way
+                wait.
 
         Raises:
             AddressInvalid: ``url`` is none of these; the message leaves out what might be a password.
+            SettingInvalid: the certificates cannot be used.
         """
-        options = {"password": password} if password else {}
-        try:
-            pool = BlockingConnectionPool.from_url(
-                url,
-                max_connections=max_connections,
-                # One limit lies around each operation. No retries: whether a write whose answer was lost
-                # was kept is for the caller to find out, by reading again.
-                timeout=None,
-                socket_timeout=None,
-                socket_connect_timeout=None,
-                retry=Retry(NoBackoff(), 0),
-                **options,
-            )
-            address = _without_secrets(url)
-        except ValueError:
-            # The cause is left out: it quotes parts of the address.
-            raise AddressInvalid(
-                "the user store's address cannot be read; expected redis://, rediss:// or unix:///path, "
-                "with special characters in a password percent-encoded"
-            ) from None
-        client = Redis.from_pool(pool)
-        return cls(client, address, timeout_s=timeout_s, ttl_s=ttl_s, served_ttl_s=served_ttl_s)
+        connections = partial(connection_pool, url, password=password, ca_file=ca_file, max_connections=max_connections)
+        reader, writer = (Redis.from_pool(connections()) for _ in range(2))
+        address = without_secrets(url)
+        return cls(
+            reader,
+            writer,
+            address,
+            timeout_s=timeout_s,
+            disk_timeout_s=disk_timeout_s,
+            ttl_s=ttl_s,
+            served_ttl_s=served_ttl_s,
+            durability=durability,
+        )
 
     async def read(self, user_id: str) -> UserRecord:
         """See ``UserStore``."""
         (stored,) = await self._answer(self._reads.submit((record_key(user_id),)))
-        return EMPTY if stored is None else decode_record(stored)
+        return _record(stored)
 
     async def read_with_served(self, user_id: str) -> tuple[UserRecord, tuple[str, ...]]:
         """See ``UserStore``."""
         stored, served = await self._answer(self._reads.submit((record_key(user_id), served_key(user_id))))
-        record = EMPTY if stored is None else decode_record(stored)
-        return record, () if served is None else decode_served(served)
+        return _record(stored), _served(served)
 
-    async def replace(self, user_id: str, record: UserRecord, expected_revision: int) -> bool:
+    async def held(self, user_id: str) -> Held:
+        """See ``UserStore``."""
+        record, older, served = keys_of(user_id)
+        commands: list[Command] = [("GET", record), ("LRANGE", older, 0, -1), ("GET", served), ("TTL", record)]
+        asked = self._asked(lambda: _at_once(self._reader, commands), self._timeout_s)
+        stored, entries, listed, ttl_s = await self._answer(asked)
+        return Held(_record(stored), decode_older(entries), _served(listed), ttl_s if ttl_s >= 0 else None)
+
+    async def replace(
+        self,
+        user_id: str,
+        record: UserRecord,
+        expected_revision: int,
+        departed: Older = (),
+        *,
+        is_cache: bool = False,
+    ) -> bool:
         """See ``UserStore``."""
         same_events = record.revision == expected_revision > 0
-        expiry = ("KEEPTTL",) if same_events else ("EX", self._ttl_s)
-        expected = encode_revision(expected_revision)
-        command = ("EVALSHA", REPLACE_SHA, 1, record_key(user_id), expected, encode_record(record), *expiry)
-        return bool(await self._answer(self._writes.submit(command)))
+        expected, ttl_s = encode_revision(expected_revision), 0 if same_events else self._ttl_s
+        command = scripts.call(
+            scripts.REPLACE,
+            (record_key(user_id), older_key(user_id)),
+            expected,
+            encode_record(record),
+            ttl_s,
+            MAX_OLDER,
+            *map(encode_departed, departed),
+        )
+        return bool(await self._answer((self._caches if is_cache else self._commits).submit(command)))
 
-    def note_served(self, user_id: str, item_ids: Sequence[str]) -> None:
+    async def rewrite(self, user_id: str, record: UserRecord, older: Older, expected_revision: int) -> bool:
         """See ``UserStore``."""
-        command = ("SET", served_key(user_id), encode_served(item_ids), "EX", self._served_ttl_s)
-        self._writes.submit(command).add_done_callback(_let_go)
+        stored = b"" if record.is_empty else encode_record(record)
+        expected = encode_revision(expected_revision)
+        command = scripts.call(scripts.REWRITE, keys_of(user_id), expected, stored, *map(encode_departed, older))
+        return bool(await self._answer(self._commits.submit(command)))
+
+    async def erase(self, user_id: str) -> tuple[str, ...]:
+        """See ``UserStore``."""
+        found = await self._answer(self._commits.submit(scripts.call(scripts.ERASE, keys_of(user_id))))
+        return tuple(part for part, was_there in zip(PARTS, found, strict=True) if was_there)
+
+    def note_served(self, user_id: str, item_ids: Sequence[str], revision: int) -> None:
+        """See ``UserStore``."""
+        served = encode_served(item_ids)
+        if revision:
+            lineage = encode_revision(revision)[4:]
+            ttls = (self._served_ttl_s, self._ttl_s, self._ttl_s - min(RENEWED_EVERY_S, self._ttl_s // 10))
+            command = scripts.call(scripts.NOTE_SERVED, keys_of(user_id), lineage, served, *ttls)
+        else:
+            command = ("SET", served_key(user_id), served, "EX", self._served_ttl_s)
+        self._caches.submit(command).add_done_callback(_let_go)
 
     async def ping(self) -> None:
         """See ``UserStore``."""
-        await self._answer(self._limited(self._client.ping()))
+        await self._answer(self._asked(self._reader.ping, self._timeout_s))
 
     async def close(self) -> None:
         """See ``UserStore``."""
-        await self._reads.drain()
-        await self._writes.drain()
-        await self._client.aclose()
+        for ticks in (self._reads, self._caches, self._commits):
+            await ticks.drain()
+        await self._reader.aclose()
+        await self._writer.aclose()
 
     async def _read_many(self, asked: list[tuple[bytes, ...]]) -> list[list[bytes | None]]:
         keys = [key for keys in asked for key in keys]
-        values: Iterator[Any] = iter(await self._limited(self._client.mget(keys)))
+        values: Iterator[Any] = iter(await self._asked(lambda: self._reader.mget(keys), self._timeout_s))
         return [[next(values) for _ in keys] for keys in asked]
 
     async def _write_many(self, commands: list[Command]) -> list[Any]:
-        replies = await self._limited(self._pipeline(commands))
+        return await self._write(self._reader, commands, (), self._timeout_s)
+
+    async def _commit_many(self, commands: list[Command]) -> list[Any]:
+        return await self._write(self._writer, commands, self._barrier, self._commit_timeout_s)
+
+    async def _write(self, client: Redis, commands: list[Command], ending: Ending, limit_s: float) -> list[Any]:
+        """Write all; again where the server does not know a script, since it was restarted or flushed."""
+        replies = await self._write_once(client, commands, ending, limit_s)
         unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if unknown:  # a server that was restarted or flushed; EVAL brings the script along and leaves it there
-            again = [("EVAL", REPLACE, *commands[place][2:]) for place in unknown]
-            for place, reply in zip(unknown, await self._limited(self._pipeline(again)), strict=True):
+        if unknown:
+            again = [scripts.with_text(commands[place]) for place in unknown]
+            for place, reply in zip(unknown, await self._write_once(client, again, ending, limit_s), strict=True):
                 replies[place] = reply
         return replies
 
-    async def _pipeline(self, commands: list[Command]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        return await pipeline.execute(raise_on_error=False)
+    async def _write_once(self, client: Redis, commands: list[Command], ending: Ending, limit_s: float) -> list[Any]:
+        """One pipeline and, on the same connection, what has to come true before any of it counts."""
+        answers = await self._asked(lambda: pipelined(client, [*commands, *ending]), limit_s)
+        replies, endings = answers[: len(commands)], answers[len(commands) :]
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+            # The primary has become a replica; whoever took its place is at the same address for new connections.
+            await client.connection_pool.disconnect(inuse_connections=False)
+        fault = next(filter(None, map(fault_of, endings)), None)
+        if fault is None:
+            return replies
+        refusal = StoreUnavailable(f"user store {self.address}: {fault}")
+        return [reply if isinstance(reply, Exception) else refusal for reply in replies]
 
-    async def _limited(self, operation: Awaitable[Answer]) -> Answer:
-        async with asyncio.timeout(self._timeout_s):
-            return await operation
+    async def _asked(self, operation: Callable[[], Awaitable[Answer]], limit_s: float) -> Answer:
+        """One round trip within its limit, unless the store has been given up for the moment."""
+        if not self._breaker.allows():
+            raise StoreUnavailable(f"user store {self.address}: did not answer lately, so it was not asked")
+        try:
+            async with asyncio.timeout(limit_s):
+                answer = await operation()
+        except TimeoutError as exc:
+            self._breaker.failed()
+            raise StoreUnavailable(f"user store {self.address}: no answer within {limit_s:g} s") from exc
+        except BROKEN:
+            self._breaker.failed()
+            raise
+        self._breaker.succeeded()
+        return answer
 
     async def _answer(self, answer: Awaitable[Answer]) -> Answer:
         """Wait for an answer; the one place where the library's exceptions become ours."""
         try:
             return await answer
-        except TimeoutError as exc:
-            raise StoreUnavailable(f"user store {self.address}: no answer within {self._timeout_s:g} s") from exc
         except (RedisError, OSError) as exc:
             raise StoreUnavailable(f"user store {self.address}: {exc}") from exc
+
+
+async def _at_once(client: Redis, commands: Sequence[Command]) -> list[Any]:
+    """Replies to commands that let nobody in between."""
+    pipeline = client.pipeline(transaction=True)
+    for command in commands:
+        pipeline.execute_command(*command)
+    return await pipeline.execute()
+
+
+def _record(stored: bytes | None) -> UserRecord:
+    return EMPTY if stored is None else decode_record(stored)
+
+
+def _served(stored: bytes | None) -> tuple[str, ...]:
+    """The last list served; a damaged one costs a hit in a metric and no feedback, and the next list replaces it."""
+    try:
+        return () if stored is None else decode_served(stored)
+    except RecordDamaged as exc:
+        log.warning("served list damaged", reason=str(exc))
+        return ()
 
 
 def _let_go(answer: asyncio.Future[Any]) -> None:
     """Take a failure off a future that nobody waits for, so that the loop does not report it."""
     if not answer.cancelled():
         answer.exception()
-
-
-def _without_secrets(url: str) -> str:
-    """The address without user, password and options; raises ValueError if a part of one may be left."""
-    parts = urlsplit(url)
-    if "@" in parts.path + parts.query or parts.fragment:  # a password with an unescaped "/", "?" or "#"
-        raise ValueError
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -36,12 +37,16 @@ def installed(make, tmp_path):
 def test_ci_runs_what_a_developer_runs(root):
     script = root / ".ci/run"
     assert os.access(script, os.X_OK)
-    assert script.read_text(encoding="utf-8").splitlines()[-2:] == ["make lint types imports", "exec make test"]
+    assert script.read_text(encoding="utf-8").splitlines()[-2:] == [
+        "make lint types imports bandit sbom",
+        "exec make test",
+    ]
 
 
-def test_check_is_lint_types_imports_and_tests_in_this_order(make):
+def test_check_is_lint_types_imports_security_and_tests_in_this_order(make):
     planned = make("--dry-run", "check").stdout
-    steps = ["pip", "ruff check .", "ruff format --check .", "bin/mypy", "bin/lint-imports", "-m pytest"]
+    steps = ["pip", "ruff check .", "ruff format --check .", "bin/mypy", "bin/lint-imports"]
+    steps += ["bin/bandit", "bin/cyclonedx-py", "-m pytest"]
     places = [planned.find(step) for step in steps]
     assert -1 not in places
     assert places == sorted(places)
@@ -82,4 +87,27 @@ def test_setup_says_which_package_brings_virtual_environments(make, tmp_path):
 
 def test_help_lists_every_public_target(make):
     listed = make().stdout
-    assert all(f"make {target} " in listed for target in ("setup", "demo", "test", "check", "loadtest", "clean"))
+    assert all(
+        f"make {target} " in listed for target in ("setup", "demo", "test", "check", "audit", "loadtest", "clean")
+    )
+
+
+CLEAN = {"name": "a", "version": "1", "vulns": []}
+VULNERABLE = {"name": "b", "version": "2", "vulns": [{"id": "PYSEC-1", "fix_versions": ["3"]}]}
+UNKNOWN = {"name": "c", "skip_reason": "Dependency not found on PyPI and could not be audited"}
+
+
+@pytest.mark.parametrize(
+    ("packages", "status", "told"),
+    [
+        ([CLEAN, UNKNOWN], 0, "advisories: 1 packages checked, 1 not, 0 findings"),
+        ([CLEAN, VULNERABLE], 1, "b 2: PYSEC-1, mended in 3\nadvisories: 2 packages checked, 0 not, 1 findings"),
+        ([UNKNOWN], 0, "advisories: the service could not be reached or knows no package, NOTHING was checked"),
+        (None, 0, "advisories: the service could not be reached or knows no package, NOTHING was checked"),
+    ],
+)
+def test_advisories_say_what_was_not_checked(root, packages, status, told):
+    given = "" if packages is None else json.dumps({"dependencies": packages, "fixes": []})
+    command = [sys.executable, root / ".ci/advisories.py"]
+    ended = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+    assert (ended.returncode, (ended.stdout + ended.stderr).strip()) == (status, told)

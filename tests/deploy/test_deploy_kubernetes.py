@@ -40,6 +40,13 @@ def test_mounts_are_volumes_of_the_pod_and_the_password_lies_in_one(container, p
     assert password == f"{mounts['redis-password']}/password"
 
 
+def test_the_keys_file_lies_in_its_secret(container, pod):
+    mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    keys_file = next(each["value"] for each in container["env"] if each["name"] == "KSHOT_KEYS_FILE")
+    assert keys_file == f"{mounts['keys']}/keys.json"
+    assert {"name": "keys", "secret": {"secretName": "kshot-keys"}} in pod["spec"]["volumes"]
+
+
 def test_runs_as_the_user_of_the_image_with_a_read_only_root(container, pod, dockerfile):
     user = [value for word, value in dockerfile["service"] if word == "USER"][-1]
     security = pod["spec"]["securityContext"]

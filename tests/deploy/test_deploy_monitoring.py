@@ -71,6 +71,9 @@ def test_scrapes_the_port_and_path_that_the_service_has(prometheus, compose, rou
     port = compose["services"]["service"]["ports"][0].split(":")[-1]
     assert job["static_configs"] == [{"targets": [f"service:{port}"]}]
     assert f'"{job["metrics_path"]}"' in routes
+    (key,) = compose["services"]["prometheus"]["secrets"]
+    assert job["authorization"] == {"type": "Bearer", "credentials_file": f"/run/secrets/{key}"}
+    assert compose["secrets"][key] == {"file": f"./deploy/secrets/{key}"}
     assert set(compose["services"]["prometheus"]["networks"]) & set(compose["services"]["service"]["networks"])
 
 

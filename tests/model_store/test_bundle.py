@@ -140,6 +140,16 @@ def test_a_bundle_from_before_seals_opens(folder: Path) -> None:
     assert open_bundle(folder).version == folder.name
 
 
+def test_keys_of_items_may_be_absent_but_not_unverified(folder: Path, tmp_path: Path) -> None:
+    shutil.move(folder / "items.keys.npy", tmp_path / "kept")
+    reseal(folder, "items.keys.npy")
+    catalogue = open_bundle(folder).catalogue
+    assert catalogue.rows(catalogue.ids).tolist() == list(range(len(catalogue)))
+    shutil.move(tmp_path / "kept", folder / "items.keys.npy")
+    with pytest.raises(BundleDamaged, match=r"items\.keys\.npy.*does not name it"):
+        open_bundle(folder)
+
+
 def second_version(store: Path) -> str:
     registry = Registry(store)
     copy = registry.bundles / "0123456789ab"

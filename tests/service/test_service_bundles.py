@@ -20,6 +20,7 @@ from running_service import Running, groups, running, wait_until
 
 from model_store.bundle import Registry
 from model_store.bundle.manifest import read_manifest
+from model_store.bundle.signature import TrustedKeys, make_keys, sign_manifest
 from service.scoring.live import Live
 
 OFTEN = {"KSHOT_RELOAD_EVERY_S": "0.05"}
@@ -196,6 +197,25 @@ def test_a_refused_bundle_gets_another_chance_when_it_is_promoted_again(two_bund
     registry.rollback()
     asyncio.run(live.refresh())
     shutil.copytree(whole, registry.folder(other), dirs_exist_ok=True)
+    registry.promote(other)
+    asyncio.run(live.refresh())
+    assert live.model.version == other
+
+
+def test_an_unsigned_bundle_is_not_swapped_in_where_signatures_are_required(
+    two_bundles: tuple[Registry, str], tmp_path: Path
+) -> None:
+    registry, other = two_bundles
+    trusted = TrustedKeys.read(make_keys(tmp_path / "signing"))
+    sign_manifest(registry.live_folder() / "manifest.json", tmp_path / "signing")
+    live = Live(registry.store, 1, trusted.check)
+    first = live.model.version
+    registry.promote(other)
+    asyncio.run(live.refresh())
+    assert live.model.version == first
+    registry.rollback()
+    asyncio.run(live.refresh())
+    sign_manifest(registry.folder(other) / "manifest.json", tmp_path / "signing")
     registry.promote(other)
     asyncio.run(live.refresh())
     assert live.model.version == other

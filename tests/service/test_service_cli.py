@@ -6,9 +6,11 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from running_service import KSHOT
+from running_service import KSHOT, running
+from store_servers import PASSWORD, debian_redis, free_port
 
 from model_store.bundle import Registry
 from model_store.bundle.manifest import file_entry
@@ -62,7 +64,7 @@ def test_a_wrong_environment_variable_is_named(trained_store: Path) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_address_of_another_scheme_is_refused_without_its_password(trained_store: Path, workers: int) -> None:
-    told = complaint("--store", trained_store, "--port", 0, "--redis", "http://:s3cret@here", "--workers", workers)
+    told = complaint("--store", trained_store, "--port", 0, "--workers", workers, KSHOT_REDIS="http://:s3cret@here")
     assert "expected redis://, rediss:// or unix://" in told
     assert "s3cret" not in told
 
@@ -73,6 +75,21 @@ def test_a_password_file_that_is_not_there_is_named(trained_store: Path, tmp_pat
         "--store", trained_store, "--port", 0, "--redis", "redis://127.0.0.1", KSHOT_REDIS_PASSWORD_FILE=absent
     )
     assert told.startswith(f"redis_password_file: {absent}, expected a text file with the password")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_store_that_cannot_keep_the_promise_is_refused(trained_store: Path, tmp_path: Path, workers: int) -> None:
+    port = free_port()
+    with debian_redis(tmp_path, port, "--port", str(port)):
+        url = f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
+        told = complaint("--store", trained_store, "--port", 0, "--workers", workers, KSHOT_REDIS=url)
+    assert told.startswith("durability: durable, but the user store refuses WAITAOF")
+    assert told.endswith("or --durability fast, which may lose the last second of feedback")
+
+
+def test_an_unknown_durability_is_named(trained_store: Path) -> None:
+    told = complaint("--store", trained_store, "--durability", "often")
+    assert told == "durability (KSHOT_DURABILITY): often, expected 'durable', 'always' or 'fast'"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -96,3 +113,52 @@ def test_a_damaged_live_bundle_is_refused_with_the_file_and_both_hashes(
     told = complaint("--store", store, "--data-dir", tmp_path / "users", "--port", 0, "--workers", workers)
     assert all(part in told for part in (str(path), expected, file_entry(path).sha256))
     assert not (tmp_path / "users" / "store.sock").exists()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "a.name.example", ""])
+def test_a_service_beyond_this_machine_wants_keys_or_an_explicit_word(trained_store: Path, host: str) -> None:
+    told = complaint("--store", trained_store, "--port", 0, KSHOT_HOST=host)
+    assert told.startswith(f"host: {host} can be reached from beyond this machine, expected a keys_file")
+    assert told.endswith("or --open (KSHOT_OPEN=true) to let everybody in")
+
+
+def test_an_explicit_word_lets_everybody_in(trained_store: Path, tmp_path: Path) -> None:
+    with running(trained_store, tmp_path, "--host", "0.0.0.0", "--open") as service:
+        assert service.client.get("/recommend?user_id=ann").status_code == 200
+
+
+def test_a_keys_file_lets_a_service_listen_beyond_this_machine(trained_store: Path, tmp_path: Path) -> None:
+    made = kshot("keys", "new", "--scope", "read", "--keys-file", tmp_path / "keys.json")
+    with running(trained_store, tmp_path, "--host", "0.0.0.0", "--keys-file", tmp_path / "keys.json") as service:
+        assert service.client.get("/recommend?user_id=ann").status_code == 401
+        service.client.headers["Authorization"] = f"Bearer {made.stdout.strip()}"
+        assert service.client.get("/recommend?user_id=ann").status_code == 200
+
+
+def test_an_absent_keys_file_is_named(trained_store: Path, tmp_path: Path) -> None:
+    told = complaint("--store", trained_store, "--port", 0, "--keys-file", tmp_path / "absent")
+    assert told.startswith(f"keys file {tmp_path / 'absent'}: cannot be read (No such file or directory)")
+
+
+def test_a_rate_for_keys_without_keys_is_refused(trained_store: Path) -> None:
+    told = complaint("--store", trained_store, KSHOT_KEY_RATE="5/second")
+    assert told == "key_rate (KSHOT_KEY_RATE): 5/second, expected keys_file beside it"
+
+
+def test_a_password_on_the_command_line_is_refused(trained_store: Path) -> None:
+    told = complaint("--store", trained_store, "--redis", "redis://:s3cret@here")
+    assert told.startswith("--redis: an address with a password or user, expected one without; set KSHOT_REDIS")
+    assert "s3cret" not in told
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_unsigned_bundle_is_refused_where_a_signature_is_required(store: Path, tmp_path: Path, workers: int) -> None:
+    kshot("bundles", "keygen", tmp_path / "signing")
+    flags = ("--store", store, "--require-signature", tmp_path / "signing.pub", "--port", 0, "--workers", workers)
+    told = complaint(*flags, "--data-dir", tmp_path / "users")
+    assert told.endswith("expected a signature; make it with: kshot bundles sign")
+    assert kshot("bundles", "sign", "--store", store, "--key", tmp_path / "signing").returncode == 0
+    verified = kshot("bundles", "verify", "--store", store, "--key", tmp_path / "signing.pub").stdout
+    assert ": signature, " in verified
+    with running(store, tmp_path, *flags[2:4], "--workers", workers) as service:
+        assert service.client.get("/recommend?user_id=ann").status_code == 200

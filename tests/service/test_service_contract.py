@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 import socket
 from typing import Any
 
@@ -25,8 +28,9 @@ def test_titles_are_those_of_the_catalogue(service: Running, user: str) -> None:
 
 
 def test_a_receipt_has_exactly_the_fields_of_the_contract(service: Running, user: str) -> None:
-    answer = service.like(user, "g1-1")
+    answer = service.give(user, {"item_id": "g1-1", "value": 5, "event_id": "mine"})
     assert answer == {"accepted": 1, "duplicates": 0, "state": {"events": 1, "version": 1}}
+    assert list(service.like(user, "g1-2")) == ["accepted", "duplicates", "state", "event_ids"]
 
 
 def test_unknown_items_are_reported_and_the_others_accepted(service: Running, user: str) -> None:
@@ -110,6 +114,23 @@ def test_docs_are_a_page_and_the_root_leads_there(service: Running) -> None:
     root = service.client.get("/")
     assert root.headers["location"] == "/docs"
     assert service.client.get("/docs").headers["content-type"].startswith("text/html")
+
+
+def test_the_page_of_the_docs_runs_its_own_script_and_one_release_of_swagger_ui_only(service: Running) -> None:
+    answer = service.client.get("/docs")
+    (policy,) = answer.headers.get_list("content-security-policy")
+    allowed = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert (allowed["default-src"], allowed["connect-src"], allowed["frame-ancestors"]) == (
+        "'none'",
+        "'self'",
+        "'none'",
+    )
+    (own,) = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
+    assert allowed["script-src"].split()[0] == f"'sha256-{digest}'"
+    loaded = re.findall(r'(?:src|href)="(https://[^"]+)" integrity="sha384-[\w+/]{64}"', answer.text)
+    assert len(loaded) == len(re.findall(r"https?://", answer.text)) == 2
+    assert all(any(url.startswith(place) for place in re.split(r"[ ;]+", policy)) for url in loaded)
 
 
 def test_an_unknown_path_is_a_problem(service: Running) -> None:

@@ -107,7 +107,7 @@ def test_what_clients_make_up_becomes_no_label(service: Running, counted: Counte
     wait_until(lambda: counted("kshot_request_seconds_count", "none", "none", "405") == 3)
     assert counted("kshot_request_seconds_count", "none", "none", "404") == 3
     labels = {labels[:2] for name, labels in service.metrics() if name == "kshot_request_seconds_count"}
-    routes = {"/recommend", "/feedback", "/metrics", "/health/live", "/health/ready", "/"}
+    routes = {"/recommend", "/feedback", "/metrics", "/health/live", "/health/ready", "/docs", "/"}
     assert labels <= {(method, route) for method in ("GET", "POST") for route in routes} | {("none", "none")}
 
 

@@ -20,11 +20,13 @@ import uvicorn
 from fastapi import FastAPI
 from memory_store import MemoryStore
 from running_service import DEADLINE_S, Running, running, wait_until
+from store_servers import PASSWORD, tls_redis
 
 from service.api.app import build_app
 from service.api.routes import Parts
 from service.core.values import UserRecord
 from service.flows.feedback import FeedbackFlow
+from service.flows.forget import ForgetFlow
 from service.scoring.live import Live
 
 
@@ -105,6 +107,23 @@ def test_two_services_on_one_folder_share_their_users(trained_store: Path, tmp_p
         assert two.recommend("ann")["source"] == "adapted"
 
 
+def test_a_service_talks_to_its_store_over_tls_and_to_nobody_else(trained_store: Path, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text(PASSWORD)
+    with tls_redis(tmp_path) as (port, certificate):
+        env = {
+            "KSHOT_REDIS": f"rediss://127.0.0.1:{port}/0",
+            "KSHOT_REDIS_PASSWORD_FILE": str(tmp_path / "password"),
+            "KSHOT_DURABILITY": "fast",
+            "KSHOT_USER_RATE": "2/hour",
+        }
+        with running(trained_store, tmp_path / "with", env=env | {"KSHOT_REDIS_CA_FILE": str(certificate)}) as service:
+            service.like("ann", "g1-1")
+            assert service.recommend("ann")["source"] == "adapted"
+            assert service.client.get("/recommend?user_id=ann").status_code == 429
+        with running(trained_store, tmp_path / "without", env=env) as service:
+            assert service.recommend("ann")["source"] == "degraded"
+
+
 @contextlib.asynccontextmanager
 async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
     yield
@@ -119,8 +138,9 @@ class Broken(MemoryStore):
 def broken(trained_store: Path) -> Iterator[httpx.Client]:
     """A service with a bug, on loopback."""
     store = Broken()
-    parts = Parts(Live(trained_store, 1), store, FeedbackFlow(store, clock=lambda: 0.0, deadline_s=1))
-    app = build_app(parts, _lifespan, access_log=False)
+    feedback, forget = FeedbackFlow(store, clock=lambda: 0.0, deadline_s=1), ForgetFlow(store, deadline_s=1)
+    parts = Parts(Live(trained_store, 1), store, feedback, forget)
+    app = build_app(parts, _lifespan, access_log=False, max_under_way=100)
     with socket.create_server(("127.0.0.1", 0)) as sock:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))
         thread = threading.Thread(target=server.run, args=([sock],))

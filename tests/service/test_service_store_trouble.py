@@ -7,15 +7,19 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
+from fault_proxy import FaultProxy, fault_proxy
 from redis import Redis
 from running_service import DEADLINE_S, Running, running, wait_until
+from store_servers import free_port, valkey_on_tcp
 
+from service.core.history import event_key, key_name
 from service.stores.embedded import EmbeddedStore
-from service.stores.redis import record_key, served_key
+from service.stores.keys import record_key, served_key
 
 PASSWORD = "s3cret-word"
 QUICK = {"KSHOT_STORE_TIMEOUT_MS": "150", "KSHOT_ACCESS_LOG": "true"}
@@ -150,3 +154,118 @@ def test_a_damaged_record_degrades_the_list_and_refuses_feedback_and_is_left_as_
     assert answer.json()["detail"].startswith("user record: 7 bytes, expected ")
     assert client.get(record_key(user)) == b"garbage"
     assert not client.exists(served_key(user))
+
+
+def test_a_damaged_served_list_costs_nothing_but_a_hit(on_users: Running, client: Redis, user: str) -> None:
+    client.set(served_key(user), b"garbage")
+    wait_until(lambda: on_users.post(user, [LIKED]).is_success)
+    on_users.recommend(user)
+    wait_until(lambda: client.get(served_key(user)) != b"garbage")
+
+
+def test_feedback_that_is_not_on_disk_is_refused_until_it_is_and_then_counts_once(
+    on_users: Running, client: Redis, user: str
+) -> None:
+    wait_until(lambda: on_users.post(f"{user}-2", [LIKED]).is_success)
+    event = LIKED | {"event_id": "once"}
+    client.config_set("appendfsync", "no")  # so the server never learns that anything is on disk
+    for _ in range(2):  # the second finds it in memory, which is no reason to promise anything
+        answer = on_users.post(user, [event])
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert "not on disk in time" in answer.json()["detail"]
+    client.config_set("appendfsync", "everysec")
+    assert on_users.give(user, event) == {"accepted": 0, "duplicates": 1, "state": {"events": 1, "version": 1}}
+
+
+def test_a_full_store_serves_lists_and_erases_and_refuses_feedback(on_users: Running, client: Redis, user: str) -> None:
+    wait_until(lambda: on_users.post(user, [LIKED]).is_success)
+    client.config_set("maxmemory", "1")
+    assert on_users.recommend(user)["source"] == "adapted"
+    assert on_users.post(user, [LIKED]).status_code == 503
+    assert on_users.client.delete(f"/users/{user}").json()["erased"][0] == "record"
+    client.config_set("maxmemory", "0")
+    assert on_users.post(user, [LIKED]).is_success
+
+
+@pytest.fixture
+def proxy(users: EmbeddedStore) -> Iterator[FaultProxy]:
+    with fault_proxy(unquote(users.url.removeprefix("unix://"))) as started:
+        yield started
+
+
+@pytest.fixture
+def behind_proxy(trained_store: Path, proxy: FaultProxy, tmp_path: Path) -> Iterator[Running]:
+    """A service whose way to its store the test may spoil."""
+    url = f"redis://127.0.0.1:{proxy.port}"
+    with running(trained_store, tmp_path, "--redis", url, env=QUICK | {"KSHOT_ACCESS_LOG": "false"}) as started:
+        yield started
+
+
+def test_a_slow_network_degrades_lists_and_refuses_feedback_until_it_is_fast_again(
+    behind_proxy: Running, proxy: FaultProxy, user: str
+) -> None:
+    wait_until(lambda: behind_proxy.post(user, [LIKED]).is_success)
+    proxy.faults.latency_s = 2.0
+    started = time.monotonic()
+    assert [behind_proxy.recommend(user)["source"] for _ in range(20)] == 20 * ["degraded"]
+    assert behind_proxy.post(user, [LIKED]).status_code == 503
+    assert time.monotonic() - started < 21 * 2.0  # nobody waited for an answer
+    proxy.faults.latency_s = 0.0
+    wait_until(lambda: behind_proxy.recommend(user)["source"] == "adapted")
+    assert behind_proxy.post(user, [LIKED]).is_success
+
+
+def test_through_a_lossy_network_lists_are_served_and_no_event_is_lost_or_counted_twice(
+    behind_proxy: Running, proxy: FaultProxy, user: str
+) -> None:
+    proxy.faults.loss = 0.07
+    statuses: list[int] = []
+
+    def keep(event: dict[str, object]) -> bool:
+        statuses.append(behind_proxy.post(user, [event]).status_code)
+        return statuses[-1] == 200
+
+    for number in range(30):
+        event = {"item_id": f"g{number % 8}-{number % 30}", "value": 5, "event_id": str(number)}
+        wait_until(partial(keep, event))
+        assert behind_proxy.recommend(user)["source"] in ("adapted", "degraded")
+    assert set(statuses) == {200, 503}
+    proxy.faults.loss = 0.0
+    wait_until(lambda: behind_proxy.recommend(user)["source"] == "adapted")
+    held = behind_proxy.client.get(f"/users/{user}").json()["events"]
+    assert [event["event_id"] for event in held] == [key_name(event_key(str(number))) for number in range(30)]
+
+
+def test_a_store_that_is_gone_is_not_hammered(behind_proxy: Running, proxy: FaultProxy, user: str) -> None:
+    proxy.faults.refuses = True
+    proxy.cut()
+    before = proxy.connections
+    sources = [behind_proxy.recommend(user)["source"] for _ in range(300)]
+    assert sources == 300 * ["degraded"]
+    assert proxy.connections - before < 30
+    proxy.faults.refuses = False
+    wait_until(lambda: behind_proxy.post(user, [LIKED]).is_success)
+
+
+def test_after_a_failover_the_new_primary_is_found_with_its_users(
+    trained_store: Path, tmp_path: Path, user: str
+) -> None:
+    """The address leads to another server from one moment on, while connections to the old one are open still."""
+    old_port, new_port = free_port(), free_port()
+    replica = ("--replicaof", f"127.0.0.1 {old_port}")
+    with (
+        valkey_on_tcp(tmp_path / "old", old_port) as old,
+        valkey_on_tcp(tmp_path / "new", new_port, *replica) as new,
+        fault_proxy(old_port) as proxy,
+        running(trained_store, tmp_path, "--redis", f"redis://127.0.0.1:{proxy.port}") as service,
+    ):
+        service.like(user, "g1-1")
+        before = service.recommend(user)
+        wait_until(lambda: new.exists(record_key(user)))
+        new.replicaof("NO", "ONE")
+        old.replicaof("127.0.0.1", str(new_port))
+        proxy.target = new_port
+        wait_until(lambda: service.post(user, [LIKED | {"item_id": "g1-2"}]).is_success)
+        after = service.recommend(user)
+        assert (before["state"]["version"], after["state"]["version"]) == (1, 2)
+        assert new.exists(record_key(user))

@@ -12,6 +12,7 @@ starts from, and the one step size that validation users like best. The w_u do n
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -23,6 +24,7 @@ from model_store.data.episodes import Support
 from model_store.data.schema import Events
 from model_store.meta.algorithms.maml import copy_anchors
 from model_store.meta.algorithms.reptile import whole_profiles
+from model_store.meta.distributed import World
 from model_store.meta.inner import InnerLoop, Levels, Share
 from model_store.meta.network import Network
 from model_store.meta.outer import Algorithm, Batch, Outer, Validate, vector_penalty
@@ -73,7 +75,8 @@ def step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | None:
     target = _liked(batch, outer.network.own_share.shape[0])
     if not target.any():
         return None
-    loss = outer.go_down(_batch_loss(outer.network, batch, target, config))
+    own = replace(batch, users=batch.users[outer.world.own])
+    loss = outer.go_down(_batch_loss(outer.network, own, target[outer.world.own], config, outer.world))
     _follow(outer.network)
     return loss
 
@@ -88,7 +91,7 @@ def _liked(batch: Batch, n_items: int) -> Tensor:
     return target
 
 
-def _batch_loss(network: Network, batch: Batch, target: Tensor, config: TrainingConfig) -> Tensor:
+def _batch_loss(network: Network, batch: Batch, target: Tensor, config: TrainingConfig, world: World) -> Tensor:
     inner = cast("JointLoop", network.inner)
     profiles = whole_profiles(batch, config.max_support)
     w = cast("Tensor", inner.users)[torch.from_numpy(batch.users)]
@@ -96,7 +99,7 @@ def _batch_loss(network: Network, batch: Batch, target: Tensor, config: Training
     dropped = nn.functional.dropout(w, config.dropout)
     vectors = network.encoder.vectors()[:, :-1]
     loss = factorisation_loss(dropped, vectors, _offsets(network, profiles, batch, target), target, prior)
-    return loss / target.sum() + vector_penalty(network, config)
+    return loss / world.total(target.sum()) + vector_penalty(network, config) / world.size
 
 
 def _offsets(network: Network, profiles: Support, batch: Batch, target: Tensor) -> Tensor:

@@ -23,6 +23,14 @@ def test_parts_are_70_10_20_percent(seed):
     assert (len(split.train), len(split.validation), len(split.test)) == (700, 100, 200)
 
 
+@pytest.mark.parametrize(("n_users", "judged"), [(50_000, 10_000), (50_010, 5_001), (140_000, 9_334)])
+def test_of_very_many_test_users_every_nth_is_judged(n_users, judged):
+    split = split_users(n_users, 0)
+    assert len(split.judged) == judged
+    assert np.isin(split.judged, split.test).all()
+    assert split.judged[-1] > 0.99 * split.test[-1]
+
+
 def test_one_seed_gives_one_split_and_another_seed_another():
     assert np.array_equal(split_users(100, 7).test, split_users(100, 7).test)
     assert not np.array_equal(split_users(100, 7).test, split_users(100, 8).test)

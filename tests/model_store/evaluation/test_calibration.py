@@ -9,7 +9,7 @@ import torch
 
 from model_store.data.episodes import Support
 from model_store.data.schema import Events, UserAttributes
-from model_store.evaluation.calibration import calibrate
+from model_store.evaluation.calibration import Witness, calibrate
 from model_store.evaluation.protocol import KShot, Tasks
 from model_store.meta.inner import Share
 from model_store.meta.linear_memory import CoCounts
@@ -68,7 +68,7 @@ def shares(
 ) -> tuple[list[float], list[float], list[float], FakeNetwork, dict]:
     asked = tasks(attributes=attributes)
     network = FakeNetwork(asked, dense=dense, votes=votes, linear=linear)
-    found = calibrate(network, asked, NO_COUNTS, 10)
+    found = calibrate([Witness(network, asked, NO_COUNTS)], 10)
     taken = (part.share.at_knots.tolist() for part in (network.inner, network.gate, network.linear))
     return *taken, network, found
 
@@ -111,3 +111,14 @@ def test_where_attributes_are_known_the_start_counts_if_it_helps() -> None:
 def test_where_attributes_are_known_but_mislead_it_is_popularity_before_the_first_event() -> None:
     dense, votes, *_ = shares(dense=-5, votes=0, attributes=KNOWN)
     assert (dense[0], votes[0]) == (0, 0)
+
+
+def test_all_witnesses_have_a_say() -> None:
+    """One alone is misled about its own few users; three others know better."""
+    misled, asked = tasks(0), tasks(1)
+    first = Witness(FakeNetwork(misled, dense=-0.3, votes=1, linear=0), misled, NO_COUNTS)
+    others = [Witness(FakeNetwork(asked, dense=3, votes=0, linear=0), asked, NO_COUNTS) for _ in range(3)]
+    found = calibrate([first, *others], 10)
+    assert found["users"] == 4 * USERS
+    assert min(first.network.inner.share.at_knots.tolist()[1:]) > 0
+    assert calibrate([first], 10)["shots"]["1"]["dense"] == 0

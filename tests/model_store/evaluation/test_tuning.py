@@ -1,6 +1,7 @@
 import itertools
 
 import numpy as np
+import orjson
 import pytest
 import scipy.sparse as sp
 from hypothesis import given
@@ -12,7 +13,7 @@ from model_store.config import Sweep
 from model_store.evaluation import mixing
 from model_store.evaluation.baselines import IALS, ItemItem, Popularity, WithPopularity, item_knn
 from model_store.evaluation.protocol import HEADLINE, KShot, Tasks, evaluate
-from model_store.evaluation.tuning import BETAS, GRIDS, Tuned, Tuner
+from model_store.evaluation.tuning import BETAS, GRIDS, Tuned, Tuner, shortlist
 from model_store.meta.linear_memory import CoCounts, ease
 
 
@@ -159,3 +160,17 @@ def test_each_candidate_is_announced():
     assert said[-1] == "multi-VAE, hidden 100, dropout 0.5, kl_weight 0.2"
     tried = [np.prod([len(values) for values in grid.values()]) for grid in GRIDS[Sweep.QUICK].values()]
     assert len(said) == sum(tried)
+
+
+def test_a_sweep_that_is_on_record_is_not_run_again(tuned):
+    liked, validation, _ = distracted()
+    recorded = orjson.loads(orjson.dumps({name: each.as_dict() for name, each in tuned.items()}))
+    fitted = []
+    again = tuned_on(liked, validation, shortlist=shortlist(recorded, Sweep.QUICK), on_step=fitted.append)
+    assert {name: each.choice for name, each in again.items()} == {name: each.choice for name, each in tuned.items()}
+    assert sum(step.startswith("item-kNN") for step in fitted) < len(GRIDS[Sweep.QUICK]["item-kNN"]["shrinkage"])
+
+
+def test_a_sweep_over_another_grid_says_nothing(tuned):
+    recorded = orjson.loads(orjson.dumps({name: each.as_dict() for name, each in tuned.items()}))
+    assert shortlist(recorded, Sweep.FULL) == {}

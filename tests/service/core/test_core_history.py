@@ -46,7 +46,7 @@ def test_duplicates_count_once_within_a_batch_and_across() -> None:
 
 def test_only_duplicates_leave_the_record_as_it_is() -> None:
     record = after(rows("a1")).with_state(UserState("bundle", np.ones(2, dtype=np.float32)))
-    assert append(record, rows("a1"), 10) == (record, (), 1)
+    assert append(record, rows("a1"), 10) == (record, (), 1, ())
 
 
 def test_a_replaced_event_sent_again_is_a_duplicate() -> None:
@@ -90,7 +90,7 @@ def test_events_alone_leave_the_attributes_and_an_empty_mapping_forgets_them() -
 
 def test_attributes_that_are_known_already_change_nothing() -> None:
     record = append(EMPTY, rows("a1"), 10, {"age": 25.0}).record
-    assert append(record, rows("a1"), 10, {"age": 25.0}) == (record, (), 1)
+    assert append(record, rows("a1"), 10, {"age": 25.0}) == (record, (), 1, ())
 
 
 def test_fractions_of_a_second_are_dropped_before_anything_is_adapted_from_them() -> None:

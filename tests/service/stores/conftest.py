@@ -10,11 +10,6 @@ from store_servers import DEADLINE_S, debian_redis, free_port
 from service.stores.embedded import EmbeddedStore
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(autouse=True)
 def no_server_outlives_its_test(tmp_path: Path) -> Iterator[None]:
     """Not even when the test fails half-way."""

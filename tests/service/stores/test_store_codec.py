@@ -16,10 +16,18 @@ FORMAT_1 = (
     "0200000000000000010002000100020007000000000000000800000000000000030000000000000000f1536505f1536500008040"
     "0000803f0000003f000000c05b5b2261222c22c3a9225d2c5b226f6c64225d2c22303132333435363738396162225d476f6382"
 )
+# Two events, one of a key longer than today's, and attributes, as the first version of format 2 wrote them.
+FORMAT_2 = (
+    "0300000000000000020002000100020007000000000000000800000000000080030000000001000000f1536505f1536500008040"
+    "0000c03f0000003f000000c05b5b2261222c22c3a9225d2c5b226f6c64225d2c22303132333435363738396162222c7b22616765"
+    "223a32352e302c226c696b6573223a5b2278225d7d5dc1843b8c"
+)
 
 ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
-keys = st.integers(0, 2**64 - 1)
-rows = st.tuples(ids, st.floats(width=32, allow_nan=False), st.integers(0, 2**32 - 1), keys)
+keys = st.integers(0, 2**40 - 1)
+# Named like most catalogues' items, and so that some are not quite alike: "i7", "i07", "%d7", "7".
+numbered = st.builds("{}{}{}".format, st.sampled_from(["i", "i", "", "%d"]), st.sampled_from(["", "0"]), st.integers(0))
+rows = st.tuples(ids | numbered, st.floats(width=32, allow_nan=False), st.integers(0, 2**32 - 1), keys)
 states = st.builds(
     lambda bundle, vector: UserState(bundle, np.array(vector, dtype=np.float32)),
     ids,
@@ -32,7 +40,7 @@ records = st.builds(
     st.integers(0, 2**64 - 1),
     st.lists(rows, max_size=30),
     st.lists(keys, max_size=30),
-    st.lists(ids, max_size=30),
+    st.lists(ids, max_size=30) | st.lists(numbered, max_size=30),
     st.none() | states,
     st.dictionaries(ids, ids | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.lists(ids)),
 )
@@ -52,8 +60,18 @@ def test_a_record_survives_its_bytes(record: UserRecord) -> None:
     assert stored.startswith(encode_revision(record.revision))
 
 
-def test_decoded_columns_have_the_types_they_promise() -> None:
-    record = decode_record(encode_record(UserRecord(1, Events.of([("a", 1, 2, 3)]), EMPTY.retired, (), None)))
+@pytest.mark.parametrize("form", ["i{}", "{}", "tt{:07}", "100%{}", "{:09}"])
+def test_numbered_ids_survive_their_bytes(form: str) -> None:
+    names = [form.format(number) for number in (7, 10, 0, 59_999, *range(100, 140))]
+    events = Events.of([(name, 3.5, 1.7e9 - place, place) for place, name in enumerate(names[:-5])])
+    record = UserRecord(1, events, EMPTY.retired, tuple(names[-5:]), None)
+    assert content(decode_record(encode_record(record))) == content(record)
+
+
+@pytest.mark.parametrize("count", [1, 20, 100])
+def test_decoded_columns_have_the_types_they_promise(count: int) -> None:
+    rows = [(f"a{place}", 1.0, 2.0, place) for place in range(count)]
+    record = decode_record(encode_record(UserRecord(1, Events.of(rows), EMPTY.retired, (), None)))
     columns = (record.events.values, record.events.timestamps, record.events.keys, record.retired)
     assert [column.dtype for column in columns] == [np.float32, np.float64, np.uint64, np.uint64]
 
@@ -81,8 +99,8 @@ def test_foreign_bytes_are_refused(stored: bytes) -> None:
 
 def test_another_format_is_named() -> None:
     stored = bytearray(encode_record(EMPTY))
-    stored[8] = 3
-    with pytest.raises(RecordDamaged, match="format 3, expected 2"):
+    stored[8] = 4
+    with pytest.raises(RecordDamaged, match="format 4, expected one of 1 to 3"):
         decode_record(bytes(stored))
 
 
@@ -104,10 +122,32 @@ def test_a_record_of_format_1_is_still_read() -> None:
     )
 
 
-def test_a_user_of_twenty_events_takes_less_than_a_kilobyte() -> None:
-    events = Events.of([(f"tt{number:07}", 4.0, 1.7e9 + number, 2**63 + number) for number in range(20)])
-    state = UserState("0123456789ab", np.zeros(64, dtype=np.float32))
-    assert len(encode_record(UserRecord(20, events, EMPTY.retired, (), state))) < 1024
+def test_a_record_of_format_2_is_still_read() -> None:
+    """Bytes that the first version of format 2 wrote, whose keys had eight bytes."""
+    record = decode_record(bytes.fromhex(FORMAT_2))
+    assert content(record) == (
+        3,
+        [("a", 4.0, 1.7e9, 7), ("é", 1.5, 1.7e9 + 5, 8)],
+        [3],
+        ("old",),
+        ("0123456789ab", np.array([0.5, -2], dtype=np.float32).tobytes()),
+        {"age": 25.0, "likes": ["x"]},
+    )
+
+
+@pytest.mark.parametrize(("count", "most"), [(20, 1024), (256, 3072)])
+def test_a_user_takes_a_kilobyte_at_20_events_and_three_at_256(count: int, most: int) -> None:
+    rng = np.random.default_rng(0)
+    pauses = np.where(rng.random(count) < 0.7, rng.exponential(60, count), rng.exponential(3 * 86_400, count))
+    rows = zip(
+        [f"tt{number:07}" for number in rng.choice(60_000, count, replace=False)],
+        rng.integers(1, 6, count).tolist(),
+        (1.7e9 + np.cumsum(pauses)).tolist(),
+        rng.integers(0, 2**40, count).tolist(),
+        strict=True,
+    )
+    state = UserState("0123456789ab", rng.standard_normal(65).astype(np.float32))
+    assert len(encode_record(UserRecord(20, Events.of(list(rows)), EMPTY.retired, (), state))) <= most
 
 
 @given(st.lists(ids))

@@ -15,7 +15,7 @@ from store_servers import PASSWORD, connect
 
 from service.core.history import append, event_key
 from service.core.ports import UserStore
-from service.core.values import EMPTY, Events, UserRecord, UserState
+from service.core.values import EMPTY, Departed, Events, UserRecord, UserState
 from service.stores.codec import encode_record
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[UserStore]:
             store = connect(request.getfixturevalue("embedded_url"))
         case _:
             port = request.getfixturevalue("debian_port")
-            store = connect(f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0")
+            store = connect(f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0", durability="fast")
     yield store
     await store.close()
 
@@ -114,13 +114,105 @@ async def test_any_text_is_a_user_id_of_its_own(store: UserStore, user_id: str) 
         assert await store.replace(each, record_of("a"), 0)
 
 
-async def test_the_last_served_list_is_remembered(store: UserStore, user_id: str) -> None:
-    store.note_served(user_id, ["old"])
-    store.note_served(user_id, ["c", "a", "b"])
+async def until_served(store: UserStore, user_id: str, item_ids: tuple[str, ...]) -> None:
+    """Wait for a served list, which nobody is told to have arrived."""
     deadline = time.monotonic() + 5
-    while (found := (await store.read_with_served(user_id))[1]) != ("c", "a", "b"):
+    while (found := (await store.read_with_served(user_id))[1]) != item_ids:
         assert time.monotonic() < deadline, found
+
+
+async def test_the_last_served_list_is_remembered(store: UserStore, user_id: str) -> None:
+    store.note_served(user_id, ["old"], 0)
+    store.note_served(user_id, ["c", "a", "b"], 0)
+    await until_served(store, user_id, ("c", "a", "b"))
 
 
 async def test_ping_answers(store: UserStore) -> None:
     await store.ping()
+
+
+LEFT = (Departed(0, ("old", 4.5, 1.7e9, 11)), Departed(3, ("\u00e9", 1.0, 1.6e9, 2**64 - 1)))
+
+
+async def test_events_that_left_the_record_are_held_beside_it_in_their_order(store: UserStore, user_id: str) -> None:
+    first = record_of("a").begun(7)
+    await store.replace(user_id, first, 0, LEFT[:1])
+    second = append(first, event("b"), 20).record
+    await store.replace(user_id, second, first.revision, LEFT[1:])
+    store.note_served(user_id, ["x", "y"], second.revision)
+    held = await store.held(user_id)
+    assert encode_record(held.record) == encode_record(second)
+    assert held.older == LEFT
+    assert held.expires_in_s in (999, 1000)
+
+
+async def test_a_refused_writer_leaves_no_older_events(store: UserStore, user_id: str) -> None:
+    await store.replace(user_id, record_of("a"), 0)
+    assert not await store.replace(user_id, record_of("b"), 0, LEFT)
+    assert (await store.held(user_id)).older == ()
+
+
+async def test_nothing_is_held_of_a_stranger(store: UserStore, user_id: str) -> None:
+    assert (await store.held(user_id)).is_nothing
+
+
+async def test_a_rewritten_history_takes_the_place_of_the_old_one(store: UserStore, user_id: str) -> None:
+    record = record_of("a", "b")
+    await store.replace(user_id, record, 0, LEFT)
+    store.note_served(user_id, ["x"], record.revision)
+    shorter = record_of("a", "b", "a").begun(9)
+    assert await store.rewrite(user_id, shorter, LEFT[1:], record.revision)
+    held = await store.held(user_id)
+    assert encode_record(held.record) == encode_record(shorter)
+    assert (held.older, held.served) == (LEFT[1:], ())
+    assert held.expires_in_s in (999, 1000)
+
+
+async def test_a_history_that_has_grown_is_not_rewritten(store: UserStore, user_id: str) -> None:
+    record = record_of("a", "b")
+    await store.replace(user_id, record, 0, LEFT)
+    assert not await store.rewrite(user_id, record_of("b"), (), record.revision - 1)
+    assert not await store.rewrite(f"{user_id} unknown", record_of("b"), (), 1)
+    assert (await store.held(user_id)).older == LEFT
+
+
+async def test_a_history_of_which_nothing_is_left_is_gone(store: UserStore, user_id: str) -> None:
+    record = record_of("a")
+    await store.replace(user_id, record, 0, LEFT)
+    store.note_served(user_id, ["x"], record.revision)
+    assert await store.rewrite(user_id, EMPTY, (), record.revision)
+    assert (await store.held(user_id)).is_nothing
+
+
+async def test_erasing_leaves_nothing_and_says_what_there_was(store: UserStore, user_id: str) -> None:
+    record = record_of("a")
+    await store.replace(user_id, record, 0, LEFT)
+    store.note_served(user_id, ["x"], record.revision)
+    await until_served(store, user_id, ("x",))
+    assert await store.erase(user_id) == ("record", "older events", "served list")
+    assert (await store.held(user_id)).is_nothing
+    assert await store.erase(user_id) == ()
+
+
+async def test_who_read_before_an_erasure_cannot_bring_anything_back(store: UserStore, user_id: str) -> None:
+    """Though the user is back, and their new record has as many changes as the old one had."""
+    erased = record_of("secret").begun(1)
+    await store.replace(user_id, erased, 0)
+    await store.erase(user_id)
+    fresh = record_of("b").begun(2)
+    await store.replace(user_id, fresh, 0)
+    assert not await store.replace(user_id, append(erased, event("c"), 20).record, erased.revision)
+    assert not await store.replace(user_id, erased, erased.revision, is_cache=True)
+    assert not await store.rewrite(user_id, erased, (), erased.revision)
+    store.note_served(user_id, ["made from a secret"], erased.revision)
+    held = await store.held(user_id)
+    assert (held.record.events.item_ids, held.served) == (("b",), ())
+
+
+async def test_a_list_on_its_way_does_not_survive_an_erasure(store: UserStore, user_id: str) -> None:
+    record = record_of("a").begun(1)
+    await store.replace(user_id, record, 0)
+    await store.erase(user_id)
+    store.note_served(user_id, ["x"], record.revision)
+    await store.ping()
+    assert (await store.held(user_id)).is_nothing

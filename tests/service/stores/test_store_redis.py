@@ -5,31 +5,33 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import shutil
 import signal
-import subprocess
 import time
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from uuid import uuid4
 
 import numpy as np
 import pytest
+from fault_proxy import fault_proxy
 from redis import Redis
 from redis.crc import key_slot
-from store_servers import DEADLINE_S, PASSWORD, connect, debian_redis, free_port, server_pid
+from store_servers import DEADLINE_S, PASSWORD, connect, free_port, server_pid, tls_redis
 
 from service.core.history import append
-from service.core.values import EMPTY, Events, UserState
-from service.errors import AddressInvalid, RecordDamaged, StoreUnavailable
+from service.core.values import EMPTY, Departed, Events, UserState
+from service.errors import AddressInvalid, RecordDamaged, SettingInvalid, StoreUnavailable
 from service.stores.embedded import EmbeddedStore
-from service.stores.redis import RedisStore, record_key, served_key
+from service.stores.keys import keys_of, older_key, record_key, served_key
+from service.stores.older import encode_departed
+from service.stores.redis import MAX_OLDER, RedisStore
 
 pytestmark = pytest.mark.anyio
 
 RECORD = append(EMPTY, Events.of([("a", 1.0, 1.7e9, 1)]), 10).record
+LEFT = (Departed(0, ("old", 4.5, 1.7e9, 11)), Departed(3, ("older", 1.0, 1.6e9, 12)))
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ async def store(embedded: EmbeddedStore) -> AsyncIterator[RedisStore]:
 
 
 async def test_a_store_that_hangs_is_unavailable_in_time_and_recovers(embedded: EmbeddedStore) -> None:
-    store = connect(embedded.url, timeout_s=0.1)
+    store = connect(embedded.url, timeout_s=0.1, disk_timeout_s=0.1)
     await store.replace("ann", RECORD, 0)
     pid = server_pid(embedded.url)
     os.kill(pid, signal.SIGSTOP)
@@ -103,7 +105,7 @@ async def test_a_served_list_that_is_lost_bothers_nobody() -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
     store = connect(f"redis://127.0.0.1:{free_port()}")
-    store.note_served("ann", ["a"])
+    store.note_served("ann", ["a"], RECORD.revision)
     await store.close()
     gc.collect()
     assert complaints == []
@@ -171,16 +173,17 @@ async def test_an_acknowledged_write_is_read_by_every_worker(embedded_url: str) 
 
 
 async def test_every_key_has_a_time_to_live(store: RedisStore, admin: Redis) -> None:
-    await store.replace("ann", RECORD, 0)
-    store.note_served("ann", ["a"])
+    await store.replace("ann", RECORD, 0, LEFT)
+    store.note_served("ann", ["a"], RECORD.revision)
     await store.close()
-    assert sorted(admin.keys()) == sorted([record_key("ann"), served_key("ann")])
+    assert sorted(admin.keys()) == sorted(keys_of("ann"))
     assert admin.ttl(record_key("ann")) in (999, 1000)
+    assert admin.ttl(older_key("ann")) in (999, 1000)
     assert admin.ttl(served_key("ann")) in (99, 100)
 
 
-async def test_only_feedback_prolongs_a_users_life(store: RedisStore, admin: Redis) -> None:
-    await store.replace("ann", RECORD, 0)
+async def test_feedback_prolongs_a_users_life_and_a_new_bundle_does_not(store: RedisStore, admin: Redis) -> None:
+    await store.replace("ann", RECORD, 0, LEFT)
     admin.expire(record_key("ann"), 10)
     state = UserState("next bundle", np.ones(4, dtype=np.float32))
     await store.replace("ann", RECORD.with_state(state), RECORD.revision)
@@ -190,9 +193,101 @@ async def test_only_feedback_prolongs_a_users_life(store: RedisStore, admin: Red
     assert admin.ttl(record_key("ann")) > 10
 
 
+async def test_a_list_prolongs_a_users_life_a_tenth_of_it_later(store: RedisStore, admin: Redis) -> None:
+    await store.replace("ann", RECORD, 0, LEFT)
+    for left_s, renewed in ((950, False), (800, True)):
+        for key in (record_key("ann"), older_key("ann")):
+            admin.expire(key, left_s)
+        store.note_served("ann", ["a"], RECORD.revision)
+        await store._caches.drain()
+        assert (admin.ttl(record_key("ann")) > 950, admin.ttl(older_key("ann")) > 950) == (renewed, renewed)
+        admin.delete(served_key("ann"))
+
+
+async def test_of_very_many_older_events_the_last_are_held(store: RedisStore, admin: Redis) -> None:
+    await store.replace("ann", RECORD, 0)
+    admin.rpush(older_key("ann"), *map(encode_departed, MAX_OLDER * LEFT))
+    grown = append(RECORD, Events.of([("b", 1.0, 0.0, 2)]), 10).record
+    last = Departed(2, ("last", 1.0, 1.0, 3))
+    await store.replace("ann", grown, RECORD.revision, (last,))
+    older = (await store.held("ann")).older
+    assert (len(older), older[-1]) == (MAX_OLDER, last)
+
+
+async def test_older_events_of_a_record_that_ran_out_are_not_another_ones(store: RedisStore, admin: Redis) -> None:
+    await store.replace("ann", RECORD, 0, LEFT)
+    admin.delete(record_key("ann"))
+    await store.replace("ann", RECORD, 0)
+    assert (await store.held("ann")).older == ()
+
+
+async def test_a_full_store_still_erases(store: RedisStore, admin: Redis) -> None:
+    await store.replace("ann", RECORD, 0, LEFT)
+    admin.config_set("maxmemory", "1")
+    with pytest.raises(StoreUnavailable, match="maxmemory"):
+        await store.rewrite("ann", RECORD, (), RECORD.revision)
+    assert (await store.held("ann")).older == LEFT
+    assert await store.erase("ann") == ("record", "older events")
+    assert admin.keys() == []
+
+
+async def test_a_damaged_served_list_is_as_good_as_none(store: RedisStore, admin: Redis) -> None:
+    await store.replace("ann", RECORD, 0)
+    admin.set(served_key("ann"), b"no list at all")
+    record, served = await store.read_with_served("ann")
+    assert (record.revision, served) == (RECORD.revision, ())
+
+
+async def test_damaged_data_is_erased_as_any(store: RedisStore, admin: Redis) -> None:
+    admin.set(record_key("ann"), b"no record at all")
+    admin.rpush(older_key("ann"), b"no event")
+    assert await store.erase("ann") == ("record", "older events")
+    assert admin.keys() == []
+
+
+async def test_a_store_that_does_not_answer_is_left_alone_until_a_probe_succeeds(embedded: EmbeddedStore) -> None:
+    with fault_proxy(unquote(embedded.url.removeprefix("unix://"))) as proxy:
+        store = connect(f"redis://127.0.0.1:{proxy.port}")
+        await store.ping()
+        proxy.faults.refuses = True
+        proxy.cut()
+        outcomes = [await asyncio.gather(store.read("ann"), return_exceptions=True) for _ in range(50)]
+        tried = proxy.connections
+        assert all(isinstance(outcome, StoreUnavailable) for (outcome,) in outcomes)
+        assert "was not asked" in str(outcomes[-1][0])
+        assert tried <= 1 + 5 + 3  # the first, the failures that open the breaker, and probes meanwhile
+        proxy.faults.refuses = False
+        await answers_again(store)
+        await store.close()
+
+
+async def test_connections_to_a_primary_that_became_a_replica_are_given_up(store: RedisStore, admin: Redis) -> None:
+    """So that an address that leads to the new primary now is asked again."""
+    await store.replace("ann", RECORD, 0)
+    admin.replicaof("127.0.0.1", free_port())
+    with pytest.raises(StoreUnavailable, match="read only replica"):
+        await store.replace("ann", RECORD, 1)
+    before = admin.info("stats")["total_connections_received"]
+    admin.replicaof("NO", "ONE")
+    assert await store.replace("ann", RECORD, 1)
+    assert admin.info("stats")["total_connections_received"] > before
+
+
+async def answers_again(store: RedisStore) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            await store.ping()
+        except StoreUnavailable:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        else:
+            return
+
+
 @pytest.mark.parametrize("user_id", ["ann", "}", "a}b", "{", "}{", "{}", "é", "%7D"])
 async def test_all_keys_of_a_user_are_on_one_node_of_a_cluster(user_id: str) -> None:
-    assert key_slot(record_key(user_id)) == key_slot(served_key(user_id))
+    assert len({key_slot(key) for key in keys_of(user_id)}) == 1
     assert key_slot(record_key(user_id)) != key_slot(record_key(user_id + "x"))
 
 
@@ -228,27 +323,19 @@ async def test_an_unusable_address_is_refused_and_not_shown(url: str) -> None:
     assert "hunter2" not in "".join(traceback.format_exception(caught.value, limit=0))
 
 
+@pytest.mark.parametrize(("url", "told"), [("redis://here", "expected none, or a rediss://"), ("rediss://here", "PEM")])
+def test_certificates_that_cannot_be_used_are_refused_at_the_start(tmp_path: Path, url: str, told: str) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    with pytest.raises(SettingInvalid, match=f"redis_ca_file: .*ca.pem, .*{told}"):
+        connect(url, ca_file=tmp_path / "ca.pem")
+
+
 async def test_tls_with_a_password_works(tmp_path: Path) -> None:
-    key, certificate = certificate_of_its_own(tmp_path)
-    port = free_port()
-    tls = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no")
-    with debian_redis(tmp_path, port, "--port", "0", "--tls-port", str(port), *tls):
+    with tls_redis(tmp_path) as (port, certificate):
         address = f"rediss://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0"
-        trusting, doubting = connect(f"{address}?ssl_ca_certs={certificate}"), connect(address)
+        trusting, doubting = connect(address, ca_file=certificate), connect(address)
         await trusting.ping()
         with pytest.raises(StoreUnavailable, match="certificate"):
             await doubting.ping()
         await trusting.close()
         await doubting.close()
-
-
-def certificate_of_its_own(folder: Path) -> tuple[Path, Path]:
-    """Key and self-signed certificate for 127.0.0.1."""
-    program = shutil.which("openssl")
-    if program is None:
-        pytest.skip("openssl is not installed")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    command = [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-keyout", str(key), "-out", str(certificate), "-days", "1", "-subj", "/CN=127.0.0.1"]
-    subprocess.run([*command, "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
-    return key, certificate

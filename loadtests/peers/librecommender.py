@@ -1,0 +1,85 @@
+"""LibRecommender's embedding server: Sanic, vectors and histories in Redis, items in a faiss index.
+
+Its *online* server, the one that takes a sequence of items with the question, computes nothing itself: it sends the
+features to TensorFlow Serving 2.8.2, a server that PyPI and Debian do not have (its guide: a Docker image). Where that
+cannot be had, the embedding server is what of LibRecommender can be run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import ClassVar
+
+from under_test import free_port, listens, running_process
+
+from peers.environment import environment
+from peers.peer import USER, Peer, PeerError, Request
+from peers.world import World
+
+PROGRAMS = Path(__file__).parent / "programs"
+REQUIREMENTS = (
+    "LibRecommender==1.5.2",
+    "aiohttp",
+    "faiss-cpu",
+    "numpy",
+    "pandas",
+    "pydantic",
+    "redis",
+    "sanic",
+    "scikit-learn",
+    "scipy",
+    "tensorflow-cpu",
+    "torch==2.13.0",
+    "ujson",
+)
+
+
+class LibRecommender(Peer):
+    """ALS, saved and loaded into Redis by ``libserving``, served by its Sanic application."""
+
+    name: ClassVar[str] = "LibRecommender"
+    note: ClassVar[str] = (
+        "1.5.2, ALS with 64 factors, libserving's embedding server; its online server needs TensorFlow Serving, "
+        "which neither PyPI nor Debian has"
+    )
+
+    def install(self) -> None:
+        """Its libraries; torch and TensorFlow are imported by all of it."""
+        if shutil.which("redis-server") is None:
+            raise PeerError("LibRecommender: redis-server is not on PATH; on Debian: apt-get install redis-server")
+        self._environment = environment("librecommender", REQUIREMENTS)
+        self._redis_port = free_port()
+
+    def learn(self, world: World) -> None:
+        """Train and save, files only."""
+        program = str(PROGRAMS / "librecommender_train.py")
+        self._environment.run("python", program, str(world.interactions), str(self._model))
+
+    def start(self, world: World) -> None:
+        """An empty Redis, the model brought into it, and the server, as the guide says for production."""
+        del world
+        redis = ["redis-server", "--port", str(self._redis_port), "--bind", "127.0.0.1", "--save", "", "--dir"]
+        self._running.enter_context(running_process([*redis, str(self.folder)], lambda: listens(self._redis_port)))
+        program = str(PROGRAMS / "librecommender_load.py")
+        self._environment.run("python", program, str(self._model), str(self._redis_port))
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        command = [self._environment.program("sanic"), "libserving.sanic_serving.embed_deploy:app"]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--no-access-logs", "--workers", "1"]
+        env = {"REDIS_HOST": f"127.0.0.1:{self._redis_port}"}
+        self._running.enter_context(running_process(command, lambda: listens(port), core=self.core, env=env))
+
+    def ask(self, k: int) -> Request:
+        """The list of a user it was trained on."""
+        return Request("POST", "/embed/recommend", json.dumps({"user": USER, "n_rec": k}))
+
+    def item_ids(self, answer: bytes) -> list[str]:
+        """The ids stand under a key that names the user."""
+        ((_, item_ids),) = json.loads(answer).items()
+        return [str(item_id) for item_id in item_ids]
+
+    @property
+    def _model(self) -> Path:
+        return self.folder / "model"

@@ -1,0 +1,140 @@
+"""Who made a bundle: an Ed25519 signature (RFC 8032) over its manifest, which names the hash of every other file.
+
+The signature lies beside the manifest, in ``manifest.sig``, as Base64. Keys are PEM files, as OpenSSL writes them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from model_store.errors import SignatureRefused, SigningKeyInvalid
+
+SUFFIX = ".sig"
+# Signed in front of the manifest, so that no signature made for another purpose passes for one.
+PURPOSE = b"kshot bundle manifest\0"
+PUBLIC_KEY = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", re.DOTALL)
+
+
+class TrustedKeys:
+    """The public keys whose bundles are trusted; several, so that they can be changed one by one."""
+
+    def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
+        """Take at least one key."""
+        self._keys = tuple(keys)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The Ed25519 keys in a PEM file; raises SigningKeyInvalid if it holds none, or anything else."""
+        blocks = PUBLIC_KEY.findall(_content(path))
+        if not blocks:
+            raise SigningKeyInvalid(f"{path}: holds no public key, expected one at least, in PEM")
+        return cls([_public(block, path) for block in blocks])
+
+    def check(self, manifest: Path, content: bytes) -> None:
+        """Check the signature beside ``manifest`` over its ``content``, as it was read.
+
+        Raises:
+            SignatureRefused: there is none, or none of these keys made it.
+        """
+        path = manifest.with_suffix(SUFFIX)
+        try:
+            signature = base64.b64decode(path.read_bytes().strip(), validate=True)
+        except OSError as exc:
+            raise SignatureRefused(
+                f"{path}: cannot be read ({exc.strerror}), expected a signature; make it with: kshot bundles sign"
+            ) from exc
+        except binascii.Error as exc:
+            raise SignatureRefused(f"{path}: is not Base64, expected a signature") from exc
+        if not any(_made(key, signature, content) for key in self._keys):
+            raise SignatureRefused(
+                f"{path}: made by none of the {len(self._keys)} trusted keys over this manifest, expected one of them"
+            )
+
+
+def make_keys(path: Path) -> Path:
+    """Write a new private key to ``path``, for its owner alone, and its public key beside it.
+
+    Returns:
+        The file of the public key.
+
+    Raises:
+        SigningKeyInvalid: one of the files exists already, or cannot be written.
+    """
+    key, public = Ed25519PrivateKey.generate(), path.with_name(f"{path.name}.pub")
+    private_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public_pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    try:
+        for file, content, mode in ((path, private_pem, 0o600), (public, public_pem, 0o644)):
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
+                stream.write(content)
+    except OSError as exc:
+        raise SigningKeyInvalid(f"{exc.filename}: cannot be made ({exc.strerror}), expected a new file") from exc
+    return public
+
+
+def sign_manifest(manifest: Path, private_key: Path) -> Path:
+    """Sign a ``manifest`` and return the signature's file beside it, which is replaced at once.
+
+    Raises:
+        SigningKeyInvalid: ``private_key`` is no Ed25519 key in PEM.
+    """
+    key = _private(private_key)
+    signature = key.sign(PURPOSE + manifest.read_bytes())
+    path = manifest.with_suffix(SUFFIX)
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    temporary.write_bytes(base64.b64encode(signature) + b"\n")
+    temporary.replace(path)
+    return path
+
+
+def _made(key: Ed25519PublicKey, signature: bytes, content: bytes) -> bool:
+    try:
+        key.verify(signature, PURPOSE + content)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise SigningKeyInvalid(f"{path}: cannot be read ({exc.strerror}), expected a key in PEM") from exc
+
+
+def _public(block: bytes, path: Path) -> Ed25519PublicKey:
+    try:
+        key = load_pem_public_key(block)
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise SigningKeyInvalid(f"{path}: cannot be read as a public key, expected Ed25519 in PEM") from exc
+    if not isinstance(key, Ed25519PublicKey):
+        raise SigningKeyInvalid(f"{path}: a key of another kind, expected Ed25519")
+    return key
+
+
+def _private(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = load_pem_private_key(_content(path), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # The cause is left out: nothing of a private key belongs into a message.
+        raise SigningKeyInvalid(f"{path}: cannot be read as a private key, expected Ed25519 in PEM") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SigningKeyInvalid(f"{path}: a key of another kind, expected Ed25519")
+    return key

@@ -1,0 +1,63 @@
+"""ONNX graphs written node by node, where no tracer would write them as well: the two forms of ``score.onnx``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 20
+# onnxruntime's own operators: product and scales in one pass; the standard ones take three.
+CONTRIB = "com.microsoft"
+
+
+class Nodes:
+    """Nodes and constants in the order they are added; a name stands for its value."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, value: NDArray[Any] | np.generic | list[int]) -> str:
+        """Add a constant; lists become int64. Its name."""
+        array = np.asarray(value, dtype=np.int64 if isinstance(value, list) else None)
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
+        return name
+
+    def node(self, op: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
+        """Add an operator; the name of its first output."""
+        self.nodes.append(helper.make_node(op, inputs, list(outputs), **attributes))
+        return outputs[0]
+
+
+def external_array(name: str, array: NDArray[np.float32], file: Path) -> onnx.TensorProto:
+    """A constant that lives in an ``.npy`` file, past its header."""
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape, data_location=TensorProto.EXTERNAL)
+    offset = file.stat().st_size - array.nbytes
+    for key, value in (("location", file.name), ("offset", offset), ("length", array.nbytes)):
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
+
+
+def score_model(graph: Nodes, state_dim: int, *, candidates: bool = False) -> onnx.ModelProto:
+    """A model with the inputs and outputs of ``score.onnx``; with ``candidates``, those of an approximate bundle."""
+    inputs = [
+        helper.make_tensor_value_info("user_state", TensorProto.FLOAT, ["users", state_dim]),
+        helper.make_tensor_value_info("addend_users", TensorProto.INT64, ["addends"]),
+        helper.make_tensor_value_info("addend_rows", TensorProto.INT64, ["addends"]),
+        helper.make_tensor_value_info("addends", TensorProto.FLOAT, ["addends"]),
+        helper.make_tensor_value_info("count", TensorProto.INT64, [1]),
+    ]
+    if candidates:
+        inputs.append(helper.make_tensor_value_info("candidates", TensorProto.INT64, ["users", "found"]))
+    outputs = [
+        helper.make_tensor_value_info("rows", TensorProto.INT64, ["users", "returned"]),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["users", "returned"]),
+    ]
+    body = helper.make_graph(graph.nodes, "score", inputs, outputs, initializer=graph.constants)
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
+    return helper.make_model(body, opset_imports=opsets, ir_version=10)

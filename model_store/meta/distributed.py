@@ -1,0 +1,98 @@
+"""One training by several processes under ``torchrun``: each takes its share of the users of every batch.
+
+All processes hold the same data, network and generator, and deal the same episodes. Each computes its share of the
+loss, whose parts add up to the loss of the whole batch; so do their gradients, which are summed over all processes
+before every process takes the same step. Only dropout differs from what one process would draw. The first process
+alone validates, decides, and writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train together.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: how many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def current(cls) -> World:
+        """The processes that ``joined`` brought together; this one alone without it."""
+        if not distributed.is_initialized():
+            return ALONE
+        return cls(distributed.get_rank(), distributed.get_world_size())
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process validates, decides and writes."""
+        return self.rank == 0
+
+    @property
+    def own(self) -> slice:
+        """This process's share of whatever all processes hold."""
+        return slice(self.rank, None, self.size)
+
+    def total(self, part: Tensor) -> Tensor:
+        """The sum of every process's ``part``, without a gradient."""
+        whole = part.detach().clone()
+        if self.size > 1:
+            distributed.all_reduce(whole)
+        return whole
+
+    def add_gradients(self, network: nn.Module) -> None:
+        """Replace the gradients of ``network`` by their sums over all processes."""
+        if self.size > 1:
+            gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+            together = parameters_to_vector(gradients)
+            distributed.all_reduce(together)
+            vector_to_parameters(together, gradients)
+
+    def of_first(self, compute: Callable[[], Value]) -> Value:
+        """What ``compute`` gives in the first process, where alone it is called."""
+        if self.size == 1:
+            return compute()
+        told = [compute() if self.is_first else None]
+        distributed.broadcast_object_list(told)
+        return told[0]  # type: ignore[return-value]
+
+    def reseed(self, seed: int, epoch: int) -> None:
+        """Let every process drop other weights, and a resumed epoch the same as an uninterrupted one."""
+        if self.size > 1:
+            torch.manual_seed(seed + (epoch * self.size + self.rank) * 1_000_003)
+
+
+ALONE = World()
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """Join the other processes that ``torchrun`` started, until the block ends; without it, stay alone.
+
+    The data and the network are in memory, so the processes talk through gloo.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    distributed.init_process_group("gloo")
+    try:
+        yield World.current()
+    finally:
+        distributed.destroy_process_group()

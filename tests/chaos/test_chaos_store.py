@@ -1,0 +1,319 @@
+"""The promises of the store, kept while processes die and writers race.
+
+SIGKILL ends a process and leaves what it gave to the kernel. That acknowledged feedback is on the disk itself is shown
+by ``tests/service/stores/test_store_durability.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import numpy as np
+import pytest
+from redis.exceptions import RedisError
+from running_service import Running, running, wait_until
+from store_servers import free_port, server_pid
+
+from model_store.bundle import Registry
+from service.core.history import append, event_key, key_name
+from service.core.values import EMPTY, Events
+from service.flows.feedback import adapted
+from service.scoring.model import Model
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers of a service in /proc")
+
+Event = dict[str, Any]
+PATIENCE_S = 90.0  # longest time without any progress
+BACK_OFF_S = 0.02
+
+
+@dataclass
+class Mortal:
+    """A service with two workers and its embedded store, killed and started again on the same port and folder."""
+
+    store: Path
+    folder: Path
+    flags: tuple[str, ...] = ()
+    port: int = field(default_factory=free_port)
+    _lives: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lives.close()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _start(self) -> None:
+        flags = ("--workers", 2, "--port", self.port, *self.flags)
+        self.service: Running = self._lives.enter_context(running(self.store, self.folder, *flags))
+
+    def kill_service(self, _rng: random.Random) -> None:
+        """All of it at once; whoever supervises services starts it again."""
+        self.service.kill()
+        self._lives.close()
+        self._start()
+
+    def kill_worker(self, rng: random.Random) -> None:
+        os.kill(rng.choice(self.service.workers()), signal.SIGKILL)
+
+    def kill_store(self, _rng: random.Random) -> None:
+        with suppress(RedisError, ProcessLookupError):  # it may be dead still
+            os.kill(server_pid(f"unix://{self.folder}/users/store.sock"), signal.SIGKILL)
+
+
+class Progress:
+    """How many events were acknowledged so far, by all writers."""
+
+    def __init__(self) -> None:
+        self.acknowledged: Counter[tuple[str, str]] = Counter()
+        self.refused = 0
+        self._lock = threading.Lock()
+
+    def acknowledge(self, user: str, events: Sequence[Event]) -> None:
+        with self._lock:
+            self.acknowledged.update((user, event["event_id"]) for event in events)
+
+    def refuse(self) -> None:
+        with self._lock:
+            self.refused += 1
+
+    def wait_for(self, count: int) -> None:
+        before, since = -1, time.monotonic()
+        while (now := self.acknowledged.total()) < count:
+            if now != before:
+                before, since = now, time.monotonic()
+            assert time.monotonic() - since < PATIENCE_S, f"{now} of {count} acknowledged, and no more"
+            time.sleep(0.005)
+
+
+def deliver(client: httpx.Client, user: str, events: Sequence[Event], progress: Progress) -> dict[str, Any]:
+    """Send until acknowledged, as a client with a queue does."""
+    while True:
+        with suppress(httpx.TransportError):
+            answer = client.post("/feedback", json={"user_id": user, "events": events})
+            if answer.status_code == 200:
+                progress.acknowledge(user, events)
+                receipt: dict[str, Any] = answer.json()
+                return receipt
+            assert answer.status_code == 503, answer.text
+        progress.refuse()
+        time.sleep(BACK_OFF_S)
+
+
+def made_events(rng: random.Random, count: int, prefix: str) -> Iterator[Event]:
+    """Events with ids, most of them about items that others are about, too."""
+    for number in range(count):
+        item_id = f"g{rng.randrange(8)}-{rng.randrange(30)}"
+        yield {
+            "item_id": item_id,
+            "value": rng.randint(1, 5),
+            "timestamp": 1.7e9 + number,
+            "event_id": f"{prefix}-{number}",
+        }
+
+
+def batched(events: Iterable[Event], rng: random.Random, most: int) -> Iterator[list[Event]]:
+    events = list(events)
+    while events:
+        size = rng.randint(1, most)
+        yield events[:size]
+        events = events[size:]
+
+
+def write_and_kill(
+    mortal: Mortal, *, events: int, writers: int, users: int, kills: int, seed: int
+) -> tuple[Progress, Counter[str]]:
+    """Writers that deliver ``events`` in all, while something is killed each time as many more are acknowledged."""
+    progress, killed = Progress(), Counter[str]()
+
+    def write(number: int) -> None:
+        rng = random.Random(f"{seed} {number}")
+        mine = made_events(rng, events // writers, f"writer{number}")
+        with httpx.Client(base_url=mortal.address, timeout=10) as client:
+            for batch in batched(mine, rng, 20):
+                deliver(client, f"user-{rng.randrange(users)}", batch, progress)
+
+    rng, ways = random.Random(seed), (mortal.kill_store, mortal.kill_worker, mortal.kill_service)
+    with ThreadPoolExecutor(writers) as pool:
+        running_writers = [pool.submit(write, number) for number in range(writers)]
+        for number in range(kills):
+            progress.wait_for(events * (number + 1) // (kills + 2))
+            way = ways[number % len(ways)] if kills <= len(ways) else rng.choice(ways)
+            way(rng)
+            killed[way.__name__.removeprefix("kill_")] += 1
+        for writer in running_writers:
+            writer.result()
+    return progress, killed
+
+
+def kept_events(client: httpx.Client, users: Iterable[str]) -> Counter[tuple[str, str]]:
+    """How often each event is held, by its user and the name of its key."""
+    kept: Counter[tuple[str, str]] = Counter()
+    for user in users:
+        answer = client.get(f"/users/{user}")
+        assert answer.status_code == 200, answer.text
+        kept.update((user, event["event_id"]) for event in answer.json()["events"])
+    return kept
+
+
+def by_key(acknowledged: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    return {(user, key_name(event_key(event_id))) for user, event_id in acknowledged}
+
+
+@pytest.mark.parametrize("durability", ["durable", "always"])
+def test_what_was_acknowledged_is_kept_once_through_kills(
+    trained_store: Path, tmp_path: Path, durability: str, sized: Callable[[int, int], int], tell: Callable[..., None]
+) -> None:
+    events, kills = sized(1_600, 200_000), sized(3, 30)
+    with Mortal(trained_store, tmp_path, ("--durability", durability)) as mortal:
+        progress, killed = write_and_kill(
+            mortal, events=events, writers=16, users=sized(20, 1000), kills=kills, seed=sized(1, 2)
+        )
+        mortal.kill_store(random.Random(0))
+        wait_until(lambda: mortal.service.client.get("/health/ready").json()["store"] == "up")
+        kept = kept_events(mortal.service.client, {user for user, _ in progress.acknowledged})
+    acknowledged = by_key(progress.acknowledged)
+    missing, twice = acknowledged - set(kept), [event for event, count in kept.items() if count > 1]
+    tell(acknowledged=len(acknowledged), **killed, refused=progress.refused, missing=len(missing), twice=len(twice))
+    assert len(acknowledged) == events
+    assert (missing, twice, set(kept) - acknowledged) == (set(), [], set())
+
+
+def state_by_replay(model: Model, data: dict[str, Any]) -> bytes:
+    """The state that a model makes of a user's events, given to it one by one; float32, as bytes."""
+    record = EMPTY
+    for event in data["events"]:
+        row = (event["item_id"], event["value"], event["timestamp"], event_key(event["event_id"]))
+        record = append(record, Events.of([row]), model.manifest.limits.max_support).record
+    state = adapted(record, model).state
+    assert state is not None
+    return state.vector.tobytes()
+
+
+def state_in(data: dict[str, Any]) -> bytes:
+    return np.array(data["state"]["vector"], dtype=np.float32).tobytes()
+
+
+def test_many_writers_to_one_user_lose_nothing_and_their_state_is_a_replay(
+    trained_store: Path, tmp_path: Path, sized: Callable[[int, int], int], tell: Callable[..., None]
+) -> None:
+    writers, each, progress = 64, sized(3, 100), Progress()
+
+    def write(number: int) -> list[int]:
+        rng = random.Random(number)
+        with httpx.Client(base_url=service.client.base_url, timeout=20) as client:
+            return [
+                deliver(client, "everybody", [event], progress)["state"]["version"]
+                for event in made_events(rng, each, f"writer{number}")
+            ]
+
+    with running(trained_store, tmp_path, "--workers", 2) as service, ThreadPoolExecutor(writers) as pool:
+        versions = [version for told in pool.map(write, range(writers)) for version in told]
+        data = service.client.get("/users/everybody").json()
+    kept = Counter(("everybody", event["event_id"]) for event in data["events"])
+    acknowledged = by_key(progress.acknowledged)
+    tell(acknowledged=len(acknowledged), kept=kept.total(), refused=progress.refused, version=data["version"])
+    assert kept == Counter(acknowledged)
+    assert len(acknowledged) == writers * each == data["version"] == max(versions)
+    assert state_in(data) == state_by_replay(Model.load(Registry(trained_store).live_folder(), 1), data)
+
+
+class Reader:
+    """What a user was told last, as far as anybody who asks now can know."""
+
+    def __init__(self) -> None:
+        self.version, self.items = 0, frozenset[str]()
+        self._lock = threading.Lock()
+
+    def note(self, version: int, item_id: str) -> None:
+        with self._lock:
+            self.version, self.items = max(self.version, version), self.items | {item_id}
+
+
+def test_no_list_is_older_than_the_last_acknowledged_feedback(
+    trained_store: Path, tmp_path: Path, sized: Callable[[int, int], int], tell: Callable[..., None]
+) -> None:
+    """Clients on connections of their own, to either worker, tell and ask about the same few users at random."""
+    operations, clients = sized(2_000, 100_000), 8
+    users = {f"user-{number}": Reader() for number in range(sized(5, 100))}
+
+    def mingle(number: int) -> tuple[int, list[str]]:
+        rng, lists, stale = random.Random(number), 0, []
+        with httpx.Client(base_url=service.client.base_url, timeout=20) as client:
+            for event in made_events(rng, operations // clients, f"client{number}"):
+                user, reader = rng.choice(list(users.items()))
+                if rng.random() < 0.4:
+                    told = deliver(client, user, [event], Progress())
+                    reader.note(told["state"]["version"], event["item_id"])
+                    continue
+                version, items = reader.version, reader.items
+                answer = client.get("/recommend", params={"user_id": user, "k": 50}).json()
+                lists += 1
+                if answer["state"]["version"] < version or items & {item["item_id"] for item in answer["items"]}:
+                    stale.append(f"{user}: {answer['state']} after version {version}")
+        return lists, stale
+
+    with running(trained_store, tmp_path, "--workers", 2) as service, ThreadPoolExecutor(clients) as pool:
+        outcomes = list(pool.map(mingle, range(clients)))
+    stale = [each for _, found in outcomes for each in found]
+    tell(operations=operations, lists=sum(lists for lists, _ in outcomes), stale=len(stale))
+    assert stale == []
+
+
+def test_replaying_the_events_gives_the_same_bytes_everywhere_and_always(
+    two_bundles: tuple[Registry, str], tmp_path: Path, sized: Callable[[int, int], int], tell: Callable[..., None]
+) -> None:
+    """On every worker, after kills of service and store, after an upgrade, and after the way back."""
+    registry, other = two_bundles
+    first, users = registry.live(), [f"user-{number}" for number in range(sized(5, 200))]
+    models = {version: Model.load(registry.folder(version), 1) for version in (first, other)}
+    compared = Counter[str]()
+
+    def compare(when: str, version: str) -> None:
+        wait_until(lambda: mortal.service.metrics().get(("kshot_bundle_info", (version,)), 0) == 2)
+        for user in users:
+            lists = {connection_of_its_own(mortal.address, user) for _ in range(4)}
+            data = mortal.service.client.get(f"/users/{user}").json()
+            assert len(lists) == 1
+            assert data["state"]["bundle"] == version
+            assert state_in(data) == state_by_replay(models[version], data)
+            compared[when] += 1
+
+    with Mortal(registry.store, tmp_path / "mortal") as mortal:
+        rng = random.Random(3)
+        with httpx.Client(base_url=mortal.address, timeout=20) as client:
+            for user in users:
+                for batch in batched(made_events(rng, rng.randint(1, 40), user), rng, 5):
+                    deliver(client, user, batch, Progress())
+        compare("told", first)
+        mortal.kill_service(rng)
+        mortal.kill_store(rng)
+        wait_until(lambda: mortal.service.client.get("/health/ready").json()["store"] == "up")
+        compare("restarted", first)
+        registry.promote(other)
+        compare("upgraded", other)
+        registry.rollback()
+        compare("rolled_back", first)
+    tell(**compared, different=0)
+
+
+def connection_of_its_own(address: str, user: str) -> bytes:
+    """A user's list, from whichever worker takes a new connection."""
+    return httpx.get(f"{address}/recommend", params={"user_id": user}, timeout=20).content

@@ -1,0 +1,194 @@
+"""Approximate bundles: what the index finds is scored exactly, and an index that misses too much is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from resealed import reseal
+
+from model_store.bundle import Addends, Registry, open_bundle
+from model_store.bundle.graphs import open_session
+from model_store.bundle.index import INDEX_FILE
+from model_store.config import IndexName, TrainingConfig
+from model_store.data.schema import Dataset, ItemFeatures
+from model_store.data.sources import load
+from model_store.errors import BundleDamaged, ExportRefused, LibraryMissing
+from model_store.export import write_draft
+from model_store.export.index import cells_for
+from model_store.export.score_candidates import export_score_candidates
+from model_store.meta.network import build
+from service.core.support import NO_SUPPORT
+from service.scoring.model import Model
+
+SHOTS = (0, 1, 3, 5)
+CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10, max_support=60)
+
+
+@pytest.fixture(scope="module")
+def dataset(source: Path) -> Dataset:
+    return load(str(source)).dataset
+
+
+@pytest.fixture(scope="module")
+def stores(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Registry]:
+    """One network as two bundles."""
+    network = build(dataset, dataset.events, CONFIG, SHOTS)
+    registries = {}
+    for index in ("exact", "approximate"):
+        registries[index] = Registry(tmp_path_factory.mktemp(index))
+        config = CONFIG.model_copy(update={"index": IndexName(index)})
+        with write_draft(registries[index], dataset, network, config) as draft:
+            draft.publish(registries[index], results={})
+    return registries
+
+
+class Lists:
+    """``score.onnx`` over made-up vectors, given some candidates, with its exact answer in numpy."""
+
+    def __init__(self, folder: Path, n_items: int = 500, dim: int = 6) -> None:
+        self.vectors = np.random.default_rng(0).standard_normal((n_items, dim)).astype(np.float32)
+        np.save(folder / "vectors.npy", self.vectors)
+        export_score_candidates(folder / "score.onnx", self.vectors, "vectors.npy")
+        self.session = open_session(folder / "score.onnx")
+
+    def __call__(
+        self, states: np.ndarray, candidates: np.ndarray, addends: Addends, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        feed = {
+            "user_state": states,
+            "candidates": candidates,
+            "addend_users": addends.users,
+            "addend_rows": addends.rows,
+            "addends": addends.values,
+            "count": np.array([count]),
+        }
+        return tuple(self.session.run(["rows", "scores"], feed))
+
+    def exact(self, states: np.ndarray, candidates: np.ndarray, addends: Addends) -> np.ndarray:
+        """Scores (B, n_items) of what is a candidate or named, −inf elsewhere."""
+        scores = states @ self.vectors.T
+        np.add.at(scores, (addends.users, addends.rows), addends.values)
+        known = np.zeros(scores.shape, dtype=bool)
+        known[np.arange(len(states))[:, None], candidates] = known[addends.users, addends.rows] = True
+        return np.where(known, scores, -np.inf)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_candidates_and_named_rows_are_scored_exactly_and_once(tmp_path: Path, seed: int) -> None:
+    """Rows stand several times: as candidates, and in several addends, some of which exclude them."""
+    lists, rng = Lists(tmp_path), np.random.default_rng(seed)
+    users, named, excluded = int(rng.integers(1, 5)), int(rng.integers(0, 200)), int(rng.integers(0, 40))
+    states = rng.standard_normal((users, 6)).astype(np.float32)
+    candidates = rng.integers(0, 500, (users, 60))
+    values = np.concatenate([rng.normal(0, 2, named), np.full(excluded, -np.inf)]).astype(np.float32)
+    size = named + excluded
+    addends = Addends(rng.integers(0, users, size), rng.integers(0, 80, size), values)
+    rows, scores = lists(states, candidates, addends, 20)
+    exact = lists.exact(states, candidates, addends)
+    np.testing.assert_allclose(scores, -np.sort(-exact, axis=1)[:, :20], rtol=1e-4, atol=1e-4)
+    for own, theirs, expected in zip(rows, scores, exact, strict=True):
+        assert len(set(own.tolist())) == 20
+        np.testing.assert_allclose(theirs, expected[own], rtol=1e-4, atol=1e-4)
+
+
+def test_a_list_ends_where_everything_is_excluded(tmp_path: Path) -> None:
+    lists = Lists(tmp_path)
+    candidates = np.arange(30)[None]
+    addends = Addends(np.zeros(25, np.int64), np.arange(25), np.full(25, -np.inf, np.float32))
+    rows, scores = lists(np.ones((1, 6), np.float32), candidates, addends, 10)
+    assert sorted(rows[0, :5].tolist()) == list(range(25, 30))
+    assert np.isneginf(scores[0, 5:]).all()
+
+
+def test_excluded_and_lowered_rows_leave_room_for_others(stores: dict[str, Registry]) -> None:
+    """Everything the index would find first is excluded: as many others take its place."""
+    bundle = open_bundle(stores["approximate"].live_folder())
+    state = np.append(np.zeros(8), 1).astype(np.float32)
+    none = Addends(*(np.zeros(0, kind) for kind in (np.int64, np.int64, np.float32)))
+    best, _ = bundle.graphs.score(state[None], none, 100)
+    excluded = Addends(np.zeros(100, np.int64), best[0], np.full(100, -np.inf, np.float32))
+    rows, scores = bundle.graphs.score(state[None], excluded, 100)
+    assert np.isfinite(scores).all()
+    assert not set(rows[0].tolist()) & set(best[0].tolist())
+
+
+def test_an_approximate_bundle_lists_what_the_exact_one_lists(stores: dict[str, Registry]) -> None:
+    models = [Model.load(stores[index].live_folder(), 1) for index in ("exact", "approximate")]
+    excluded = np.arange(0, 200, 3)
+    state = models[0].adapt(NO_SUPPORT, {})
+    exact, approximate = (asyncio.run(model.rank(state, NO_SUPPORT, excluded, 20)) for model in models)
+    assert len(set(exact[0]) & set(approximate[0])) >= 0.99 * 20
+    np.testing.assert_allclose(approximate[1], exact[1], rtol=1e-4)
+
+
+def test_the_index_is_named_by_the_manifest_and_proven(stores: dict[str, Registry], tmp_path: Path) -> None:
+    folder = stores["approximate"].live_folder()
+    manifest = open_bundle(folder).manifest
+    assert manifest.training["index"] == "approximate"
+    assert INDEX_FILE in manifest.files
+    assert INDEX_FILE not in open_bundle(stores["exact"].live_folder()).manifest.files
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in folder.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    whole = (copy / INDEX_FILE).read_bytes()
+    (copy / INDEX_FILE).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(BundleDamaged, match=r"index\.faiss: sha256"):
+        open_bundle(copy)
+    (copy / INDEX_FILE).write_bytes(whole[:100])
+    reseal(copy, INDEX_FILE)
+    with pytest.raises(BundleDamaged, match=r"index\.faiss: faiss does not read it"):
+        open_bundle(copy)
+    (copy / INDEX_FILE).unlink()
+    reseal(copy, INDEX_FILE)
+    (copy / INDEX_FILE).write_bytes(whole)
+    with pytest.raises(BundleDamaged, match=r"index\.faiss: the manifest does not name it"):
+        open_bundle(copy)
+
+
+def test_without_faiss_an_approximate_bundle_names_the_extra(
+    stores: dict[str, Registry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    open_bundle(stores["exact"].live_folder())
+    with pytest.raises(LibraryMissing, match=r'pip install "kshot\[approximate\]"'):
+        open_bundle(stores["approximate"].live_folder())
+
+
+def test_an_index_that_misses_too_much_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    """Vectors without any structure, in many dimensions: whatever cells are probed, as much is in the others."""
+    n_items = 20_000
+    vectors = np.random.default_rng(0).standard_normal((n_items, 65)).astype(np.float32)
+    wide = replace(dataset, item_ids=[f"i{row}" for row in range(n_items)], titles=[""] * n_items)
+    network = build(without_features(wide), dataset.events, CONFIG.model_copy(update={"dim": 64}), SHOTS)
+    with torch.no_grad():
+        network.encoder.id_vectors.copy_(torch.from_numpy(vectors[:, :-1]))
+        network.inner.start.copy_(torch.from_numpy(vectors[0, :-1]))
+    registry, config = Registry(tmp_path), CONFIG.model_copy(update={"dim": 64, "index": IndexName.APPROXIMATE})
+    with (
+        pytest.raises(
+            ExportRefused, match=r"index\.faiss: recall@20 .* expected at least 0\.99; train with --index exact"
+        ),
+        write_draft(registry, without_features(wide), network, config),
+    ):
+        pass
+    assert list(registry.bundles.iterdir()) == []
+
+
+def without_features(dataset: Dataset) -> Dataset:
+    nothing = np.zeros(0, np.int64)
+    return replace(
+        dataset,
+        features=ItemFeatures([], np.zeros(dataset.n_items + 1, np.int64), nothing, nothing.astype(np.float32)),
+    )
+
+
+def test_cells_grow_with_the_root_of_the_catalogue() -> None:
+    assert cells_for(10) == 1
+    assert [cells_for(n) for n in (20_000, 200_000, 2_000_000)] == [256, 1024, 4096]

@@ -1,0 +1,166 @@
+"""When a write counts as kept: not before it is on the store's disk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from store_servers import DEADLINE_S, PASSWORD, answers, connect, free_port, is_gone, server_pid, wait_until
+from structlog.testing import capture_logs
+
+from service.core.history import append
+from service.core.values import EMPTY, Events
+from service.errors import StoreUnavailable, StoreUnsuitable
+from service.stores.durability import check
+from service.stores.embedded import EmbeddedStore
+from service.stores.redis import RedisStore
+
+pytestmark = pytest.mark.anyio
+
+RECORD = append(EMPTY, Events.of([("a", 1.0, 1.7e9, 1)]), 10).record
+
+
+@pytest.fixture
+def admin(embedded: EmbeddedStore) -> Iterator[Redis]:
+    with Redis.from_url(embedded.url) as client:
+        yield client
+
+
+@pytest.fixture
+async def store(embedded: EmbeddedStore) -> AsyncIterator[RedisStore]:
+    store = connect(embedded.url, disk_timeout_s=0.2)
+    yield store
+    await store.close()
+
+
+async def test_a_write_that_does_not_reach_the_disk_in_time_is_not_kept(store: RedisStore, admin: Redis) -> None:
+    admin.config_set("appendfsync", "no")  # so the server never learns that anything is on disk
+    with pytest.raises(StoreUnavailable, match="not on disk in time"):
+        await store.replace("ann", RECORD, 0)
+    with pytest.raises(StoreUnavailable, match="not on disk in time"):
+        await store.erase("ann")
+
+
+async def test_a_store_without_an_append_only_file_keeps_nothing_that_counts(store: RedisStore, admin: Redis) -> None:
+    admin.config_set("appendonly", "no")
+    with pytest.raises(StoreUnavailable, match="cannot confirm that it is on disk"):
+        await store.replace("ann", RECORD, 0)
+
+
+async def test_a_script_that_was_forgotten_is_waited_for_too(store: RedisStore, admin: Redis) -> None:
+    await store.replace("ann", RECORD, 0)
+    admin.script_flush()
+    admin.config_set("appendfsync", "no")
+    with pytest.raises(StoreUnavailable, match="not on disk in time"):
+        await store.replace("bob", RECORD, 0)
+
+
+async def test_what_is_only_a_cache_is_not_waited_for(store: RedisStore, admin: Redis) -> None:
+    await store.replace("ann", RECORD, 0)
+    admin.config_set("appendfsync", "no")
+    assert await store.replace("ann", RECORD, RECORD.revision, is_cache=True)
+
+
+async def test_a_fast_store_does_not_wait(embedded: EmbeddedStore, admin: Redis) -> None:
+    admin.config_set("appendfsync", "no")
+    store = connect(embedded.url, durability="fast")
+    assert await store.replace("ann", RECORD, 0)
+    await store.close()
+    assert "cmdstat_waitaof" not in admin.info("commandstats")
+
+
+async def test_writes_of_one_tick_wait_for_the_disk_together(store: RedisStore, admin: Redis) -> None:
+    await asyncio.gather(*(store.replace(f"user {number}", RECORD, 0) for number in range(30)))
+    assert admin.info("commandstats")["cmdstat_waitaof"]["calls"] <= 2  # a second where the script was unknown
+
+
+async def test_readers_do_not_queue_behind_the_disk(embedded: EmbeddedStore, admin: Redis) -> None:
+    store = connect(embedded.url, disk_timeout_s=DEADLINE_S)
+    admin.config_set("appendfsync", "no")
+    writers = []
+    for number in range(20):  # each tick a connection of its own
+        writers.append(asyncio.create_task(store.replace(f"user {number}", RECORD, 0)))
+        await asyncio.sleep(0)
+    assert await store.read("nobody") is EMPTY
+    assert not any(writer.done() for writer in writers)
+    admin.config_set("appendfsync", "everysec")
+    assert all(await asyncio.gather(*writers))
+    await store.close()
+
+
+def test_an_old_redis_is_refused_with_what_to_do(debian_port: int) -> None:
+    with pytest.raises(StoreUnsuitable, match=r"refuses WAITAOF.*Redis from 7\.2.*--durability fast"):
+        check(f"redis://127.0.0.1:{debian_port}", {"password": PASSWORD}, "durable", 5)
+    check(f"redis://127.0.0.1:{debian_port}", {"password": PASSWORD}, "fast", 5)
+
+
+def test_a_store_that_syncs_every_second_is_no_store_that_always_syncs(embedded_url: str) -> None:
+    check(embedded_url, {}, "durable", 5)
+    with pytest.raises(StoreUnsuitable, match="appendfsync everysec; expected appendfsync always"):
+        check(embedded_url, {}, "always", 5)
+
+
+def test_a_store_without_an_append_only_file_is_refused(embedded: EmbeddedStore, admin: Redis) -> None:
+    admin.config_set("appendonly", "no")
+    with pytest.raises(StoreUnsuitable, match="appendonly yes"):
+        check(embedded.url, {}, "durable", 5)
+
+
+def test_a_store_that_is_not_there_yet_is_not_refused(debian_port: int) -> None:
+    with capture_logs() as logged:
+        check(f"redis://:secret@127.0.0.1:{free_port()}", {}, "durable", 5)
+        check(f"redis://127.0.0.1:{debian_port}", {"password": "wrong-secret"}, "durable", 5)
+    assert [line["event"] for line in logged] == 2 * ["user store not checked"]
+    assert "secret" not in str(logged)
+
+
+def test_an_embedded_store_syncs_always_for_all_when_one_asks_for_it(tmp_path: Path) -> None:
+    usual = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S)
+    strict = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S, durability="always")
+    late = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S)
+    check(late.url, {}, "always", 5)
+    for each in (usual, strict, late):
+        each.stop()
+
+
+def test_an_embedded_server_that_dies_is_started_again_with_its_data(embedded: EmbeddedStore, admin: Redis) -> None:
+    embedded.keep_running()
+    for count in range(3):
+        admin.set(f"key {count}", "value")
+        assert admin.waitaof(1, 0, 5000)[0] == 1
+        killed = server_pid(embedded.url)
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: answers(embedded.url))
+        assert server_pid(embedded.url) != killed
+        assert admin.dbsize() == count + 1
+
+
+def test_an_embedded_server_that_was_stopped_stays_stopped(tmp_path: Path) -> None:
+    store = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S)
+    store.keep_running()
+    pid = server_pid(store.url)
+    store.stop()
+    wait_until(lambda: is_gone(pid))
+    again = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S)  # nobody else has started one meanwhile
+    assert server_pid(again.url) != pid
+    again.stop()
+
+
+def test_services_that_both_watch_start_one_server_between_them(tmp_path: Path) -> None:
+    stores = [EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S) for _ in range(3)]
+    for store in stores:
+        store.keep_running()
+    killed = server_pid(stores[0].url)
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: answers(stores[0].url))
+    pid = server_pid(stores[0].url)
+    stores[0].stop()
+    assert server_pid(stores[1].url) == pid
+    for store in stores[1:]:
+        store.stop()
+    wait_until(lambda: is_gone(pid))

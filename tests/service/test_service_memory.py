@@ -1,0 +1,71 @@
+"""A replaced bundle leaves the memory at once: the service keeps the garbage collector from looking for cycles."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_store.bundle import Addends, Catalogue, Graphs, Registry
+from service.core.support import NO_SUPPORT
+from service.scoring.model import Model
+
+
+@pytest.fixture(autouse=True)
+def _no_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_a_model_that_nobody_holds_is_gone(trained_store: Path) -> None:
+    model = Model.load(Registry(trained_store).live_folder(), 1)
+    state = model.adapt(NO_SUPPORT, {})
+    rows, _ = asyncio.run(_rank(model, state))
+    assert len(rows) == 5
+    held = weakref.ref(model)
+    del model
+    assert held() is None
+
+
+def test_a_catalogue_that_nobody_holds_is_gone(trained_store: Path) -> None:
+    catalogue = Catalogue(Registry(trained_store).live_folder())
+    assert catalogue.rows(catalogue.ids[:3]).tolist() == [0, 1, 2]
+    held = weakref.ref(catalogue)
+    del catalogue
+    assert held() is None
+
+
+async def _rank(model: Model, state: np.ndarray) -> tuple[list[int], list[float]]:
+    return await model.rank(state, NO_SUPPORT, np.zeros(0, dtype=np.int64), 5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_ever_new_numbers_of_addends_do_not_add_up_in_memory(trained_store: Path) -> None:
+    graphs = Graphs(Registry(trained_store).live_folder())
+    states = np.ones((2, state_dim(graphs)), dtype=np.float32)
+    for count in range(6000, 6200):  # the largest first: the arena keeps what they take
+        graphs.score(states, addends(count), 5)
+    before = own_kib()
+    for count in range(1, 5000):
+        graphs.score(states, addends(count), 5)
+    assert own_kib() - before < 2_000  # it was 5,900 with a plan of the memory kept for each number
+
+
+def addends(count: int) -> Addends:
+    return Addends(np.zeros(count, np.int64), np.arange(count) % 100, np.zeros(count, np.float32))
+
+
+def state_dim(graphs: Graphs) -> int:
+    return int(graphs.signatures()["encode_item.onnx"]["item_vector"].split("[")[1].rstrip("]"))
+
+
+def own_kib() -> int:
+    (line,) = (each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("RssAnon"))
+    return int(line.split()[1])

@@ -1,0 +1,45 @@
+"""One short meta-training, by as many processes as ``torchrun`` started: run as a program, imported by its test."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from model_store.config import AlgorithmName, TrainingConfig
+from model_store.data.sources import load
+from model_store.meta.algorithms import begin
+from model_store.meta.distributed import World, joined
+from model_store.meta.outer import Progress, meta_train, start_together
+
+# Without dropout nothing is left to chance. The last batch has one user: a process finds none left for it.
+CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10, max_epochs=2, batch_users=57, dropout=0.0)
+ALGORITHMS = (AlgorithmName.KSHOT, AlgorithmName.REPTILE, AlgorithmName.JOINT)
+
+
+def trained(source: str, algorithm: AlgorithmName) -> Progress:
+    """The outer loop of all processes together; the first one alone would say which epoch is the best."""
+    dataset = load(source).dataset
+    config = CONFIG.model_copy(update={"algorithm": algorithm})
+    outer = begin(dataset, dataset.events, config, (0, 1, 3))
+    outer.world = World.current()
+    if not outer.world.is_first:  # what it starts from must not count
+        with torch.no_grad():
+            outer.network.encoder.id_vectors.zero_()
+    scores = iter(range(100)) if outer.world.is_first else iter(())
+    progress = start_together(outer, Progress())
+    return meta_train(outer, dataset, dataset.events, lambda _: float(next(scores)), config, progress=progress)
+
+
+def main() -> None:
+    """Train with each algorithm; every process leaves what it learned in a file of its own."""
+    source, folder = sys.argv[1:]
+    with joined() as world:
+        for algorithm in ALGORITHMS:
+            progress = trained(source, algorithm)
+            torch.save((progress.history, progress.best), Path(folder) / f"{algorithm}-{world.rank}.pt")
+
+
+if __name__ == "__main__":
+    main()
