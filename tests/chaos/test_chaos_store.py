@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from redis.exceptions import RedisError
 from running_service import Running, running, wait_until
-from store_servers import free_port, server_pid
+from store_servers import free_port, is_gone, server_pid
 
 from model_store.bundle import Registry
 from service.core.history import append, event_key, key_name
@@ -70,8 +70,16 @@ class Mortal:
         self._lives.close()
         self._start()
 
+    def kill_supervisor(self, _rng: random.Random) -> None:
+        """The parent alone; its workers go, and the next one finds the port free."""
+        workers = self.service.workers()
+        self.service.process.kill()
+        wait_until(lambda: all(is_gone(worker) for worker in workers))
+        self._lives.close()
+        self._start()
+
     def kill_worker(self, rng: random.Random) -> None:
-        os.kill(rng.choice(self.service.workers()), signal.SIGKILL)
+        os.kill(rng.choice(sorted(self.service.workers())), signal.SIGKILL)
 
     def kill_store(self, _rng: random.Random) -> None:
         with suppress(RedisError, ProcessLookupError):  # it may be dead still
@@ -150,7 +158,10 @@ def write_and_kill(
             for batch in batched(mine, rng, 20):
                 deliver(client, f"user-{rng.randrange(users)}", batch, progress)
 
-    rng, ways = random.Random(seed), (mortal.kill_store, mortal.kill_worker, mortal.kill_service)
+    rng, ways = (
+        random.Random(seed),
+        (mortal.kill_store, mortal.kill_worker, mortal.kill_service, mortal.kill_supervisor),
+    )
     with ThreadPoolExecutor(writers) as pool:
         running_writers = [pool.submit(write, number) for number in range(writers)]
         for number in range(kills):
@@ -181,7 +192,7 @@ def by_key(acknowledged: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
 def test_what_was_acknowledged_is_kept_once_through_kills(
     trained_store: Path, tmp_path: Path, durability: str, sized: Callable[[int, int], int], tell: Callable[..., None]
 ) -> None:
-    events, kills = sized(1_600, 200_000), sized(3, 30)
+    events, kills = sized(1_600, 200_000), sized(4, 30)
     with Mortal(trained_store, tmp_path, ("--durability", durability)) as mortal:
         progress, killed = write_and_kill(
             mortal, events=events, writers=16, users=sized(20, 1000), kills=kills, seed=sized(1, 2)
