@@ -48,7 +48,9 @@ def by_distance(vectors: Float) -> Stage:
     def probing(cells: int) -> Search:
         def search(state: Float) -> NDArray[np.int64]:
             index.probed = cells
-            return index.search(state, CANDIDATES)[0][0]
+            rows, _ = index.search(state, CANDIDATES)
+            found: NDArray[np.int64] = rows[0]
+            return found
 
         return search
 

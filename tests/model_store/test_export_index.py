@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from resealed import reseal
+from typer.testing import CliRunner
 
 from model_store.bundle import Addends, Catalogue, Graphs, Registry, open_bundle
 from model_store.bundle.index import INDEX_FILE
+from model_store.cli import train
 from model_store.config import IndexName, TrainingConfig
 from model_store.data.schema import Dataset, ItemFeatures
 from model_store.data.sources import load
@@ -156,6 +159,19 @@ def test_without_faiss_an_approximate_bundle_names_the_extra(
     open_bundle(stores["exact"].live_folder())
     with pytest.raises(LibraryMissing, match=r'pip install "kshot\[approximate\]"'):
         open_bundle(stores["approximate"].live_folder())
+
+
+def test_without_faiss_no_training_for_an_index_begins(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    app = typer.Typer()
+    app.command()(train)
+    store = tmp_path / "store"
+    ended = CliRunner().invoke(app, ["--data", str(source), "--store", str(store), "--index", "approximate"])
+    assert ended.exit_code == 1
+    assert "faiss is not installed" in ended.stderr
+    assert not store.exists()
 
 
 def test_an_index_that_misses_too_much_is_refused(dataset: Dataset, tmp_path: Path) -> None:
