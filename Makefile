@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-$(PYTHON_VERSION)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest chaos soak clean
+.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest peers growth chaos soak clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -81,6 +81,14 @@ tools:
 loadtest: setup tools ## measure a service under load and the graphs alone; takes minutes
 	@$(BIN)/python loadtests/run.py
 	@$(BIN)/python loadtests/scorer.py
+
+peers: setup tools ## kshot beside what others would pick, each in an environment of its own; takes ten minutes
+	@$(BIN)/python loadtests/against_peers.py
+
+growth: setup tools ## up to a million items and five million users: cost, memory, swaps; needs 16 GB, takes half an hour
+	@$(BIN)/python loadtests/growth.py --keep build/bundles
+	@$(BIN)/python loadtests/swap.py --keep build/bundles
+	@$(BIN)/python loadtests/workers.py --keep build/bundles
 
 chaos: setup tools ## break everything for real, in full: at most 15 minutes; writes loadtests/RELIABILITY.md
 	@mkdir -p build

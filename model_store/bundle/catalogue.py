@@ -1,7 +1,7 @@
 """The catalogue of a bundle: row ↔ stable item id, vectors, neighbours, metadata; memory-mapped.
 
-``items.jsonl`` holds one JSON object a row with at least ``item_id``; ``items.offsets.npy`` says where
-each row starts, so that a row's text goes into an answer as it stands, never parsed.
+``items.jsonl`` holds one JSON object a row, ``item_id`` first; ``items.offsets.npy`` says where each row starts, so
+that a row's text goes into an answer as it stands, never parsed.
 
 ``items.keys.npy`` finds the row of an id by bisection: uint64, increasing, the CRC-32 of the id above the row's 32
 bits. So nothing has a size in Python objects of the catalogue's: opening a million items takes milliseconds, and
@@ -30,6 +30,7 @@ KEYS_FILE = "items.keys.npy"
 KEPT = 1 << 16
 ROW_BITS = 32
 ROW_MASK = (1 << ROW_BITS) - 1
+ROW_START, ROW_END = b'{"item_id":"', b"}\n"
 
 
 class Ids(Sequence[str]):
@@ -74,6 +75,7 @@ class Catalogue:
         offsets = _load(folder, "items.offsets.npy", np.int64, 1)
         self._text = _map(folder / "items.jsonl")
         _check_offsets(folder, offsets, len(self._text))
+        _check_rows(folder, offsets, self._text)
         # A memoryview gives plain ints, an array would wrap each in an object of its own.
         self._offsets = offsets.data
         self.ids = Ids(self._offsets, self._text, folder / "items.jsonl")
@@ -124,7 +126,7 @@ def write_catalogue(
     features: dict[str, int],
 ) -> None:
     """Write the item files that :class:`Catalogue` reads; ``items`` by row, each with ``item_id``."""
-    lines = [orjson.dumps(item) + b"\n" for item in items]
+    lines = [orjson.dumps({"item_id": item["item_id"], **item}) + b"\n" for item in items]
     (folder / "items.jsonl").write_bytes(b"".join(lines))
     offsets = np.cumsum([0, *map(len, lines)], dtype=np.int64)
     np.save(folder / "items.offsets.npy", offsets)
@@ -173,6 +175,22 @@ def _check_offsets(folder: Path, offsets: NDArray[np.int64], size: int) -> None:
     if not whole:
         raise BundleDamaged(
             f"{folder / 'items.offsets.npy'}: {len(offsets)} offsets, expected increasing ones from 0 to {size}"
+        )
+
+
+def _check_rows(folder: Path, offsets: NDArray[np.int64], text: mmap.mmap) -> None:
+    """Every row must look like one, as far as can be seen of all at once, without parsing a million of them."""
+    letters, starts, ends = np.frombuffer(text, dtype=np.uint8), offsets[:-1], offsets[1:]
+    whole = ends - starts > len(ROW_START) + len(ROW_END)
+    for place, letter in enumerate(ROW_START):
+        whole &= letters.take(starts + place, mode="clip") == letter
+    for place, letter in enumerate(ROW_END):
+        whole &= letters[ends - len(ROW_END) + place] == letter
+    if not whole.all():
+        row = int(np.argmin(whole))
+        raise BundleDamaged(
+            f"{folder / 'items.jsonl'}: row {row} starts with {text[starts[row] : ends[row]][:40]!r}, "
+            f"expected one JSON object with a text item_id first"
         )
 
 

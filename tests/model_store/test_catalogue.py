@@ -71,6 +71,20 @@ def test_a_catalogue_without_keys_is_read_all_the_same(tmp_path: Path) -> None:
     assert Catalogue(tmp_path).rows(["a", "b"]).tolist() == [1, 0]
 
 
+def test_item_id_stands_first_wherever_it_was(tmp_path: Path) -> None:
+    write_catalogue(
+        tmp_path,
+        [{"title": TITLE, "item_id": "a"}],
+        np.zeros((1, 3), np.float32),
+        np.zeros((1, 2), np.int32),
+        np.zeros((1, 2), np.float32),
+        {},
+    )
+    catalogue = Catalogue(tmp_path)
+    assert catalogue.json(0).startswith(b'{"item_id":"a","title":')
+    assert catalogue.rows(["a"]).tolist() == [0]
+
+
 def test_an_id_that_stands_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleDamaged, match=r"items\.jsonl.*twice"):
         Catalogue(write(tmp_path, ["a", "b", "a"]))
