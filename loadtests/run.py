@@ -36,7 +36,7 @@ from model_store.bundle import Bundle, Registry, open_bundle
 
 ROUTES = ("bare", "recommend", "feedback")
 LIST_LENGTH = 20
-SMOKE = {"items": 2_000, "users": 500, "seconds": 1, "warm_up": 1, "rounds": 1}
+SMOKE = {"items": 2_000, "users": 100, "seconds": 1, "warm_up": 1, "rounds": 1}
 
 
 @dataclass

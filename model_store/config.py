@@ -41,6 +41,14 @@ class AlgorithmName(StrEnum):
     JOINT = "joint"
 
 
+class EpisodeOrder(StrEnum):
+    """Which of a user's events are the support of an episode, and which its query."""
+
+    SHUFFLED = "shuffled"
+    CHRONOLOGICAL = "chronological"
+    AUTO = "auto"
+
+
 class TrainingConfig(BaseModel):
     """Settings of one meta-training run. The defaults are what the published figures were made with."""
 
@@ -55,6 +63,10 @@ class TrainingConfig(BaseModel):
     neighbours: int = Field(100, ge=1, le=500, description="neighbours kept for each item in the sparse memory")
     max_support: int = Field(256, ge=20, le=1024, description="events of a user that the inner loop reads")
     max_shots: int = Field(50, ge=1, description="largest support in a training episode")
+    episodes: EpisodeOrder = Field(
+        EpisodeOrder.AUTO,
+        description="support: any events, the first ones, or, where events have an order, what serves validation users",
+    )
     batch_users: int = Field(128, ge=1, description="episodes in one outer step")
     learning_rate: float = Field(2e-3, gt=0, description="Adam step of the outer loop")
     l2: float = Field(4.0, ge=0, description="weight of the mean squared norm of the item vectors in the loss")

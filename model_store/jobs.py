@@ -14,7 +14,7 @@ import orjson
 from rich.console import Console
 
 from model_store.bundle import Registry, open_bundle
-from model_store.config import IndexName, Sweep, TrainingConfig
+from model_store.config import EpisodeOrder, IndexName, Sweep, TrainingConfig
 from model_store.data.schema import Dataset, Events
 from model_store.data.sources import Loaded, load
 from model_store.data.split import UserSplit, split_users
@@ -35,7 +35,7 @@ from model_store.meta.distributed import World
 from model_store.meta.linear_memory import CoCounts
 from model_store.meta.mapping import map_content
 from model_store.meta.network import Network, count
-from model_store.meta.outer import Outer, Progress, meta_train, start_together
+from model_store.meta.outer import Progress, meta_train, start_together
 from model_store.progress import bar
 
 Results = dict[str, Any]
@@ -113,7 +113,7 @@ def assist(source: str, store: Path, config: TrainingConfig, judging: Judging) -
     split, protocol = split_users(dataset.events.n_users, config.seed), choose_protocol(dataset, judging.shots)
     checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
-    _meta_train(dataset, dataset.events.select(split.train), validation, config, checkpoint, Console(quiet=True))
+    _best_trained(dataset, dataset.events.select(split.train), validation, config, checkpoint, Console(quiet=True))
 
 
 def evaluate_store(source: str, store: Path, judging: Judging, console: Console) -> Results:
@@ -208,8 +208,7 @@ def learn(
     """Meta-train on the training users of ``split``; choose by its validation users, read nobody else."""
     training = dataset.events.select(split.train)
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
-    outer, progress = _meta_train(dataset, training, validation, config, checkpoint, console)
-    network = outer.network
+    network, progress, config = _best_trained(dataset, training, validation, config, checkpoint, console)
     names = dataset.features.names if config.content else []
     content = map_content(network.encoder, names, training, dataset.feedback.liked_at_least, config.seed)
     liked = count(training, dataset.n_items, dataset.feedback.liked_at_least).liked
@@ -226,6 +225,37 @@ def learn(
     return Learned(network, progress, calibration, content, config)
 
 
+class Trained(NamedTuple):
+    """What an outer loop leaves, and how it was configured."""
+
+    network: Network
+    progress: Progress
+    config: TrainingConfig
+
+
+def _best_trained(
+    dataset: Dataset,
+    training: Events,
+    validation: Tasks,
+    config: TrainingConfig,
+    checkpoint: Checkpoint,
+    console: Console,
+) -> Trained:
+    """The network that validation users like best of those that the configuration leaves to the data."""
+    tried = [
+        _meta_train(dataset, training, validation, candidate, checkpoint.beside(candidate), console)
+        for candidate in _candidates(config, has_order=dataset.has_order)
+    ]
+    return max(tried, key=lambda trained: trained.progress.best_score)
+
+
+def _candidates(config: TrainingConfig, *, has_order: bool) -> list[TrainingConfig]:
+    if config.episodes is not EpisodeOrder.AUTO:
+        return [config]
+    orders = (EpisodeOrder.SHUFFLED, EpisodeOrder.CHRONOLOGICAL) if has_order else (EpisodeOrder.SHUFFLED,)
+    return [config.model_copy(update={"episodes": order}) for order in orders]
+
+
 def _meta_train(
     dataset: Dataset,
     training: Events,
@@ -233,10 +263,10 @@ def _meta_train(
     config: TrainingConfig,
     checkpoint: Checkpoint,
     console: Console,
-) -> tuple[Outer, Progress]:
+) -> Trained:
     """The outer loop from its start, or from where a checkpoint left it, to its best epoch."""
     with bar(console, "meta-training", total=config.max_epochs) as training_bar:
-        training_bar.say("counting co-occurrences, SVD")
+        training_bar.say(f"{config.episodes} episodes: counting co-occurrences, SVD")
         outer = begin(dataset, training, config, validation.protocol.shots)
         outer.world = World.current()
 
@@ -244,7 +274,7 @@ def _meta_train(
             last = progress.history[-1]
             training_bar.set(
                 progress.epoch,
-                f"loss {last['loss']:.3f}  validation {HEADLINE} {last['validation']:.4f}  "
+                f"{config.episodes} episodes: loss {last['loss']:.3f}  validation {HEADLINE} {last['validation']:.4f}  "
                 f"best {progress.best_score:.4f} (epoch {progress.best_epoch})",
             )
             if outer.world.is_first:
@@ -255,7 +285,7 @@ def _meta_train(
             console.print(f"resuming after epoch {progress.epoch}")
         validate = partial(_validate, validation)
         meta_train(outer, dataset, training, validate, config, progress=progress, on_epoch=on_epoch)
-    return outer, progress
+    return Trained(outer.network, progress, config)
 
 
 def _validate(validation: Tasks, network: Network) -> float:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import multiprocessing
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -49,6 +52,7 @@ def create_app() -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        _follow_supervisor()
         watching = asyncio.create_task(live.watch(settings.reload_every_s))
         # What was built until now stays: the collector need not look at it again, which made the slowest requests.
         gc.collect()
@@ -135,3 +139,17 @@ def _rates(settings: Settings) -> RateLimits | None:
         ca_file=settings.redis_ca_file,
         timeout_s=settings.store_timeout_ms / 1000,
     )
+
+
+def _follow_supervisor() -> None:
+    """Have a worker stop when its supervisor has died, even by SIGKILL: nobody else would free the port they share."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None:
+        return
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.remove_reader(supervisor.sentinel)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(supervisor.sentinel, stop)

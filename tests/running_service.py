@@ -76,11 +76,11 @@ class Running:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(DEADLINE_S)
 
-    def workers(self) -> list[int]:
+    def workers(self) -> set[int]:
         """Process ids of the workers, where there are several."""
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        return {int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""

@@ -8,8 +8,11 @@
                        count int64 (1,)                       → rows int64 (B, count), scores (B, count)
     encode_item.onnx   feature_ids int64 (F,), feature_weights (F,)                   → item_vector (state_dim,)
 
-The score.onnx of an approximate bundle takes one input more, candidates int64 (B, C), rows that ``index`` finds for a
-user: the list is the best of them and of the rows that addends name.
+The score.onnx of an approximate bundle takes one user, and of the catalogue only candidates: what ``index`` finds for
+the user, and every row that an addend names, each once:
+
+    score.onnx         user_state (1, state_dim), candidates int64 (C,), addends (C,), count int64 (1,)
+                                                              → rows int64 (1, count), scores (1, count)
 
 float32 where nothing else stands. One user adapts with S ≥ 1 events, most recent last; ``values`` on the data's own
 scale; ``ages`` in days before the user's most recent event (0 where there is no time); ``mask`` is 1 for an event and
@@ -56,9 +59,10 @@ class Addends:
     rows: Int
     values: Float
 
-    def lowered(self) -> int:
-        """How many rows of one user are excluded or lose, at most."""
-        return int(np.bincount(self.users[self.values < 0], minlength=1).max())
+    def of(self, user: int) -> Addends:
+        """Those of one user, as a batch of its own."""
+        own = self.users == user
+        return Addends(np.zeros(int(own.sum()), dtype=np.int64), self.rows[own], self.values[own])
 
     def __add__(self, other: Addends) -> Addends:
         """Both, for the same batch."""
@@ -143,21 +147,21 @@ class Graphs:
 
         Excluded rows score −inf and stand last.
         """
-        rows, scores = self._score(["rows", "scores"], self.to_score(user_states, addends, count))
-        return rows, scores
+        if self.index is None or len(user_states) == 1:
+            rows, scores = self._score(["rows", "scores"], self.to_score(user_states, addends, count))
+            return rows, scores
+        each = [self.score(state[None], addends.of(user), count) for user, state in enumerate(user_states)]
+        # Cells that hold fewer items than asked for give a shorter list.
+        length = min(rows.shape[1] for rows, _ in each)
+        return np.concatenate([rows[:, :length] for rows, _ in each]), np.concatenate([s[:, :length] for _, s in each])
 
     def to_score(self, user_states: Float, addends: Addends, count: int) -> dict[str, NDArray[Any]]:
-        """The inputs of ``score.onnx``, with candidates where it wants them."""
-        feed: dict[str, NDArray[Any]] = {
-            "user_state": user_states,
-            "addend_users": addends.users,
-            "addend_rows": addends.rows,
-            "addends": addends.values,
-            "count": np.array([count], dtype=np.int64),
-        }
-        if self.index is not None:
-            feed["candidates"] = self.index.candidates(user_states, count, addends.lowered())
-        return feed
+        """The inputs of ``score.onnx``; that of an approximate bundle takes one user, and candidates."""
+        feed: dict[str, NDArray[Any]] = {"user_state": user_states, "count": np.array([count], dtype=np.int64)}
+        if self.index is None:
+            return feed | {"addend_users": addends.users, "addend_rows": addends.rows, "addends": addends.values}
+        candidates, sums = self.index.candidates(user_states, addends.rows, addends.values, count)
+        return feed | {"candidates": candidates, "addends": sums}
 
     def encode_item(self, feature_ids: Int, feature_weights: Float) -> Float:
         """Features of an item → its vector, float32 (state_dim,)."""

@@ -1,12 +1,14 @@
 """The approximate first stage of very large catalogues: an inverted file of faiss, memory-mapped.
 
 A bundle whose ``score.onnx`` takes ``candidates`` brings ``index.faiss``: item vectors in 8 bits, in the cells of a
-k-means. Those of the cells whose mean scores best for a user are candidates; the graph scores them exactly. How many
-cells are probed stands in the file. faiss is an extra, since exact bundles do without.
+k-means. Those of the cells whose mean scores best for a user are candidates, and so is every row that an addend names;
+the graph scores them exactly. How many cells are probed stands in the file. faiss is an extra, since exact bundles do
+without.
 """
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,11 @@ from model_store.errors import BundleDamaged, LibraryMissing
 INDEX_FILE = "index.faiss"
 # Candidates beyond the list's length: what 8 bits may have misplaced.
 SLACK = 44
+# So many rows that lose by an addend are made up for; those of a long support are many, and few are among the best.
+MAX_LOSERS = 256
+
+Float = NDArray[np.float32]
+Int = NDArray[np.int64]
 
 
 class Index:
@@ -37,6 +44,7 @@ class Index:
             raise BundleDamaged(f"{path}: faiss does not read it ({exc})") from exc
         # One user at a time: more threads would only take the cores from other requests.
         faiss.omp_set_num_threads(1)
+        self._own = threading.local()
 
     @property
     def cells(self) -> int:
@@ -52,20 +60,47 @@ class Index:
     def probed(self, cells: int) -> None:
         self._index.nprobe = cells
 
-    def candidates(self, user_states: NDArray[np.float32], count: int, lowered: int) -> NDArray[np.int64]:
-        """Rows that may belong into lists of ``count``, int64 (B, C).
+    def candidates(self, user_state: Float, rows: Int, addends: Float, count: int) -> tuple[Int, Float]:
+        """Rows that may belong into a user's list, each once, and the sum of the addends of each.
 
         Args:
-            user_states: float32 (B, state_dim).
-            count: length of the lists.
-            lowered: rows that addends may push out of a list; as many others may be wanted in their place.
-        """
-        return self.search(user_states, min(count + lowered + SLACK, self._index.ntotal))[0]
+            user_state: float32 (1, state_dim).
+            rows: int64 (A,), rows that addends name, some several times.
+            addends: float32 (A,); −inf excludes.
+            count: length of the list.
 
-    def search(self, user_states: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        Returns:
+            Rows int64 and sums float32, (C,) both.
+        """
+        excluded = int(np.isneginf(addends).sum())
+        losers = min(int((addends < 0).sum()) - excluded, MAX_LOSERS)
+        found, _ = self.search(user_state, count + excluded + losers + SLACK)
+        return self._merged(np.concatenate([found[0], rows]), addends)
+
+    def search(self, user_states: Float, count: int) -> tuple[Int, Float]:
         """Rows int64 and products float32 in 8 bits, (B, count), best first; row 0 fills up where cells hold fewer."""
-        products, rows = self._index.search(np.ascontiguousarray(user_states), count)
+        products, rows = self._index.search(np.ascontiguousarray(user_states), min(count, self._index.ntotal))
         return np.maximum(rows, 0), products
+
+    def _merged(self, places: Int, addends: Float) -> tuple[Int, Float]:
+        """Each row of ``places`` (P,) once, with the sum of its addends; those of the first places are 0.
+
+        A table of all items tells where each row stands last. Only what was just written is read, so the table is
+        never cleared, and takes no longer for more items.
+        """
+        numbers, table = np.arange(len(places), dtype=np.int32), self._table()
+        table[places] = numbers
+        last = table[places]
+        sums = np.bincount(last[len(places) - len(addends) :], addends, len(places))
+        kept = last == numbers
+        return places[kept], sums[kept].astype(np.float32)
+
+    def _table(self) -> NDArray[np.int32]:
+        """This thread's own table."""
+        if not hasattr(self._own, "table"):
+            self._own.table = np.empty(self._index.ntotal, dtype=np.int32)
+        table: NDArray[np.int32] = self._own.table
+        return table
 
 
 def import_faiss() -> Any:

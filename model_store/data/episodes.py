@@ -88,17 +88,27 @@ def _attributes(
 
 
 def deal(
-    events: Events, users: NDArray[np.int64], liked_at_least: float, max_shots: int, rng: np.random.Generator
+    events: Events,
+    users: NDArray[np.int64],
+    liked_at_least: float,
+    max_shots: int,
+    rng: np.random.Generator,
+    *,
+    chronological: bool = False,
 ) -> Episodes:
     """Deal one episode for each of ``users``: k is drawn log-uniformly from 0 … ``max_shots``, the rest is query.
 
-    At least one event of every user stays outside the support.
+    At least one event of every user stays outside the support. The support is any k events; or, ``chronological``, the
+    first k: what users come to like after their first events, as where the catalogue itself moves on, is then learned,
+    at the price of fewer different episodes.
     """
     places, rest = [], []
     draws = np.exp(rng.random(len(users)) * np.log(max_shots + 2)) - 1
     for user, draw in zip(users, draws, strict=True):
         run = events.user(int(user))
-        order = rng.permutation(np.arange(run.start, run.stop))
+        order = np.arange(run.start, run.stop)
+        if not chronological:
+            order = rng.permutation(order)
         shots = min(int(draw), max_shots, len(order) - 1)
         places.append(np.sort(order[:shots]))
         rest.append(order[shots:])

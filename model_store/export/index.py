@@ -152,6 +152,8 @@ def _ask(graphs: Graphs, catalogue: Catalogue, support: Support) -> _Asked:
 
 def _recall(graphs: Graphs, asked: list[_Asked]) -> float:
     """Mean recall@20; of items that tie for the last place any is right."""
-    lists = [graphs.score(each.state[None], each.addends, RECALL_AT)[1][0] for each in asked]
-    edges = np.array([[each.edge] for each in asked])
-    return float(np.mean(np.stack(lists) >= edges - TIES * np.maximum(1, np.abs(edges))))
+    found = []
+    for state, addends, edge in asked:
+        _, scores = graphs.score(state[None], addends, RECALL_AT)
+        found.append(np.count_nonzero(scores >= edge - TIES * max(1, abs(edge))))
+    return float(np.mean(found)) / RECALL_AT

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 20
-# onnxruntime's own operators: product and scales in one pass; the standard ones take three.
-CONTRIB = "com.microsoft"
 
 
 class Nodes:
@@ -41,23 +39,3 @@ def external_array(name: str, array: NDArray[np.float32], file: Path) -> onnx.Te
     for key, value in (("location", file.name), ("offset", offset), ("length", array.nbytes)):
         tensor.external_data.add(key=key, value=str(value))
     return tensor
-
-
-def score_model(graph: Nodes, state_dim: int, *, candidates: bool = False) -> onnx.ModelProto:
-    """A model with the inputs and outputs of ``score.onnx``; with ``candidates``, those of an approximate bundle."""
-    inputs = [
-        helper.make_tensor_value_info("user_state", TensorProto.FLOAT, ["users", state_dim]),
-        helper.make_tensor_value_info("addend_users", TensorProto.INT64, ["addends"]),
-        helper.make_tensor_value_info("addend_rows", TensorProto.INT64, ["addends"]),
-        helper.make_tensor_value_info("addends", TensorProto.FLOAT, ["addends"]),
-        helper.make_tensor_value_info("count", TensorProto.INT64, [1]),
-    ]
-    if candidates:
-        inputs.append(helper.make_tensor_value_info("candidates", TensorProto.INT64, ["users", "found"]))
-    outputs = [
-        helper.make_tensor_value_info("rows", TensorProto.INT64, ["users", "returned"]),
-        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["users", "returned"]),
-    ]
-    body = helper.make_graph(graph.nodes, "score", inputs, outputs, initializer=graph.constants)
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
-    return helper.make_model(body, opset_imports=opsets, ir_version=10)

@@ -54,6 +54,8 @@ def prove(folder: Path, network: Network, values: NDArray[np.float32], max_suppo
         vote = _vote_case(graphs, network, support)
         states = np.stack([adapt.outputs["user_state"]] * 2)
         addends = Addends(*vote.outputs.values())
+        if graphs.index is not None:
+            states, addends = states[:1], addends.of(0)
         score = _run(graphs, "score.onnx", graphs.to_score(states, addends, min(GOLDEN_COUNT, len(vectors))))
         # The longest support is proven, but would make the file of golden cases large.
         cases += [adapt, vote, score] if shots <= max(SUPPORT_LENGTHS) else []

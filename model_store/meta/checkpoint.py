@@ -23,8 +23,16 @@ class Checkpoint:
     def __init__(self, folder: Path, data_sha256: str, config: TrainingConfig) -> None:
         """Name the file after what determines the training, so that another one never resumes from it."""
         key = hashlib.sha256(f"{data_sha256}{config.model_dump_json()}".encode()).hexdigest()[:16]
+        self._folder, self._data_sha256 = folder, data_sha256
         self._path = folder / f"{key}.pt"
         self._saved = time.monotonic()
+        self._others: list[Checkpoint] = []
+
+    def beside(self, config: TrainingConfig) -> Checkpoint:
+        """The checkpoint of another configuration that the same training tries; discarded with this one."""
+        other = Checkpoint(self._folder, self._data_sha256, config)
+        self._others.append(other)
+        return other
 
     def resume(self, outer: Outer) -> Progress:
         """Load the checkpoint into ``outer`` if there is one; the progress to go on from.
@@ -56,3 +64,5 @@ class Checkpoint:
     def discard(self) -> None:
         """The training is published: nothing to resume."""
         self._path.unlink(missing_ok=True)
+        for other in self._others:
+            other.discard()

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model_store.config import TrainingConfig
+from model_store.config import EpisodeOrder, TrainingConfig
 from model_store.data.episodes import Episodes, deal, hide_attributes
 from model_store.data.schema import Dataset, Events
 from model_store.errors import TrainingError
@@ -180,7 +180,9 @@ def episode_loss(
 
 def episode_step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | None:
     """Deal an episode to each user and go down the gradient of their loss; None if nobody's query has an item."""
-    episodes = deal(batch.events, batch.users, batch.liked_at_least, config.max_shots, outer.rng)
+    chronological = config.episodes is EpisodeOrder.CHRONOLOGICAL
+    dealt = (batch.events, batch.users, batch.liked_at_least, config.max_shots, outer.rng)
+    episodes = deal(*dealt, chronological=chronological)
     if not episodes.rest_liked.any():
         return None
     episodes = hide_attributes(episodes, config.attribute_dropout, outer.rng)

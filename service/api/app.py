@@ -56,7 +56,8 @@ def build_app(
     pages.add_docs(app)
     problems.install(app)
     app.add_middleware(Express, parts=parts, routes=router.routes)  # first, so that all others stand around it
-    edge.install(app)
+    edge.install_rates(app)  # inside what sheds load: counting asks the store
     app.add_middleware(Capacity, limit=max_under_way)
+    edge.install(app)
     app.add_middleware(Guard, access_log=access_log)
     return app

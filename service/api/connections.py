@@ -22,6 +22,7 @@ from service.api.problems import PROBLEM_JSON
 from service.api.schemas import Problem
 
 MAX_HEAD_BYTES = 1 << 16
+BENEFIT_OF_DOUBT_S = 0.05
 
 log = structlog.get_logger()
 
@@ -141,7 +142,7 @@ class Connection(HttpToolsProtocol):
         # One timer that looks now and then: setting and cancelling one a request would cost every request.
         self._look = self.loop.call_later(in_s, self._end_if_overdue)
 
-    def _end_if_overdue(self) -> None:
+    def _end_if_overdue(self, *, sure: bool = False) -> None:
         now = self.loop.time()
         if self._closing_since is None and self.transport.is_closing():
             self._closing_since = now
@@ -149,6 +150,8 @@ class Connection(HttpToolsProtocol):
         left_s = self._patience.client_timeout_s - (now - min(owed, default=now))
         if left_s > 0:
             self._look_again(left_s)
+        elif not sure:  # perhaps it was us who did not look: read first what has arrived by now
+            self._look = self.loop.call_later(BENEFIT_OF_DOUBT_S, partial(self._end_if_overdue, sure=True))
         elif self._unread_since is not None or self.transport.is_closing():
             self.transport.abort()  # closing would first wait until the client has read
         else:

@@ -39,10 +39,13 @@ class Edge:
         """Paths that need no key, beside the probes."""
         return keys.DOCS if self.open_docs else frozenset()
 
-    def install(self, app: FastAPI) -> None:
-        """Put it around what ``app`` has so far, innermost first."""
+    def install_rates(self, app: FastAPI) -> None:
+        """Count the requests that reach what ``app`` has so far."""
         if self.rates is not None:
             app.add_middleware(RateGuard, rates=self.rates)
+
+    def install(self, app: FastAPI) -> None:
+        """Put the rest around what ``app`` has so far, innermost first."""
         if self.gate is not None:
             on_loopback = keys.METRICS if self.open_metrics else frozenset()
             app.add_middleware(Keys, gate=self.gate, unlocked=self.unlocked, unlocked_on_loopback=on_loopback)

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from service.errors import StoreUnsuitable
-from service.stores.pipeline import Command
+from service.stores.scripts import Command
 
 Durability = Literal["durable", "always", "fast"]
 """When a write is acknowledged: once the store has synced it to disk, where its append-only file is synced in the

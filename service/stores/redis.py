@@ -220,8 +220,10 @@ class RedisStore:
         answers = await self._asked(lambda: pipelined(client, [*commands, *ending]), limit_s)
         replies, endings = answers[: len(commands)], answers[len(commands) :]
         if any(isinstance(reply, ReadOnlyError) for reply in replies):
-            # The primary has become a replica; whoever took its place is at the same address for new connections.
-            await client.connection_pool.disconnect(inuse_connections=False)
+            # The primary has become a replica, and reads from it are stale; whoever took its place is at the same
+            # address for new connections.
+            for each in (self._reader, self._writer):
+                await each.connection_pool.disconnect(inuse_connections=True)
         fault = next(filter(None, map(fault_of, endings)), None)
         if fault is None:
             return replies

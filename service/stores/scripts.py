@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from service.stores.pipeline import Command
+Command = tuple[bytes | str | int, ...]
 
 # KEYS: record, older. ARGV: expected revision (8 bytes), new record, seconds to live or 0 to leave the time as it is,
 # most older events, then the events that left.

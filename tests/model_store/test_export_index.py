@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,7 @@ import pytest
 import torch
 from resealed import reseal
 
-from model_store.bundle import Addends, Registry, open_bundle
-from model_store.bundle.graphs import open_session
+from model_store.bundle import Addends, Catalogue, Graphs, Registry, open_bundle
 from model_store.bundle.index import INDEX_FILE
 from model_store.config import IndexName, TrainingConfig
 from model_store.data.schema import Dataset, ItemFeatures
@@ -21,7 +21,6 @@ from model_store.data.sources import load
 from model_store.errors import BundleDamaged, ExportRefused, LibraryMissing
 from model_store.export import write_draft
 from model_store.export.index import cells_for
-from model_store.export.score_candidates import export_score_candidates
 from model_store.meta.network import build
 from service.core.support import NO_SUPPORT
 from service.scoring.model import Model
@@ -48,62 +47,60 @@ def stores(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return registries
 
 
-class Lists:
-    """``score.onnx`` over made-up vectors, given some candidates, with its exact answer in numpy."""
-
-    def __init__(self, folder: Path, n_items: int = 500, dim: int = 6) -> None:
-        self.vectors = np.random.default_rng(0).standard_normal((n_items, dim)).astype(np.float32)
-        np.save(folder / "vectors.npy", self.vectors)
-        export_score_candidates(folder / "score.onnx", self.vectors, "vectors.npy")
-        self.session = open_session(folder / "score.onnx")
-
-    def __call__(
-        self, states: np.ndarray, candidates: np.ndarray, addends: Addends, count: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        feed = {
-            "user_state": states,
-            "candidates": candidates,
-            "addend_users": addends.users,
-            "addend_rows": addends.rows,
-            "addends": addends.values,
-            "count": np.array([count]),
-        }
-        return tuple(self.session.run(["rows", "scores"], feed))
-
-    def exact(self, states: np.ndarray, candidates: np.ndarray, addends: Addends) -> np.ndarray:
-        """Scores (B, n_items) of what is a candidate or named, −inf elsewhere."""
-        scores = states @ self.vectors.T
-        np.add.at(scores, (addends.users, addends.rows), addends.values)
-        known = np.zeros(scores.shape, dtype=bool)
-        known[np.arange(len(states))[:, None], candidates] = known[addends.users, addends.rows] = True
-        return np.where(known, scores, -np.inf)
-
-
 @pytest.mark.parametrize("seed", range(8))
-def test_candidates_and_named_rows_are_scored_exactly_and_once(tmp_path: Path, seed: int) -> None:
-    """Rows stand several times: as candidates, and in several addends, some of which exclude them."""
-    lists, rng = Lists(tmp_path), np.random.default_rng(seed)
-    users, named, excluded = int(rng.integers(1, 5)), int(rng.integers(0, 200)), int(rng.integers(0, 40))
-    states = rng.standard_normal((users, 6)).astype(np.float32)
-    candidates = rng.integers(0, 500, (users, 60))
-    values = np.concatenate([rng.normal(0, 2, named), np.full(excluded, -np.inf)]).astype(np.float32)
-    size = named + excluded
-    addends = Addends(rng.integers(0, users, size), rng.integers(0, 80, size), values)
-    rows, scores = lists(states, candidates, addends, 20)
-    exact = lists.exact(states, candidates, addends)
-    np.testing.assert_allclose(scores, -np.sort(-exact, axis=1)[:, :20], rtol=1e-4, atol=1e-4)
-    for own, theirs, expected in zip(rows, scores, exact, strict=True):
-        assert len(set(own.tolist())) == 20
-        np.testing.assert_allclose(theirs, expected[own], rtol=1e-4, atol=1e-4)
+def test_candidates_and_named_rows_are_scored_exactly_and_once(stores: dict[str, Registry], seed: int) -> None:
+    """All cells probed, so that nothing is missed. Rows are named by several addends, some of which exclude them."""
+    graphs, rng = Graphs(stores["approximate"].live_folder()), np.random.default_rng(seed)
+    vectors = Catalogue(stores["approximate"].live_folder()).vectors
+    graphs.index.probed = graphs.index.cells
+    named, excluded = int(rng.integers(0, 2000)), int(rng.integers(0, 40))
+    state = rng.standard_normal(9).astype(np.float32)
+    rows = rng.integers(0, 240, named + excluded)
+    values = np.concatenate([rng.normal(0, 0.2, named), np.full(excluded, -np.inf)]).astype(np.float32)
+    best, scores = graphs.score(state[None], Addends(np.zeros(len(rows), np.int64), rows, values), 20)
+    exact = vectors @ state
+    np.add.at(exact, rows, values)
+    assert len(set(best[0].tolist())) == 20
+    np.testing.assert_allclose(scores[0], -np.sort(-exact)[:20], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(scores[0], exact[best[0]], rtol=1e-4, atol=1e-4)
 
 
-def test_a_list_ends_where_everything_is_excluded(tmp_path: Path) -> None:
-    lists = Lists(tmp_path)
-    candidates = np.arange(30)[None]
-    addends = Addends(np.zeros(25, np.int64), np.arange(25), np.full(25, -np.inf, np.float32))
-    rows, scores = lists(np.ones((1, 6), np.float32), candidates, addends, 10)
-    assert sorted(rows[0, :5].tolist()) == list(range(25, 30))
+def test_a_list_ends_where_everything_is_excluded(stores: dict[str, Registry]) -> None:
+    graphs = Graphs(stores["approximate"].live_folder())
+    graphs.index.probed = graphs.index.cells
+    rows = np.arange(235)
+    excluded = Addends(np.zeros(235, np.int64), rows, np.full(235, -np.inf, np.float32))
+    best, scores = graphs.score(np.ones((1, 9), np.float32), excluded, 10)
+    assert sorted(best[0, :5].tolist()) == list(range(235, 240))
     assert np.isneginf(scores[0, 5:]).all()
+
+
+def test_threads_do_not_disturb_each_other(stores: dict[str, Registry]) -> None:
+    index = Graphs(stores["approximate"].live_folder()).index
+    rng = np.random.default_rng(0)
+    asked = [(rng.standard_normal((1, 9)).astype(np.float32), rng.integers(0, 240, 3000)) for _ in range(60)]
+
+    def merged(state: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        candidates, sums = index.candidates(state, rows, np.ones(len(rows), np.float32), 20)
+        return sums[np.argsort(candidates)]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(merged, *zip(*asked, strict=True)))
+    for sums, (state, rows) in zip(found, asked, strict=True):
+        np.testing.assert_array_equal(sums, merged(state, rows))
+        assert sums.sum() == len(rows)
+
+
+def test_users_of_a_batch_get_the_lists_they_get_alone(stores: dict[str, Registry]) -> None:
+    graphs = open_bundle(stores["approximate"].live_folder()).graphs
+    rng = np.random.default_rng(0)
+    states = np.abs(rng.standard_normal((3, 9))).astype(np.float32)
+    addends = Addends(rng.integers(0, 3, 50), rng.integers(0, 240, 50), rng.standard_normal(50).astype(np.float32))
+    rows, scores = graphs.score(states, addends, 20)
+    for user, state in enumerate(states):
+        alone = graphs.score(state[None], addends.of(user), 20)
+        np.testing.assert_array_equal(rows[user], alone[0][0])
+        np.testing.assert_array_equal(scores[user], alone[1][0])
 
 
 def test_excluded_and_lowered_rows_leave_room_for_others(stores: dict[str, Registry]) -> None:

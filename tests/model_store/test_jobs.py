@@ -14,10 +14,12 @@ from typer.testing import CliRunner
 
 from model_store import jobs
 from model_store.bundle import Registry
-from model_store.config import TrainingConfig
+from model_store.config import EpisodeOrder, TrainingConfig
 from model_store.data.sources import load
 from model_store.data.split import split_users
 from model_store.errors import DataError
+from model_store.evaluation.protocol import choose_protocol
+from model_store.meta.checkpoint import Checkpoint
 
 QUIET = Console(quiet=True)
 CONFIG = TrainingConfig(max_epochs=1, dim=8, anchors=16, neighbours=10)
@@ -112,6 +114,31 @@ def test_ablations_stand_beside_the_figures_of_the_bundle(source: Path) -> None:
     for k, judged in variants["kshot"].items():
         assert judged["ndcg@10"] == pytest.approx(results["models"]["kshot"][k]["ndcg@10"], abs=1e-4)
     assert variants["entropy 0.5"]["3"] != variants["kshot"]["3"]
+
+
+def drifting(folder: Path) -> Path:
+    """Users who like 8 of 20 items first, and then 8 of 20 others."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"user_id": user, "item_id": int(item), "value": 5.0, "seq": place}
+        for user in range(150)
+        for place, item in enumerate([*rng.choice(20, 8, replace=False), *20 + rng.choice(20, 8, replace=False)])
+    ]
+    folder.mkdir()
+    pl.DataFrame(rows).write_parquet(folder / "interactions.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("asked", list(EpisodeOrder))
+def test_validation_users_say_whether_episodes_keep_the_order(tmp_path: Path, asked: EpisodeOrder) -> None:
+    dataset = load(str(drifting(tmp_path / "drifting"))).dataset
+    faster = {"batch_users": 16, "learning_rate": 0.03, "max_epochs": 6, "cross_fit_below": 0}
+    config = CONFIG.model_copy(update={"episodes": asked, **faster})
+    checkpoint = Checkpoint(tmp_path, "sha", config)
+    split, protocol = split_users(dataset.events.n_users, 0), choose_protocol(dataset, (0, 8))
+    learned = jobs.learn(dataset, split, protocol, config, checkpoint, QUIET)
+    best = EpisodeOrder.CHRONOLOGICAL if asked is EpisodeOrder.AUTO else asked
+    assert learned.config.episodes is best
 
 
 @pytest.mark.parametrize("shots", ["", "0", "1,3", "0,3,1", "0,1,1", "0,x", "-1,0"])

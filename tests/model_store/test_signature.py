@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from resealed import reseal
+from typer.testing import CliRunner
 
 from model_store.bundle import Registry, open_bundle
 from model_store.bundle.signature import PURPOSE, TrustedKeys, make_keys, sign_manifest
+from model_store.cli import bundles
 from model_store.errors import BundleError, SignatureRefused, SigningKeyInvalid
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +127,23 @@ def test_a_private_key_does_not_pass_for_a_public_one_and_is_not_quoted(private_
     with pytest.raises(SigningKeyInvalid, match="holds no public key") as refused:
         TrustedKeys.read(private_key)
     assert private_key.read_text().splitlines()[1] not in str(refused.value)
+
+
+def test_the_commands_make_keys_sign_and_verify(trained_store: Path, tmp_path: Path) -> None:
+    store, private = tmp_path / "store", tmp_path / "signing"
+    shutil.copytree(trained_store, store)
+
+    def told(*arguments: object, status: int = 0) -> str:
+        ended = CliRunner().invoke(bundles, [*map(str, arguments)])
+        assert ended.exit_code == status, ended.output
+        return ended.output.strip()
+
+    public = told("keygen", private)
+    assert public == f"{private}.pub"
+    verify = ("verify", "--store", store, "--key", public)
+    assert told(*verify, status=1).endswith("expected a signature; make it with: kshot bundles sign")
+    assert told("sign", "--store", store, "--key", private).endswith("manifest.sig")
+    assert ": signature, " in told(*verify)
 
 
 class Pickled:

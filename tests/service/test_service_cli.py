@@ -14,6 +14,7 @@ from store_servers import PASSWORD, debian_redis, free_port
 
 from model_store.bundle import Registry
 from model_store.bundle.manifest import file_entry
+from model_store.bundle.signature import make_keys, sign_manifest
 
 
 def kshot(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
@@ -145,20 +146,24 @@ def test_a_rate_for_keys_without_keys_is_refused(trained_store: Path) -> None:
     assert told == "key_rate (KSHOT_KEY_RATE): 5/second, expected keys_file beside it"
 
 
-def test_a_password_on_the_command_line_is_refused(trained_store: Path) -> None:
-    told = complaint("--store", trained_store, "--redis", "redis://:s3cret@here")
+@pytest.mark.parametrize("address", ["redis://:s3cret@here", "unix:///here?password=s3cret"])
+def test_a_password_on_the_command_line_is_refused(trained_store: Path, address: str) -> None:
+    told = complaint("--store", trained_store, "--redis", address)
     assert told.startswith("--redis: an address with a password or user, expected one without; set KSHOT_REDIS")
     assert "s3cret" not in told
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_unsigned_bundle_is_refused_where_a_signature_is_required(store: Path, tmp_path: Path, workers: int) -> None:
-    kshot("bundles", "keygen", tmp_path / "signing")
-    flags = ("--store", store, "--require-signature", tmp_path / "signing.pub", "--port", 0, "--workers", workers)
-    told = complaint(*flags, "--data-dir", tmp_path / "users")
+def test_an_unsigned_bundle_is_refused_where_a_signature_is_required(
+    trained_store: Path, tmp_path: Path, workers: int
+) -> None:
+    flags = ("--store", trained_store, "--require-signature", make_keys(tmp_path / "signing"), "--workers", workers)
+    told = complaint(*flags, "--port", 0, "--data-dir", tmp_path / "users")
     assert told.endswith("expected a signature; make it with: kshot bundles sign")
-    assert kshot("bundles", "sign", "--store", store, "--key", tmp_path / "signing").returncode == 0
-    verified = kshot("bundles", "verify", "--store", store, "--key", tmp_path / "signing.pub").stdout
-    assert ": signature, " in verified
-    with running(store, tmp_path, *flags[2:4], "--workers", workers) as service:
+
+
+def test_a_signed_bundle_is_served_where_a_signature_is_required(store: Path, tmp_path: Path) -> None:
+    public = make_keys(tmp_path / "signing")
+    sign_manifest(Registry(store).live_folder() / "manifest.json", tmp_path / "signing")
+    with running(store, tmp_path, "--require-signature", public) as service:
         assert service.client.get("/recommend?user_id=ann").status_code == 200

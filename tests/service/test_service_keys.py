@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_service import KSHOT, Running, running, wait_until
+from running_service import Running, running, wait_until
+from typer.testing import CliRunner
 
+from service.cli import keys
 from service.keys.keyring import Keyring, Scope, write_keyring
 
 TALKATIVE = {"KSHOT_ACCESS_LOG": "true", "KSHOT_LOG_LEVEL": "debug"}
@@ -34,11 +34,11 @@ class Locked:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         return self.service.client.request(method, path, headers=headers, **request)
 
-    def kshot_keys(self, *arguments: object) -> str:
-        """What ``kshot keys`` prints."""
-        env = os.environ | {"KSHOT_KEYS_FILE": str(self.keys_file)}
-        command = [str(KSHOT), "keys", *map(str, arguments)]
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60).stdout
+    def kshot_keys(self, *arguments: str) -> str:
+        """What ``kshot keys`` prints on standard output."""
+        ended = CliRunner().invoke(keys, [*arguments], env={"KSHOT_KEYS_FILE": str(self.keys_file)})
+        assert ended.exit_code == 0, ended.output
+        return ended.stdout
 
 
 @pytest.fixture(scope="module")

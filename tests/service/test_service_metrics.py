@@ -107,8 +107,9 @@ def test_what_clients_make_up_becomes_no_label(service: Running, counted: Counte
     wait_until(lambda: counted("kshot_request_seconds_count", "none", "none", "405") == 3)
     assert counted("kshot_request_seconds_count", "none", "none", "404") == 3
     labels = {labels[:2] for name, labels in service.metrics() if name == "kshot_request_seconds_count"}
-    routes = {"/recommend", "/feedback", "/metrics", "/health/live", "/health/ready", "/docs", "/"}
-    assert labels <= {(method, route) for method in ("GET", "POST") for route in routes} | {("none", "none")}
+    paths = service.client.get("/openapi.json").json()["paths"]
+    documented = {(method.upper(), path) for path, operations in paths.items() for method in operations}
+    assert labels <= documented | {("GET", page) for page in ("/", "/docs", "/openapi.json")} | {("none", "none")}
 
 
 def test_no_series_tells_when_another_was_created(service: Running) -> None:

@@ -6,27 +6,31 @@ import os
 import signal
 from pathlib import Path
 
-from running_service import Running, running, wait_until
+from running_service import running, wait_until
+from store_servers import is_gone
 
 from service.workers import allowed_connections
-
-
-def worker_pids(service: Running) -> set[int]:
-    """Processes of the service that answer."""
-    parent = service.process.pid
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
 def test_a_killed_worker_is_replaced_and_no_longer_counted(trained_store: Path, tmp_path: Path) -> None:
     with running(trained_store, tmp_path, "--workers", 2) as service:
         version = service.recommend("ann")["bundle"]
         wait_until(lambda: service.metrics()["kshot_bundle_info", (version,)] == 2)
-        before = worker_pids(service)
+        before = service.workers()
         os.kill(min(before), signal.SIGKILL)
-        wait_until(lambda: len(worker_pids(service) - before) == 1)
+        wait_until(lambda: len(service.workers() - before) == 1)
         wait_until(lambda: [line["event"] for line in service.logged()].count("ready") == 3)
         assert service.metrics()["kshot_bundle_info", (version,)] == 2
+
+
+def test_workers_do_not_outlive_their_supervisor_and_free_its_port(trained_store: Path, tmp_path: Path) -> None:
+    with running(trained_store, tmp_path, "--workers", 2) as service:
+        service.like("ann", "g1-1")
+        before, workers = service.recommend("ann"), service.workers()
+        service.process.kill()
+        wait_until(lambda: all(is_gone(worker) for worker in workers))
+    with running(trained_store, tmp_path, "--port", service.client.base_url.port) as service:
+        assert service.recommend("ann") == before
 
 
 def test_connections_stay_below_the_descriptors_there_can_be() -> None:

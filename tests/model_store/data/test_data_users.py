@@ -152,3 +152,16 @@ def test_dealt_users_keep_their_attributes_but_for_the_share_that_is_hidden():
     whole = (hidden == episodes.support.attribute_weights).all(1)
     assert (whole | ~hidden.any(1)).all()  # a user is hidden as a whole
     assert whole[known].mean() == pytest.approx(0.75, abs=0.05)
+
+
+def test_chronological_episodes_ask_for_what_came_after_the_first_events():
+    users = np.tile([0, 1, 2], 50)
+    episodes = deal(THREE, users, 1, 1, np.random.default_rng(0), chronological=True)
+    supports = [
+        rows[mask > 0].tolist() for rows, mask in zip(episodes.support.rows, episodes.support.mask, strict=True)
+    ]
+    rests = [episodes.rest[1, episodes.rest[0] == place].tolist() for place in range(len(users))]
+    assert {len(support) for support in supports} == {0, 1}
+    assert [[*support, *rest] for support, rest in zip(supports, rests, strict=True)] == [
+        [2 * user, 2 * user + 1] for user in users.tolist()
+    ]

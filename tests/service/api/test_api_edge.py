@@ -55,6 +55,7 @@ def application(edge: Edge) -> FastAPI:
         return len(await request.body())
 
     problems.install(app)
+    edge.install_rates(app)
     edge.install(app)
     app.add_middleware(Guard, access_log=False)
     return app
