@@ -127,7 +127,7 @@ def demo(port: Port = None, data_dir: DataDir = None) -> None:
 
 def _refuse_secrets(redis: str | None) -> None:
     """Other users of a machine see its command lines."""
-    if redis is not None and "@" in redis:
+    if redis is not None and ("@" in redis or "password=" in redis):
         raise SettingInvalid(
             "--redis: an address with a password or user, expected one without; "
             "set KSHOT_REDIS, or KSHOT_REDIS_PASSWORD_FILE beside it"

@@ -35,6 +35,9 @@ from service.scoring.model import Model
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers of a service in /proc")
 
 Event = dict[str, Any]
+Sized = Callable[[int, int], int]
+Tell = Callable[..., None]
+Show = Callable[[int, int], None]
 PATIENCE_S = 90.0  # longest time without any progress
 BACK_OFF_S = 0.02
 
@@ -64,6 +67,9 @@ class Mortal:
         flags = ("--workers", 2, "--port", self.port, *self.flags)
         self.service: Running = self._lives.enter_context(running(self.store, self.folder, *flags))
 
+    def reaches_its_store(self) -> bool:
+        return bool(self.service.client.get("/health/ready").json()["store"] == "up")
+
     def kill_service(self, _rng: random.Random) -> None:
         """All of it at once; whoever supervises services starts it again."""
         self.service.kill()
@@ -89,24 +95,25 @@ class Mortal:
 class Progress:
     """How many events were acknowledged so far, by all writers."""
 
-    def __init__(self) -> None:
-        self.acknowledged: Counter[tuple[str, str]] = Counter()
+    def __init__(self, show: Show = lambda _done, _of: None) -> None:
+        self.acknowledged: list[tuple[str, str]] = []
         self.refused = 0
-        self._lock = threading.Lock()
+        self._show, self._lock = show, threading.Lock()
 
     def acknowledge(self, user: str, events: Sequence[Event]) -> None:
         with self._lock:
-            self.acknowledged.update((user, event["event_id"]) for event in events)
+            self.acknowledged += [(user, event["event_id"]) for event in events]
 
     def refuse(self) -> None:
         with self._lock:
             self.refused += 1
 
-    def wait_for(self, count: int) -> None:
+    def wait_for(self, count: int, of: int) -> None:
         before, since = -1, time.monotonic()
-        while (now := self.acknowledged.total()) < count:
+        while (now := len(self.acknowledged)) < count:
             if now != before:
                 before, since = now, time.monotonic()
+                self._show(now, of)
             assert time.monotonic() - since < PATIENCE_S, f"{now} of {count} acknowledged, and no more"
             time.sleep(0.005)
 
@@ -146,10 +153,10 @@ def batched(events: Iterable[Event], rng: random.Random, most: int) -> Iterator[
 
 
 def write_and_kill(
-    mortal: Mortal, *, events: int, writers: int, users: int, kills: int, seed: int
-) -> tuple[Progress, Counter[str]]:
+    mortal: Mortal, progress: Progress, *, events: int, writers: int, users: int, kills: int, seed: int
+) -> Counter[str]:
     """Writers that deliver ``events`` in all, while something is killed each time as many more are acknowledged."""
-    progress, killed = Progress(), Counter[str]()
+    killed = Counter[str]()
 
     def write(number: int) -> None:
         rng = random.Random(f"{seed} {number}")
@@ -165,13 +172,14 @@ def write_and_kill(
     with ThreadPoolExecutor(writers) as pool:
         running_writers = [pool.submit(write, number) for number in range(writers)]
         for number in range(kills):
-            progress.wait_for(events * (number + 1) // (kills + 2))
+            progress.wait_for(events * (number + 1) // (kills + 2), events)
             way = ways[number % len(ways)] if kills <= len(ways) else rng.choice(ways)
             way(rng)
             killed[way.__name__.removeprefix("kill_")] += 1
+        progress.wait_for(events, events)
         for writer in running_writers:
             writer.result()
-    return progress, killed
+    return killed
 
 
 def kept_events(client: httpx.Client, users: Iterable[str]) -> Counter[tuple[str, str]]:
@@ -190,19 +198,18 @@ def by_key(acknowledged: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("durability", ["durable", "always"])
 def test_what_was_acknowledged_is_kept_once_through_kills(
-    trained_store: Path, tmp_path: Path, durability: str, sized: Callable[[int, int], int], tell: Callable[..., None]
+    trained_store: Path, tmp_path: Path, durability: str, sized: Sized, tell: Tell, progress: Show
 ) -> None:
     events, kills = sized(1_600, 200_000), sized(4, 30)
     with Mortal(trained_store, tmp_path, ("--durability", durability)) as mortal:
-        progress, killed = write_and_kill(
-            mortal, events=events, writers=16, users=sized(20, 1000), kills=kills, seed=sized(1, 2)
-        )
+        delivered, users = Progress(progress), sized(20, 1000)
+        killed = write_and_kill(mortal, delivered, events=events, writers=16, users=users, kills=kills, seed=1)
         mortal.kill_store(random.Random(0))
-        wait_until(lambda: mortal.service.client.get("/health/ready").json()["store"] == "up")
-        kept = kept_events(mortal.service.client, {user for user, _ in progress.acknowledged})
-    acknowledged = by_key(progress.acknowledged)
+        wait_until(mortal.reaches_its_store)
+        kept = kept_events(mortal.service.client, {user for user, _ in delivered.acknowledged})
+    acknowledged = by_key(delivered.acknowledged)
     missing, twice = acknowledged - set(kept), [event for event, count in kept.items() if count > 1]
-    tell(acknowledged=len(acknowledged), **killed, refused=progress.refused, missing=len(missing), twice=len(twice))
+    tell(acknowledged=len(acknowledged), **killed, refused=delivered.refused, missing=len(missing), twice=len(twice))
     assert len(acknowledged) == events
     assert (missing, twice, set(kept) - acknowledged) == (set(), [], set())
 
@@ -223,7 +230,7 @@ def state_in(data: dict[str, Any]) -> bytes:
 
 
 def test_many_writers_to_one_user_lose_nothing_and_their_state_is_a_replay(
-    trained_store: Path, tmp_path: Path, sized: Callable[[int, int], int], tell: Callable[..., None]
+    trained_store: Path, tmp_path: Path, sized: Sized, tell: Tell
 ) -> None:
     writers, each, progress = 64, sized(3, 100), Progress()
 
@@ -259,7 +266,7 @@ class Reader:
 
 
 def test_no_list_is_older_than_the_last_acknowledged_feedback(
-    trained_store: Path, tmp_path: Path, sized: Callable[[int, int], int], tell: Callable[..., None]
+    trained_store: Path, tmp_path: Path, sized: Sized, tell: Tell
 ) -> None:
     """Clients on connections of their own, to either worker, tell and ask about the same few users at random."""
     operations, clients = sized(2_000, 100_000), 8
@@ -289,7 +296,7 @@ def test_no_list_is_older_than_the_last_acknowledged_feedback(
 
 
 def test_replaying_the_events_gives_the_same_bytes_everywhere_and_always(
-    two_bundles: tuple[Registry, str], tmp_path: Path, sized: Callable[[int, int], int], tell: Callable[..., None]
+    two_bundles: tuple[Registry, str], tmp_path: Path, sized: Sized, tell: Tell
 ) -> None:
     """On every worker, after kills of service and store, after an upgrade, and after the way back."""
     registry, other = two_bundles
@@ -316,7 +323,7 @@ def test_replaying_the_events_gives_the_same_bytes_everywhere_and_always(
         compare("told", first)
         mortal.kill_service(rng)
         mortal.kill_store(rng)
-        wait_until(lambda: mortal.service.client.get("/health/ready").json()["store"] == "up")
+        wait_until(mortal.reaches_its_store)
         compare("restarted", first)
         registry.promote(other)
         compare("upgraded", other)

@@ -146,8 +146,9 @@ def test_a_rate_for_keys_without_keys_is_refused(trained_store: Path) -> None:
     assert told == "key_rate (KSHOT_KEY_RATE): 5/second, expected keys_file beside it"
 
 
-def test_a_password_on_the_command_line_is_refused(trained_store: Path) -> None:
-    told = complaint("--store", trained_store, "--redis", "redis://:s3cret@here")
+@pytest.mark.parametrize("address", ["redis://:s3cret@here", "unix:///here?password=s3cret"])
+def test_a_password_on_the_command_line_is_refused(trained_store: Path, address: str) -> None:
+    told = complaint("--store", trained_store, "--redis", address)
     assert told.startswith("--redis: an address with a password or user, expected one without; set KSHOT_REDIS")
     assert "s3cret" not in told
 

@@ -69,6 +69,7 @@ def test_a_refusal_says_when_to_come_again_and_why(small: Running, users: Embedd
         refused = next(each.result() for each in asked if each.done())
     assert refused.headers["retry-after"] == "1"
     assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.headers["cache-control"] == "no-store"
     problem = refused.json()
     assert problem["detail"] == f"requests: {LIMIT} under way, expected fewer than {LIMIT}"
     assert problem["request_id"] == refused.headers["x-request-id"]
