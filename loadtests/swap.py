@@ -101,14 +101,17 @@ def measure(
         for version in versions:
             swaps.append(_swap(service, registry, version))
             time.sleep(options.seconds)
+        ended = time.perf_counter()
+        after = Window(ended - options.seconds, ended, memory_mib(service.pid)["own"])
     # Only now: what was under way at the end of a window is known when it has been answered.
-    rows = [_figures(answers, window) for window in (quiet, *swaps)]
+    rows = [_figures(answers, window) for window in (quiet, *swaps, after)]
     return {
         "connections": options.connections,
         "quiet": rows[0],
-        "swaps": rows[1:],
+        "swaps": rows[1:-1],
+        "after": rows[-1],
         "failures": failures(answers.all),
-        "p99_over_quiet": round(max(row["p99_ms"] for row in rows[1:]) / rows[0]["p99_ms"], 2),
+        "p99_over_quiet": round(max(row["p99_ms"] for row in rows[1:-1]) / rows[0]["p99_ms"], 2),
     }
 
 
@@ -118,7 +121,8 @@ def table(result: dict[str, Any]) -> str:
     lines = [f"| {' | '.join(loading)} |", "|---" * len(loading) + "|"]
     lines.append(f"| {' | '.join(f'{seconds:.2f} s' for seconds in loading.values())} |")
     lines += ["", "| | seconds | requests | p50 ms | p99 ms | max ms | failures | own MiB |", "|---" * 8 + "|"]
-    rows = {"quiet": result["quiet"]} | {f"swap {number}": swap for number, swap in enumerate(result["swaps"], 1)}
+    swaps = {f"swap {number}": swap for number, swap in enumerate(result["swaps"], 1)}
+    rows = {"quiet": result["quiet"], **swaps, "after": result["after"]}
     lines += [
         f"| {name} | {row['seconds']:.2f} | {row['requests']} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} "
         f"| {row['max_ms']:.1f} | {row['failures']} | {row['own_mib']:.0f} |"

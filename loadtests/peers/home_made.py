@@ -48,7 +48,7 @@ class HomeMade(Peer):
         self.url = f"http://127.0.0.1:{port}"
         command = [self._environment.program("uvicorn"), "home_made_server:app", "--app-dir", str(PROGRAMS)]
         command += ["--port", str(port), "--no-access-log", "--log-level", "warning"]
-        env = {"MODEL": str(self._pickle), "OPENBLAS_NUM_THREADS": "1"}
+        env = {"MODEL": str(self._pickle), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # one core
         self._running.enter_context(
             running_process(command, lambda: answers(f"{self.url}/health"), core=self.core, env=env)
         )

