@@ -203,4 +203,4 @@ def without_features(dataset: Dataset) -> Dataset:
 
 def test_cells_grow_with_the_root_of_the_catalogue() -> None:
     assert cells_for(10) == 1
-    assert [cells_for(n) for n in (20_000, 200_000, 2_000_000)] == [256, 1024, 4096]
+    assert [cells_for(n) for n in (20_000, 200_000, 2_000_000)] == [256, 2048, 8192]
