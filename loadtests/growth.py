@@ -184,7 +184,7 @@ def _graphs(bundle: Bundle) -> Row:
         )
 
     states = adapt()[None]
-    # One after the other: a scan of a large catalogue leaves nothing of what adaptation reads in the processor's caches.
+    # One after the other: a scan of a large catalogue drives what adaptation reads out of the processor's caches.
     times = interleaved({"adapt_ms": adapt}, REPEATS)
     times |= interleaved({"score_ms": lambda: bundle.graphs.score(states, excluded, LIST_LENGTH)}, REPEATS)
     return {name: round(ms, 4) for name, ms in times.items()}
