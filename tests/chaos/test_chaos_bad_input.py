@@ -55,6 +55,11 @@ def errors_of_service(service: Running) -> list[object]:
     return counted + logged
 
 
+def by_status(found: Counter[int]) -> str:
+    """How often each status came, for the page."""
+    return "; ".join(f"{count:,} with {status}" for status, count in sorted(found.items()))
+
+
 async def answers_to(host: str, port: int, request: bytes) -> list[int]:
     """Statuses of what comes back until the service ends the connection or falls silent."""
     reader, writer = await asyncio.open_connection(host, port)
@@ -99,7 +104,7 @@ def test_no_bytes_make_the_service_fail_or_grow(target: Running, sized: Any, tel
     grown = trend(range(SAMPLES - warm), memory[warm:])
     tell(
         cases=cases,
-        **{f"answers {status}": count for status, count in sorted(found.items())},
+        answers=by_status(found),
         memory_growth_mib=f"{grown.growth:.2f} ({grown.low:.2f} to {grown.high:.2f})",
     )
     assert errors_of_service(target) == []
@@ -132,5 +137,5 @@ def test_answers_are_those_that_the_schema_promises(
         for operation in operations:
             if operation.body or any(operation.iter_parameters()):
                 drawn(given(case=operation.as_strategy(generation_mode=mode))(answered))()
-    tell(cases=found.total(), **{f"answers {status}": count for status, count in sorted(found.items())})
+    tell(cases=found.total(), answers=by_status(found))
     assert errors_of_service(target) == []
