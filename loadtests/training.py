@@ -39,7 +39,7 @@ PARTS = {
     " backward": ("torch/_tensor.py", "backward"),
     " Adam": ("optim/adam.py", "step"),
     " running average": ("meta/outer.py", "_follow"),
-    " validation": ("model_store/jobs.py", "_validate"),
+    " validation": ("model_store/learning.py", "_validate"),
     "content mapping": ("meta/mapping.py", "map_content"),
     "calibration": ("evaluation/calibration.py", "calibrate"),
     " fitting EASE": ("meta/linear_memory.py", "remember"),

@@ -12,6 +12,7 @@ import orjson
 import typer
 
 from model_store.bundle import Registry, open_bundle
+from model_store.bundle.index import import_faiss
 from model_store.config import AlgorithmName, EvaluationProtocol, IndexName, RatingConfig, Sweep, TrainingConfig
 from model_store.errors import DataError, ModelStoreError
 
@@ -94,6 +95,8 @@ def train(
         time_budget_s=time_budget_s,
         index=index,
     )
+    if index is IndexName.APPROXIMATE:
+        import_faiss()  # its absence is told before the training, not after it
     console, judging = _console(), _judging(shots, max_items, sweep)
     with joined() as world:
         if not world.is_first:

@@ -17,6 +17,8 @@ TARGETS = (
     b"/health/ready",
     b"/docs",
     b"/openapi.json",
+    b"/users/ann",
+    b"/users/ann/events/1",
     b"/",
 )
 STRANGE_TARGETS = (
@@ -38,6 +40,11 @@ STRANGE_TARGETS = (
     b"/%2e%2e/%2e%2e/etc/passwd",
     b"//recommend?user_id=ann",
     b"/recommend/",
+    b"/users/%00",
+    b"/users/%ED%A0%80/events/%ff",
+    b"/users/" + 3000 * b"u",
+    b"/users//events/",
+    b"/users/ann/events/" + 100 * b"../",
     b"http://elsewhere/recommend?user_id=ann",
     b"*",
     b"?",

@@ -42,8 +42,10 @@ class Index:
             self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
         except RuntimeError as exc:
             raise BundleDamaged(f"{path}: faiss does not read it ({exc})") from exc
-        # One user at a time: more threads would only take the cores from other requests.
+        # One user at a time: more threads would only take the cores from other requests. Without the second line every
+        # search starts 32 that read ahead in the file, which is in memory.
         faiss.omp_set_num_threads(1)
+        faiss.downcast_InvertedLists(self._index.invlists).prefetch_nthread = 0
         self._own = threading.local()
 
     @property

@@ -16,7 +16,8 @@ from model_store.errors import DataError
 from model_store.evaluation import comparison
 from model_store.evaluation.models import DenseModel, TrainingModel
 from model_store.evaluation.protocol import KShot, choose_protocol, evaluate, make_tasks
-from model_store.jobs import Learned, describe_protocol, learn
+from model_store.jobs import describe_protocol
+from model_store.learning import Learned, learn
 from model_store.meta.checkpoint import Checkpoint
 
 Results = dict[str, Any]

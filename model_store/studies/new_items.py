@@ -17,7 +17,8 @@ from model_store.evaluation.models import ServedModel
 from model_store.evaluation.new_items import NewItemTuner, hold_out, new_item_tasks, without_items
 from model_store.evaluation.protocol import HEADLINE, Judgement, KShot, Tasks, choose_protocol, evaluate
 from model_store.export import write_draft
-from model_store.jobs import MAX_VALIDATION_USERS, Judging, Results, learn
+from model_store.jobs import Judging, Results
+from model_store.learning import MAX_VALIDATION_USERS, learn
 from model_store.meta.checkpoint import Checkpoint
 from model_store.meta.network import count
 from model_store.progress import bar

@@ -71,11 +71,19 @@ class ForgetFlow:
         """Read, replay without the event, adapt, and keep that unless somebody was faster; then once more."""
         while True:
             held = await self._store.held(user_id)
+            revision = held.record.revision
             forgotten = forget(held.record, held.older, key, model.manifest.limits.max_support)
-            if not held.record.revision or forgotten is None:
-                raise NotHeld(
-                    "event_id: not held for this user, expected one of POST /feedback or GET /users/{user_id}"
-                )
+            if not revision:
+                raise _not_held()
+            if forgotten is None:
+                # Written again before that is told: who unlearned it may still be waiting for the disk.
+                if await self._store.replace(user_id, held.record, revision):
+                    raise _not_held()
+                continue
             record = adapted(forgotten.record, model).begun(secrets.randbits(VERSION_BITS))
-            if await self._store.rewrite(user_id, record, forgotten.older, expected_revision=held.record.revision):
+            if await self._store.rewrite(user_id, record, forgotten.older, expected_revision=revision):
                 return record
+
+
+def _not_held() -> NotHeld:
+    return NotHeld("event_id: not held for this user, expected one of POST /feedback or GET /users/{user_id}")

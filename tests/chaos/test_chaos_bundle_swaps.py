@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -75,6 +75,7 @@ class Seen:
 
     failures: list[str] = field(default_factory=list)
     requests: int = 0
+    given: Counter[str] = field(default_factory=Counter)
     lists: dict[str, dict[tuple[str, int], set[tuple[tuple[str, float], ...]]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(set))
     )
@@ -86,6 +87,7 @@ class Seen:
         elif events is not None:
             told = answer.json()
             self.lists[told["bundle"]][told["user_id"], events].add(tuple(listed(told)))
+            self.given[told["bundle"]] += 1
 
 
 def use(service: Running, client_number: int, veterans: list[str], seen: Seen, over: threading.Event) -> None:
@@ -140,6 +142,7 @@ def test_bundles_swap_under_load_and_every_list_is_that_of_its_bundle(
         for user_id in veterans:
             service.give(user_id, *events_of(user_id))
         with load_on(service, veterans) as seen:
+            wait_until(lambda: seen.given[versions[0]])
             for swap in range(swaps):
                 if swap % 3 == 2:
                     live = registry.rollback()
@@ -147,6 +150,8 @@ def test_bundles_swap_under_load_and_every_list_is_that_of_its_bundle(
                     live = versions[(versions.index(registry.live()) + 1) % 3]
                     registry.promote(live)
                 wait_until(lambda live=live: service.metrics().get(("kshot_bundle_info", (live,))) == 2)
+                lists = seen.given[live]
+                wait_until(lambda live=live, lists=lists: seen.given[live] > lists)
                 progress(swap + 1, swaps)
         assert not [line for line in service.logged() if line["level"] == "error"]
 

@@ -269,7 +269,7 @@ def test_no_list_is_older_than_the_last_acknowledged_feedback(
     trained_store: Path, tmp_path: Path, sized: Sized, tell: Tell
 ) -> None:
     """Clients on connections of their own, to either worker, tell and ask about the same few users at random."""
-    operations, clients = sized(2_000, 100_000), 8
+    operations, clients = sized(1_000, 100_000), 8
     users = {f"user-{number}": Reader() for number in range(sized(5, 100))}
 
     def mingle(number: int) -> tuple[int, list[str]]:

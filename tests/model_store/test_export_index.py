@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from resealed import reseal
+from typer.testing import CliRunner
 
 from model_store.bundle import Addends, Catalogue, Graphs, Registry, open_bundle
 from model_store.bundle.index import INDEX_FILE
+from model_store.cli import train
 from model_store.config import IndexName, TrainingConfig
 from model_store.data.schema import Dataset, ItemFeatures
 from model_store.data.sources import load
@@ -26,6 +29,7 @@ from service.core.support import NO_SUPPORT
 from service.scoring.model import Model
 
 SHOTS = (0, 1, 3, 5)
+APPROXIMATE = {"index": IndexName.APPROXIMATE}
 CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10, max_support=60)
 
 
@@ -35,23 +39,19 @@ def dataset(source: Path) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def stores(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Registry]:
-    """One network as two bundles."""
-    network = build(dataset, dataset.events, CONFIG, SHOTS)
-    registries = {}
-    for index in ("exact", "approximate"):
-        registries[index] = Registry(tmp_path_factory.mktemp(index))
-        config = CONFIG.model_copy(update={"index": IndexName(index)})
-        with write_draft(registries[index], dataset, network, config) as draft:
-            draft.publish(registries[index], results={})
-    return registries
+def approximate(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an approximate bundle."""
+    registry, config = Registry(tmp_path_factory.mktemp("approximate")), CONFIG.model_copy(update=APPROXIMATE)
+    with write_draft(registry, dataset, build(dataset, dataset.events, CONFIG, SHOTS), config) as draft:
+        draft.publish(registry, results={})
+    return registry.live_folder()
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_candidates_and_named_rows_are_scored_exactly_and_once(stores: dict[str, Registry], seed: int) -> None:
+def test_candidates_and_named_rows_are_scored_exactly_and_once(approximate: Path, seed: int) -> None:
     """All cells probed, so that nothing is missed. Rows are named by several addends, some of which exclude them."""
-    graphs, rng = Graphs(stores["approximate"].live_folder()), np.random.default_rng(seed)
-    vectors = Catalogue(stores["approximate"].live_folder()).vectors
+    graphs, rng = Graphs(approximate), np.random.default_rng(seed)
+    vectors = Catalogue(approximate).vectors
     graphs.index.probed = graphs.index.cells
     named, excluded = int(rng.integers(0, 2000)), int(rng.integers(0, 40))
     state = rng.standard_normal(9).astype(np.float32)
@@ -65,8 +65,8 @@ def test_candidates_and_named_rows_are_scored_exactly_and_once(stores: dict[str,
     np.testing.assert_allclose(scores[0], exact[best[0]], rtol=1e-4, atol=1e-4)
 
 
-def test_a_list_ends_where_everything_is_excluded(stores: dict[str, Registry]) -> None:
-    graphs = Graphs(stores["approximate"].live_folder())
+def test_a_list_ends_where_everything_is_excluded(approximate: Path) -> None:
+    graphs = Graphs(approximate)
     graphs.index.probed = graphs.index.cells
     rows = np.arange(235)
     excluded = Addends(np.zeros(235, np.int64), rows, np.full(235, -np.inf, np.float32))
@@ -75,8 +75,8 @@ def test_a_list_ends_where_everything_is_excluded(stores: dict[str, Registry]) -
     assert np.isneginf(scores[0, 5:]).all()
 
 
-def test_threads_do_not_disturb_each_other(stores: dict[str, Registry]) -> None:
-    index = Graphs(stores["approximate"].live_folder()).index
+def test_threads_do_not_disturb_each_other(approximate: Path) -> None:
+    index = Graphs(approximate).index
     rng = np.random.default_rng(0)
     asked = [(rng.standard_normal((1, 9)).astype(np.float32), rng.integers(0, 240, 3000)) for _ in range(60)]
 
@@ -91,8 +91,8 @@ def test_threads_do_not_disturb_each_other(stores: dict[str, Registry]) -> None:
         assert sums.sum() == len(rows)
 
 
-def test_users_of_a_batch_get_the_lists_they_get_alone(stores: dict[str, Registry]) -> None:
-    graphs = open_bundle(stores["approximate"].live_folder()).graphs
+def test_users_of_a_batch_get_the_lists_they_get_alone(approximate: Path) -> None:
+    graphs = open_bundle(approximate).graphs
     rng = np.random.default_rng(0)
     states = np.abs(rng.standard_normal((3, 9))).astype(np.float32)
     addends = Addends(rng.integers(0, 3, 50), rng.integers(0, 240, 50), rng.standard_normal(50).astype(np.float32))
@@ -103,9 +103,9 @@ def test_users_of_a_batch_get_the_lists_they_get_alone(stores: dict[str, Registr
         np.testing.assert_array_equal(scores[user], alone[1][0])
 
 
-def test_excluded_and_lowered_rows_leave_room_for_others(stores: dict[str, Registry]) -> None:
+def test_excluded_and_lowered_rows_leave_room_for_others(approximate: Path) -> None:
     """Everything the index would find first is excluded: as many others take its place."""
-    bundle = open_bundle(stores["approximate"].live_folder())
+    bundle = open_bundle(approximate)
     state = np.append(np.zeros(8), 1).astype(np.float32)
     none = Addends(*(np.zeros(0, kind) for kind in (np.int64, np.int64, np.float32)))
     best, _ = bundle.graphs.score(state[None], none, 100)
@@ -115,21 +115,23 @@ def test_excluded_and_lowered_rows_leave_room_for_others(stores: dict[str, Regis
     assert not set(rows[0].tolist()) & set(best[0].tolist())
 
 
-def test_an_approximate_bundle_lists_what_the_exact_one_lists(stores: dict[str, Registry]) -> None:
-    models = [Model.load(stores[index].live_folder(), 1) for index in ("exact", "approximate")]
-    excluded = np.arange(0, 200, 3)
-    state = models[0].adapt(NO_SUPPORT, {})
-    exact, approximate = (asyncio.run(model.rank(state, NO_SUPPORT, excluded, 20)) for model in models)
-    assert len(set(exact[0]) & set(approximate[0])) >= 0.99 * 20
-    np.testing.assert_allclose(approximate[1], exact[1], rtol=1e-4)
+def test_a_service_lists_the_exact_best(approximate: Path) -> None:
+    model, excluded = Model.load(approximate, 1), np.arange(0, 200, 3)
+    state = model.adapt(NO_SUPPORT, {})
+    rows, scores = asyncio.run(model.rank(state, NO_SUPPORT, excluded, 20))
+    exact = model.catalogue.vectors @ state
+    exact[excluded] = -np.inf
+    ideal = -np.sort(-exact)[:20]
+    assert np.mean(exact[rows] >= ideal[-1]) >= 0.99
+    np.testing.assert_allclose(scores, exact[rows], rtol=1e-4)
 
 
-def test_the_index_is_named_by_the_manifest_and_proven(stores: dict[str, Registry], tmp_path: Path) -> None:
-    folder = stores["approximate"].live_folder()
+def test_the_index_is_named_by_the_manifest_and_proven(approximate: Path, trained_store: Path, tmp_path: Path) -> None:
+    folder = approximate
     manifest = open_bundle(folder).manifest
     assert manifest.training["index"] == "approximate"
     assert INDEX_FILE in manifest.files
-    assert INDEX_FILE not in open_bundle(stores["exact"].live_folder()).manifest.files
+    assert INDEX_FILE not in open_bundle(Registry(trained_store).live_folder()).manifest.files
     copy = tmp_path / "copy"
     copy.mkdir()
     for path in folder.iterdir():
@@ -150,12 +152,25 @@ def test_the_index_is_named_by_the_manifest_and_proven(stores: dict[str, Registr
 
 
 def test_without_faiss_an_approximate_bundle_names_the_extra(
-    stores: dict[str, Registry], monkeypatch: pytest.MonkeyPatch
+    approximate: Path, trained_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
-    open_bundle(stores["exact"].live_folder())
+    open_bundle(Registry(trained_store).live_folder())
     with pytest.raises(LibraryMissing, match=r'pip install "kshot\[approximate\]"'):
-        open_bundle(stores["approximate"].live_folder())
+        open_bundle(approximate)
+
+
+def test_without_faiss_no_training_for_an_index_begins(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    app = typer.Typer()
+    app.command()(train)
+    store = tmp_path / "store"
+    ended = CliRunner().invoke(app, ["--data", str(source), "--store", str(store), "--index", "approximate"])
+    assert ended.exit_code == 1
+    assert "faiss is not installed" in ended.stderr
+    assert not store.exists()
 
 
 def test_an_index_that_misses_too_much_is_refused(dataset: Dataset, tmp_path: Path) -> None:

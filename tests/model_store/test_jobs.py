@@ -19,6 +19,7 @@ from model_store.data.sources import load
 from model_store.data.split import split_users
 from model_store.errors import DataError
 from model_store.evaluation.protocol import choose_protocol
+from model_store.learning import learn
 from model_store.meta.checkpoint import Checkpoint
 
 QUIET = Console(quiet=True)
@@ -136,7 +137,7 @@ def test_validation_users_say_whether_episodes_keep_the_order(tmp_path: Path, as
     config = CONFIG.model_copy(update={"episodes": asked, **faster})
     checkpoint = Checkpoint(tmp_path, "sha", config)
     split, protocol = split_users(dataset.events.n_users, 0), choose_protocol(dataset, (0, 8))
-    learned = jobs.learn(dataset, split, protocol, config, checkpoint, QUIET)
+    learned = learn(dataset, split, protocol, config, checkpoint, QUIET)
     best = EpisodeOrder.CHRONOLOGICAL if asked is EpisodeOrder.AUTO else asked
     assert learned.config.episodes is best
 

@@ -177,6 +177,15 @@ def test_feedback_that_is_not_on_disk_is_refused_until_it_is_and_then_counts_onc
     assert on_users.give(user, event) == {"accepted": 0, "duplicates": 1, "state": {"events": 1, "version": 1}}
 
 
+def test_an_event_is_not_said_to_be_gone_until_that_is_on_disk(on_users: Running, client: Redis, user: str) -> None:
+    wait_until(lambda: on_users.post(user, [LIKED, LIKED | {"item_id": "g1-2", "event_id": "gone"}]).is_success)
+    client.config_set("appendfsync", "no")  # so the server never learns that anything is on disk
+    statuses = [on_users.client.delete(f"/users/{user}/events/gone").status_code for _ in range(2)]
+    client.config_set("appendfsync", "everysec")
+    statuses.append(on_users.client.delete(f"/users/{user}/events/gone").status_code)
+    assert statuses == [503, 503, 404]
+
+
 def test_a_full_store_serves_lists_and_erases_and_refuses_feedback(on_users: Running, client: Redis, user: str) -> None:
     wait_until(lambda: on_users.post(user, [LIKED]).is_success)
     client.config_set("maxmemory", "1")

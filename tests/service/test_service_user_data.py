@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from redis import Redis
 from running_service import DEADLINE_S, Running, running, wait_until
 
 from service.api.schemas import Erasure, UserData
+from service.core.history import event_key, key_name
 from service.stores.embedded import EmbeddedStore
 from service.stores.keys import keys_of, older_key, record_key
 
@@ -108,6 +110,50 @@ def test_unlearning_an_event_equals_never_having_had_it(service: Running, user: 
     assert told["items"] == expected["items"]
     assert told["state"] == answer.json()
     assert told["state"]["events"] == expected["state"]["events"]
+
+
+def test_events_unlearned_while_others_come_are_gone_and_no_other(workers: Running, user: str) -> None:
+    """Through two workers, on connections of their own, all at once."""
+    old, new = EVENTS[:12], [event | {"event_id": f"new/{number}"} for number, event in enumerate(EVENTS[12:24])]
+    workers.give(user, *old)
+    address = workers.client.base_url
+
+    def act(number: int) -> int:
+        if number % 2:
+            return httpx.delete(address.join(path_of(user, old[number // 2]["event_id"])), timeout=20).status_code
+        body = {"user_id": user, "events": [new[number // 2]]}
+        return httpx.post(address.join("/feedback"), json=body, timeout=20).status_code
+
+    with ThreadPoolExecutor(24) as pool:
+        assert set(pool.map(act, range(24))) == {200}
+    data, again = data_of(workers, user), f"{user} again"
+    assert sorted(event["event_id"] for event in data["events"]) == sorted(names_of(new))
+    for event in data["events"]:
+        workers.give(again, {name: event[name] for name in ("item_id", "value", "timestamp", "event_id")})
+    assert what_matters(data_of(workers, again)) == what_matters(data)
+
+
+def test_nothing_from_before_an_erasure_comes_back_while_others_write(workers: Running, user: str) -> None:
+    """Whoever has read the user before the erasure writes nothing of it afterwards."""
+    address, before = workers.client.base_url, [event | {"event_id": f"before/{n}"} for n, event in enumerate(EVENTS)]
+    workers.give(user, *before)
+
+    def act(number: int) -> int:
+        if number == 12:
+            return httpx.delete(address.join(path_of(user)), timeout=20).status_code
+        body = {"user_id": user, "events": [EVENTS[number]]}
+        return httpx.post(address.join("/feedback"), json=body, timeout=20).status_code
+
+    with ThreadPoolExecutor(24) as pool:
+        assert set(pool.map(act, range(24))) == {200}
+    workers.give(user, EVENTS[24])
+    held = {event["event_id"] for event in data_of(workers, user)["events"]}
+    assert set(names_of(EVENTS[24:25])) <= held <= set(names_of(EVENTS))
+
+
+def names_of(events: list[dict[str, Any]]) -> list[str]:
+    """How the user data name these events."""
+    return [key_name(event_key(event["event_id"])) for event in events]
 
 
 def test_an_event_is_unlearned_by_the_id_that_the_user_data_show(service: Running, user: str) -> None:

@@ -22,7 +22,8 @@ from model_store.evaluation.models import ServedModel
 from model_store.evaluation.new_items import hold_out, without_items
 from model_store.evaluation.protocol import choose_protocol
 from model_store.export import write_draft
-from model_store.jobs import Judging, learn
+from model_store.jobs import Judging
+from model_store.learning import learn
 from model_store.meta.checkpoint import Checkpoint
 from model_store.studies.new_items import evaluate_new_items
 

@@ -119,6 +119,14 @@ def test_a_store_that_is_not_there_yet_is_not_refused(debian_port: int) -> None:
     assert "secret" not in str(logged)
 
 
+def test_a_replica_is_not_refused_since_it_may_be_promoted(embedded: EmbeddedStore, admin: Redis) -> None:
+    admin.replicaof("127.0.0.1", free_port())
+    with capture_logs() as logged:
+        check(embedded.url, {}, "durable", 5)
+    assert [line["event"] for line in logged] == ["user store not checked"]
+    admin.replicaof("NO", "ONE")
+
+
 def test_an_embedded_store_syncs_always_for_all_when_one_asks_for_it(tmp_path: Path) -> None:
     usual = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S)
     strict = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S, durability="always")
