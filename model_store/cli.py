@@ -43,6 +43,10 @@ FirstStage = Annotated[
 ]
 Ablations = Annotated[bool, typer.Option(help="Train and judge variants without one part each, too.")]
 MaxEpochs = Annotated[int, typer.Option(help="Passes over the training users, at most.", min=1)]
+CrossFit = Annotated[
+    bool,
+    typer.Option(help="Let training users take part in the calibration where validation users are few; takes longer."),
+]
 TimeBudget = Annotated[float, typer.Option(help="Seconds after which the outer loop stops with its best.", min=1)]
 
 
@@ -75,6 +79,7 @@ def train(
     algorithm: Algorithm = DEFAULTS.algorithm,
     max_epochs: MaxEpochs = DEFAULTS.max_epochs,
     time_budget_s: TimeBudget = DEFAULTS.time_budget_s,
+    cross_fit: CrossFit = True,
     max_items: MaxItems = 5000,
     sweep: Tuning = Sweep.QUICK,
     index: FirstStage = DEFAULTS.index,
@@ -93,6 +98,7 @@ def train(
         algorithm=algorithm,
         max_epochs=max_epochs,
         time_budget_s=time_budget_s,
+        cross_fit_below=DEFAULTS.cross_fit_below if cross_fit else 0,
         index=index,
     )
     if index is IndexName.APPROXIMATE:

@@ -119,7 +119,7 @@ def demo(port: Port = None, data_dir: DataDir = None) -> None:
         registry.live()
     except ModelStoreError:
         # Another process, so that torch leaves the memory with it.
-        train = [sys.argv[0], "train", "--data", DEMO_SOURCE, "--store", str(settings.store)]
+        train = [sys.argv[0], "train", "--data", DEMO_SOURCE, "--store", str(settings.store), "--no-cross-fit"]
         if subprocess.run(train, stdout=subprocess.DEVNULL, check=False).returncode:  # noqa: S603 - our own command
             raise typer.Exit(1) from None
     _serve(settings, announce=lambda address: typer.echo(_things_to_try(address, registry)))

@@ -66,7 +66,8 @@ def events_of(user_id: str) -> list[dict[str, Any]]:
 
 
 def listed(answer: dict[str, Any]) -> Listed:
-    return [(item["item_id"], item["score"]) for item in answer["items"]]
+    """Items and scores to four digits: float32 sums differ in the last ones with how many are scored together."""
+    return [(item["item_id"], float(f"{item['score']:.4g}")) for item in answer["items"]]
 
 
 @dataclass
