@@ -66,7 +66,7 @@ def events_of(user_id: str) -> list[dict[str, Any]]:
 
 
 def listed(answer: dict[str, Any]) -> Listed:
-    """Items and scores to four digits: float32 sums differ in the last ones with how many are scored together."""
+    """Items and scores to four digits: of some thousand lists one had another sixth digit, so none of another bundle."""
     return [(item["item_id"], float(f"{item['score']:.4g}")) for item in answer["items"]]
 
 
