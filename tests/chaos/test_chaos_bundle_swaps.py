@@ -66,7 +66,7 @@ def events_of(user_id: str) -> list[dict[str, Any]]:
 
 
 def listed(answer: dict[str, Any]) -> Listed:
-    """Items and scores to four digits: of some thousand lists one had another sixth digit, so none of another bundle."""
+    """Items and scores to four digits: of some thousand lists one had another sixth digit."""
     return [(item["item_id"], float(f"{item['score']:.4g}")) for item in answer["items"]]
 
 
