@@ -1,4 +1,4 @@
-"""One service for what leaves a service as it was, and one with two workers."""
+"""One service for what leaves a service as it was, one with two workers, and stores to be broken."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running_service import Running, running
+from redis import Redis
+from running_service import DEADLINE_S, Running, running
+
+from service.stores.embedded import EmbeddedStore
 
 _numbers = itertools.count()
 
@@ -42,3 +45,17 @@ def workers(trained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 def store(trained_store: Path, tmp_path: Path) -> Path:
     """A store of the test's own."""
     return Path(shutil.copytree(trained_store, tmp_path / "store"))
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    """A user store of the test's own, for it to break or to search."""
+    started = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def client(users: EmbeddedStore) -> Iterator[Redis]:
+    with Redis.from_url(users.url) as connected:
+        yield connected

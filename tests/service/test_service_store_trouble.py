@@ -92,20 +92,6 @@ def test_user_ids_stay_out_of_the_log_and_cannot_forge_a_line(unreachable: Runni
 
 
 @pytest.fixture
-def users(tmp_path: Path) -> Iterator[EmbeddedStore]:
-    """A store of the test's own, for it to break."""
-    started = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S)
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def client(users: EmbeddedStore) -> Iterator[Redis]:
-    with Redis.from_url(users.url) as connected:
-        yield connected
-
-
-@pytest.fixture
 def on_users(trained_store: Path, users: EmbeddedStore, tmp_path: Path) -> Iterator[Running]:
     with running(trained_store, tmp_path, "--redis", users.url, env=QUICK) as started:
         yield started

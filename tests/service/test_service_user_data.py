@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from redis import Redis
-from running_service import DEADLINE_S, Running, running, wait_until
+from running_service import Running, running, wait_until
 
 from service.api.schemas import Erasure, UserData
 from service.core.history import event_key, key_name
@@ -226,19 +226,6 @@ def test_all_of_it_is_documented(service: Running) -> None:
     assert set(paths["/users/{user_id}"]) == {"get", "delete"}
     assert set(paths["/users/{user_id}/events/{event_id}"]) == {"delete"}
     assert "application/problem+json" in paths["/users/{user_id}"]["get"]["responses"]["404"]["content"]
-
-
-@pytest.fixture
-def users(tmp_path: Path) -> Iterator[EmbeddedStore]:
-    started = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S)
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def client(users: EmbeddedStore) -> Iterator[Redis]:
-    with Redis.from_url(users.url) as connected:
-        yield connected
 
 
 @pytest.fixture
