@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from running_service import running, wait_until
+from running_service import Running, running, wait_until
 from store_servers import is_gone
 
 from service.workers import allowed_connections
@@ -15,11 +15,11 @@ from service.workers import allowed_connections
 def test_a_killed_worker_is_replaced_and_no_longer_counted(trained_store: Path, tmp_path: Path) -> None:
     with running(trained_store, tmp_path, "--workers", 2) as service:
         version = service.recommend("ann")["bundle"]
-        wait_until(lambda: service.metrics()["kshot_bundle_info", (version,)] == 2)
+        wait_until(lambda: _said_ready(service) == 2)
         before = service.workers()
         os.kill(min(before), signal.SIGKILL)
         wait_until(lambda: len(service.workers() - before) == 1)
-        wait_until(lambda: [line["event"] for line in service.logged()].count("ready") == 3)
+        wait_until(lambda: _said_ready(service) == 3)
         assert service.metrics()["kshot_bundle_info", (version,)] == 2
 
 
@@ -36,3 +36,7 @@ def test_workers_do_not_outlive_their_supervisor_and_free_its_port(trained_store
 def test_connections_stay_below_the_descriptors_there_can_be() -> None:
     assert allowed_connections(1) == 1
     assert allowed_connections(10**9) < 10**9
+
+
+def _said_ready(service: Running) -> int:
+    return [line["event"] for line in service.logged()].count("ready")
