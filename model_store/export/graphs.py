@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnxscript
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 from model_store.errors import ExportRefused
@@ -21,6 +26,28 @@ OPSET = 20
 EXAMPLE_SUPPORT = 7
 EXAMPLE_BATCH = 3
 EXAMPLE_ATTRIBUTES = 5
+# Numbers that onnxruntime takes the logarithm of at once; the widest vectors that processors have.
+LANES = 16
+
+Translations = dict[Callable[..., Any], Callable[..., Any]]
+
+op: Any = onnxscript.opset20  # its types know no scalars
+
+
+def steady_log1p(x: Any) -> Any:
+    """log(1 + x), where a number's result does not depend on its place.
+
+    onnxruntime gives whole vectors of numbers to one logarithm and the few that are left over to another, which
+    differs in the last bit. Padding takes their place, so that a user's votes are the same bits in any batch.
+    """
+    others = list(x.shape)[1:]  # axes but the first, of known sizes
+    padding = np.zeros((math.ceil((LANES - 1) / math.prod(others)), *others), dtype=np.float32)
+    padded = op.Concat(x, op.Constant(value=numpy_helper.from_array(padding)), axis=0)
+    start, end = op.Constant(value_ints=[0]), op.Constant(value_ints=[-len(padding)])
+    return op.Slice(op.Log(op.Add(padded, 1.0)), start, end)
+
+
+STEADY: Translations = {torch.ops.aten.log1p.default: steady_log1p}
 
 
 class Adapt(nn.Module):
@@ -100,7 +127,7 @@ def export_vote(path: Path, network: Network) -> None:
         "users": torch.zeros(EXAMPLE_SUPPORT, dtype=torch.int64),
         "shots": torch.ones(EXAMPLE_BATCH),
     }
-    _export(path, vote, example, ["addend_users", "addend_rows", "addends"])
+    _export(path, vote, example, ["addend_users", "addend_rows", "addends"], STEADY)
 
 
 def export_encode_item(path: Path, encoder: ItemEncoder) -> None:
@@ -112,7 +139,13 @@ def export_encode_item(path: Path, encoder: ItemEncoder) -> None:
     _export(path, encoder, example, ["item_vector"])
 
 
-def _export(path: Path, module: nn.Module, example: dict[str, Tensor], outputs: list[str]) -> None:
+def _export(
+    path: Path,
+    module: nn.Module,
+    example: dict[str, Tensor],
+    outputs: list[str],
+    translations: Translations | None = None,
+) -> None:
     """Export with a free first axis on every input: inputs as long as each other stay so."""
     free = {length: torch.export.Dim(f"length_{length}", min=1) for length in {len(each) for each in example.values()}}
     shapes = {name: {0: free[len(each)]} for name, each in example.items()}
@@ -127,6 +160,7 @@ def _export(path: Path, module: nn.Module, example: dict[str, Tensor], outputs: 
                 dynamic_shapes=shapes,
                 opset_version=OPSET,
                 dynamo=True,
+                custom_translation_table=translations,
                 external_data=False,
                 verbose=False,
             )

@@ -66,8 +66,8 @@ def events_of(user_id: str) -> list[dict[str, Any]]:
 
 
 def listed(answer: dict[str, Any]) -> Listed:
-    """Items and scores to four digits: of some thousand lists one had another sixth digit."""
-    return [(item["item_id"], float(f"{item['score']:.4g}")) for item in answer["items"]]
+    """Items and scores, every digit that the service tells."""
+    return [(item["item_id"], item["score"]) for item in answer["items"]]
 
 
 @dataclass

@@ -17,6 +17,7 @@ from model_store.data.schema import Dataset
 from model_store.data.sources import load
 from model_store.errors import ExportRefused
 from model_store.export import write_draft
+from model_store.export.graphs import export_vote
 from model_store.export.score import BLOCK_MAX_FROM, export_score
 from model_store.meta.network import build
 
@@ -58,6 +59,38 @@ def test_the_same_network_gives_the_same_version(dataset: Dataset, tmp_path: Pat
             versions.append(draft.publish(registry, results={}))
         assert open_bundle(registry.live_folder()).version == versions[-1]
     assert versions[0] == versions[1]
+
+
+def test_a_users_votes_are_the_same_bits_in_any_batch(dataset: Dataset, tmp_path: Path) -> None:
+    """onnxruntime's logarithm of a number depends on its place; where users stand must not show."""
+    vote = tmp_path / "vote.onnx"
+    export_vote(vote, build(dataset, dataset.events, CONFIG, SHOTS))
+    session, rng = open_session(vote), np.random.default_rng(0)
+
+    def votes(*events: Events) -> list[tuple[bytes, ...]]:
+        """Of each user, in one batch."""
+        sizes = [len(each["values"]) for each in events]
+        feed = {name: np.concatenate([each[name] for each in events]) for name in events[0]}
+        users = {"users": np.arange(len(events)).repeat(sizes), "shots": np.array(sizes, dtype=np.float32)}
+        of, rows, addends = session.run(["addend_users", "addend_rows", "addends"], feed | users)
+        return [(rows[of == user].tobytes(), addends[of == user].tobytes()) for user in range(len(events))]
+
+    for _ in range(100):
+        batch = [made_up_events(rng, int(size)) for size in rng.integers(1, 12, 4)]
+        assert votes(*batch) == [alone for each in batch for alone in votes(each)]
+
+
+Events = dict[str, np.ndarray]
+
+
+def made_up_events(rng: np.random.Generator, size: int) -> Events:
+    """Events as ``vote.onnx`` takes them, of one user."""
+    return {
+        "neighbour_rows": rng.integers(0, 240, (size, CONFIG.neighbours)).astype(np.int32),
+        "neighbour_weights": rng.random((size, CONFIG.neighbours), dtype=np.float32),
+        "values": rng.integers(1, 6, size).astype(np.float32),
+        "ages": np.sort(100 * rng.random(size, dtype=np.float32))[::-1],
+    }
 
 
 class Scorer:
@@ -120,6 +153,26 @@ def test_the_best_rows_are_those_of_float32(scorer: Scorer, seed: int, votes: in
     finite = np.isfinite(ideal)
     # Only near ties at the edge of the 128 that are rescored may differ.
     np.testing.assert_allclose(scores[finite], ideal[finite], rtol=1e-4, atol=1e-4)
+
+
+def test_a_users_list_is_the_same_bits_in_any_batch(scorer: Scorer) -> None:
+    n_items, dim = scorer.vectors.shape
+    rng = np.random.default_rng(0)
+
+    def lists(states: np.ndarray, users: np.ndarray, rows: np.ndarray, addends: np.ndarray) -> list[tuple[bytes, ...]]:
+        feed = {"user_state": states, "addend_users": users, "addend_rows": rows, "addends": addends}
+        best, scores = scorer.session.run(["rows", "scores"], feed | {"count": np.array([20])})
+        return [(own.tobytes(), its.tobytes()) for own, its in zip(best, scores, strict=True)]
+
+    for _ in range(30):
+        states = np.abs(rng.standard_normal((4, dim), dtype=np.float32))
+        users, rows = rng.integers(0, 4, 200), rng.integers(0, n_items, 200)
+        addends = rng.standard_normal(200, dtype=np.float32)
+        alone = [
+            lists(states[user : user + 1], np.zeros(own.sum(), dtype=np.int64), rows[own], addends[own])
+            for user, own in enumerate(users == np.arange(4)[:, None])
+        ]
+        assert lists(states, users, rows, addends) == [one for (one,) in alone]
 
 
 def test_a_state_without_weights_ranks_by_the_prior(tmp_path: Path) -> None:
