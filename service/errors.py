@@ -10,7 +10,7 @@ ServiceError
 ├── KeyChecksBusy        an API key cannot be checked now
 ├── StoreUnavailable     the user store did not do what it was asked, or not in time
 ├── Overloaded           more requests are under way than the service takes on
-├── UserBusy             other writers to one user kept winning
+├── UserBusy             what was asked of one user was not done by the deadline
 ├── RecordDamaged        the stored bytes of a user are no record
 ├── NotHeld              nothing is held about this user, or no event of this id
 ├── StoreUnsuitable      the user store cannot keep what the durability promises
@@ -93,7 +93,14 @@ class KeyChecksBusy(ServiceError):  # noqa: N818 - the name says what happened
 
 
 class StoreUnavailable(ServiceError):  # noqa: N818 - the name says what happened
-    """The user store is unreachable, refused, or did not answer in time; nothing counts as kept."""
+    """The user store is unreachable, refused, or did not answer in time; nothing counts as kept.
+
+    The message says where the store is, for the log; ``told`` is what a client may know.
+    """
+
+    def __init__(self, message: str, told: str = "user store: refused or unreachable; send it again soon") -> None:
+        super().__init__(message)
+        self.told = told
 
 
 class Overloaded(ServiceError):  # noqa: N818 - the name says what happened
@@ -101,7 +108,7 @@ class Overloaded(ServiceError):  # noqa: N818 - the name says what happened
 
 
 class UserBusy(ServiceError):  # noqa: N818 - the name says what happened
-    """Other writers to one user kept winning until the deadline."""
+    """Until the deadline other writers to one user kept winning, or the store was slow."""
 
 
 class RecordDamaged(ServiceError):  # noqa: N818 - the name says what happened

@@ -97,6 +97,9 @@ store_errors = Counter(
 overload_refusals = Counter(
     "kshot_overload_refusals_total", "Requests refused since too many were under way.", registry=REGISTRY
 )
+malformed_requests = Counter(
+    "kshot_malformed_requests_total", "Requests that are no HTTP, refused unread.", registry=REGISTRY
+)
 key_refusals = Counter(
     "kshot_key_refusals_total",
     "Requests refused for their API key, by reason: absent, invalid, scope or busy.",

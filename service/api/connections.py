@@ -8,6 +8,7 @@ longest for nothing makes room for the next.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ import orjson
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service import telemetry
 from service.api.problems import PROBLEM_JSON
 from service.api.schemas import Problem
 
@@ -25,6 +27,9 @@ MAX_HEAD_BYTES = 1 << 16
 BENEFIT_OF_DOUBT_S = 0.05
 
 log = structlog.get_logger()
+# What uvicorn says of connections, without its warnings: they are about what clients send, a line for each time.
+of_uvicorn = logging.getLogger("uvicorn.error.connection")
+of_uvicorn.setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, patience: Patience, waiting: Waiting, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.logger = of_uvicorn
         self._patience, self._waiting = patience, waiting
         self._in_head, self._head_bytes = True, 0
         self._parts_received = 0  # heads and whole requests
@@ -100,6 +106,11 @@ class Connection(HttpToolsProtocol):
                     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                     f"head of the request: over {MAX_HEAD_BYTES} bytes, expected at most that",
                 )
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, and count it."""
+        telemetry.malformed_requests.inc()
+        super().send_400_response(msg)
 
     def on_message_begin(self) -> None:
         """Time the request from here."""

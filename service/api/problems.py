@@ -98,7 +98,7 @@ def problem_of(exc: ServiceError) -> Response:
     # Refusals for want of capacity are many and counted; a line for each would only add to the load.
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, Overloaded):
         log.warning("refused", reason=str(exc))
-    return problem(status, str(exc), headers=headers)
+    return problem(status, exc.told if isinstance(exc, StoreUnavailable) else str(exc), headers=headers)
 
 
 def _on_http_error(_request: Request, exc: Exception) -> Response:

@@ -74,7 +74,7 @@ class FeedbackFlow:
                 is kept.
             StoreUnavailable: the store did not confirm; nothing counts as accepted.
             RecordDamaged: what is stored of the user cannot be read, so nothing is written over it.
-            UserBusy: other writers to this user kept winning until the deadline.
+            UserBusy: other writers to this user kept winning, or the store was slow, until the deadline.
         """
         now = self._clock()
         known, unknown = _checked(given, attributes, model, now)
@@ -88,7 +88,10 @@ class FeedbackFlow:
             telemetry.store_errors.inc()
             raise
         except TimeoutError as exc:
-            raise UserBusy(f"not kept within {self._deadline_s:g} s: others write to this user; send it again") from exc
+            raise UserBusy(
+                f"feedback: not kept within {self._deadline_s:g} s, since others write to this user or the store is "
+                "slow; send it again"
+            ) from exc
         _count([known[place] for place in appended.accepted], served, spec)
         telemetry.feedback_duplicates.inc(appended.duplicates)
         telemetry.feedback_unknown.inc(len(unknown))

@@ -55,14 +55,15 @@ class ForgetFlow:
             NotHeld: there is no such event, or it is beyond what is kept event by event.
             StoreUnavailable: the store did not confirm; send it again.
             RecordDamaged: what is held cannot be read, so nothing is written over it.
-            UserBusy: writers to this user kept winning until the deadline.
+            UserBusy: writers to this user kept winning, or the store was slow, until the deadline.
         """
         try:
             async with asyncio.timeout(self._deadline_s):
                 record = await self._unlearn(user_id, event_key(event_id), model)
         except TimeoutError as exc:
             raise UserBusy(
-                f"not unlearned within {self._deadline_s:g} s: others write to this user; send it again"
+                f"event: not unlearned within {self._deadline_s:g} s, since others write to this user or the store is "
+                "slow; send it again"
             ) from exc
         log.info("event unlearned")
         return record

@@ -227,19 +227,19 @@ class RedisStore:
         fault = next(filter(None, map(fault_of, endings)), None)
         if fault is None:
             return replies
-        refusal = StoreUnavailable(f"user store {self.address}: {fault}")
+        refusal = self._unavailable(fault)
         return [reply if isinstance(reply, Exception) else refusal for reply in replies]
 
     async def _asked(self, operation: Callable[[], Awaitable[Answer]], limit_s: float) -> Answer:
         """One round trip within its limit, unless the store has been given up for the moment."""
         if not self._breaker.allows():
-            raise StoreUnavailable(f"user store {self.address}: did not answer lately, so it was not asked")
+            raise self._unavailable("did not answer lately, so it was not asked")
         try:
             async with asyncio.timeout(limit_s):
                 answer = await operation()
         except TimeoutError as exc:
             self._breaker.failed()
-            raise StoreUnavailable(f"user store {self.address}: no answer within {limit_s:g} s") from exc
+            raise self._unavailable(f"no answer within {limit_s:g} s") from exc
         except BROKEN:
             self._breaker.failed()
             raise
@@ -251,7 +251,11 @@ class RedisStore:
         try:
             return await answer
         except (RedisError, OSError) as exc:
+            # What the library says may name the address: for the log alone.
             raise StoreUnavailable(f"user store {self.address}: {exc}") from exc
+
+    def _unavailable(self, fault: str) -> StoreUnavailable:
+        return StoreUnavailable(f"user store {self.address}: {fault}", f"user store: {fault}; send it again")
 
 
 async def _at_once(client: Redis, commands: Sequence[Command]) -> list[Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from raw_http import connected, until_closed
 from running_service import Running, running
 
 HOSTILE = [
@@ -71,3 +72,15 @@ def test_no_answer_has_a_header_that_a_client_wrote(talkative: Running) -> None:
     answer = talkative.client.get("/recommend", params={"user_id": HOSTILE[1]})
     assert answer.json()["user_id"] == HOSTILE[1]
     assert "x-forged" not in answer.headers
+
+
+def test_a_flood_of_bytes_that_are_no_http_is_counted_and_fills_no_log(talkative: Running) -> None:
+    malformed = ("kshot_malformed_requests_total", ())
+    before, lines = talkative.metrics()[malformed], len(talkative.logged())
+    upgrade = b"GET /health/live HTTP/1.1\r\nHost: kshot\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    for sent in 20 * [b"\x16\x03\x01 no HTTP\r\n\r\n", upgrade + b"no HTTP\r\n\r\n"]:
+        with connected(talkative) as connection:
+            connection.sendall(sent)
+            until_closed(connection)
+    assert talkative.metrics()[malformed] - before >= 20
+    assert {line["event"] for line in talkative.logged()[lines:]} <= {"request"}

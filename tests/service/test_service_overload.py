@@ -6,11 +6,12 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from raw_http import answered, connected, feedback
 from running_service import DEADLINE_S, Running, running, wait_until
 from store_servers import server_pid
 
@@ -85,3 +86,16 @@ def test_room_is_given_back(small: Running, users: EmbeddedStore) -> None:
     with full(small, users):
         pass
     assert [ask(small, "later").status_code for _ in range(LIMIT + 1)] == [200] * (LIMIT + 1)
+
+
+def test_bodies_that_are_still_arriving_keep_nobody_out(small: Running, user: str) -> None:
+    whole = feedback(user, "g1-1")
+    with ExitStack() as stack:
+        slow = [stack.enter_context(connected(small)) for _ in range(2 * LIMIT)]
+        for connection in slow:
+            connection.sendall(whole[:-5])
+        assert small.client.get("/health/live").is_success  # so the service has read them by now
+        assert ask(small, user).status_code == 200
+        for connection in slow:
+            connection.sendall(whole[-5:])
+            assert answered(connection) == 200

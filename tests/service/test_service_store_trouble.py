@@ -48,7 +48,17 @@ def test_without_a_store_feedback_is_refused_for_now(unreachable: Running, user:
     answer = unreachable.post(user, [LIKED])
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["detail"].startswith("user store redis://127.0.0.1:")
+    assert answer.json()["detail"] == "user store: refused or unreachable; send it again soon"
+
+
+def test_where_the_store_is_stays_in_the_log(unreachable: Running, user: str) -> None:
+    answers = [unreachable.post(user, [LIKED]), unreachable.client.get(f"/users/{user}")]
+    answers += [unreachable.post(user, [LIKED]) for _ in range(10)]  # the last of them do not even ask the store
+    assert {answer.status_code for answer in answers} == {503}
+    assert not [answer.text for answer in answers if "127.0.0.1" in answer.text or "redis" in answer.text]
+    reasons = [line["reason"] for line in unreachable.logged() if line["event"] == "refused"]
+    assert all(reason.startswith("user store redis://127.0.0.1:") for reason in reasons)
+    assert len(reasons) >= len(answers)
 
 
 def test_without_a_store_the_service_is_ready_and_says_what_is_down(unreachable: Running) -> None:
