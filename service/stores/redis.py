@@ -45,10 +45,10 @@ class RedisStore:
     """A ``UserStore`` over the Redis protocol.
 
     All reads of one tick of the event loop share one MGET (11 µs a key instead of about 90), all writes one
-    pipeline. Served lists are noted by the next read on its way, before it, or alone if none comes soon. What is acknowledged shares one WAITAOF at the end of that pipeline, since it speaks for the
-    writes of its own connection only; those connections are others than the ones for reads, which so never queue
-    behind a disk. An MGET over users on several nodes is refused by Redis Cluster: the keys are ready for it,
-    this class is not.
+    pipeline. Served lists are noted by the next read on its way, before it, or alone if none comes soon. What is
+    acknowledged shares one WAITAOF at the end of its pipeline, since it speaks for the writes of its own connection
+    only; those connections are others than the ones for reads, which so never queue behind a disk. An MGET over users
+    on several nodes is refused by Redis Cluster: the keys are ready for it, this class is not.
     """
 
     def __init__(
