@@ -196,25 +196,22 @@ class RedisStore:
 
     async def _read_many(self, asked: list[tuple[bytes, ...]]) -> list[list[bytes | None]]:
         keys = [key for keys in asked for key in keys]
+        read: Command = ("MGET", *keys)
         notes = self._notes.take()
-        commands: list[Command] = [*notes, ("MGET", *keys)]
-        *noted, values = await self._asked(lambda: pipelined(self._reader, commands), self._timeout_s)
-        await self._look_at(noted)
+        *noted, values = await self._asked(lambda: pipelined(self._reader, [*notes, read]), self._timeout_s)
         if any(isinstance(reply, NoScriptError) for reply in noted):
-            self._send(scripts.with_text(notes[0]))
+            again = [*map(scripts.with_text, notes), read]
+            *noted, values = await self._asked(lambda: pipelined(self._reader, again), self._timeout_s)
+        await self._look_at(noted)
         if isinstance(values, Exception):
             raise values
         found: Iterator[bytes | None] = iter(values)
         return [[next(found) for _ in keys] for keys in asked]
 
     def _send_notes(self) -> None:
-        """Note what no read has taken along."""
+        """Note what no read has taken along; it may be lost."""
         for command in self._notes.take():
-            self._send(command)
-
-    def _send(self, command: Command) -> None:
-        """Write what may be lost."""
-        self._caches.submit(command).add_done_callback(_let_go)
+            self._caches.submit(command).add_done_callback(_let_go)
 
     async def _write_many(self, commands: list[Command]) -> list[Any]:
         return await self._write(self._reader, commands, (), self._timeout_s)
