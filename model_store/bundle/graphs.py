@@ -25,6 +25,7 @@ one user and row add up; −inf excludes the row. No user's result depends on th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,9 @@ def open_session(path: Path, *, threads: int = 1) -> ort.InferenceSession:
     Raises:
         BundleDamaged: onnxruntime does not take the file.
     """
+    _share_scratch()
     options = ort.SessionOptions()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -96,6 +99,24 @@ def open_session(path: Path, *, threads: int = 1) -> ort.InferenceSession:
         )
     except Exception as exc:  # onnxruntime raises a family of its own classes without a common public base
         raise BundleDamaged(f"{path}: onnxruntime does not load it ({exc})") from exc
+
+
+@cache
+def _share_scratch() -> None:
+    """Have all graphs work in the same memory, the one after the other.
+
+    One that votes and one that scores each need a number for every user and item: apart they take twice the memory,
+    and 15% longer, since neither finds its own in the processor's caches.
+    """
+    of_cpu = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(of_cpu, ort.OrtArenaCfg({}))
+
+
+def _leaves_no_scratch() -> ort.RunOptions:
+    """For runs of sizes that may not come again: memory that nothing is in goes back to the system afterwards."""
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 class Graphs:
@@ -176,7 +197,7 @@ class Graphs:
             return {"rows": rows, "products": products}
         session = self._sessions[graph]
         names = [output.name for output in session.get_outputs()]
-        return dict(zip(names, session.run(names, inputs), strict=True))
+        return dict(zip(names, session.run(names, inputs, _leaves_no_scratch()), strict=True))
 
     def _inputs(self, graph: str) -> set[str]:
         return {each.name for each in self._sessions[graph].get_inputs()}

@@ -32,6 +32,14 @@ class Nodes:
         return outputs[0]
 
 
+def in_one_place(*names: str) -> list[onnx.ValueInfoProto]:
+    """Flat float32 values of one size, each the next one's input, so that onnxruntime writes the one over the other.
+
+    It does where it sees by the names of their sizes that they are as large, and copies all of it where it does not.
+    """
+    return [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["as_large"]) for name in names]
+
+
 def external_array(name: str, array: NDArray[np.float32], file: Path) -> onnx.TensorProto:
     """A constant that lives in an ``.npy`` file, past its header."""
     tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape, data_location=TensorProto.EXTERNAL)

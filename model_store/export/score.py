@@ -24,7 +24,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from model_store.export.nodes import OPSET, Nodes, external_array
+from model_store.export.nodes import OPSET, Nodes, external_array, in_one_place
 
 # onnxruntime's own operators: product and scales in one pass; the standard ones take three.
 CONTRIB = "com.microsoft"
@@ -92,7 +92,9 @@ def _scan(graph: Nodes, vectors: NDArray[np.float32]) -> None:
 def _add(graph: Nodes, order: NDArray[np.int64], n_padded: int) -> None:
     """The addends on top, (B · n_padded,)."""
     # GatherElements, since Gather copies single numbers one by one.
-    graph.node("GatherElements", [graph.constant("place_of_row", np.argsort(order)), "addend_rows"], "row_places")
+    places = graph.constant("place_of_row", np.argsort(order).astype(np.int32))
+    graph.node("GatherElements", [places, "addend_rows"], "row_places_int32")
+    graph.node("Cast", ["row_places_int32"], "row_places", to=TensorProto.INT64)
     graph.node("Mul", ["addend_users", graph.constant("n_padded", [n_padded])], "first_places")
     graph.node("Add", ["first_places", "row_places"], "places")
     graph.node("GatherElements", [graph.node("Reshape", ["unit", "flat"], "unit_flat"), "addend_users"], "addend_unit")
@@ -135,7 +137,8 @@ def _select_by_blocks(graph: Nodes, prior: NDArray[np.float32]) -> None:
 
 def _rescore(graph: Nodes, row_of_place: NDArray[np.int64]) -> None:
     """Take the error of quantisation off the best, and sort them; what is excluded stays so."""
-    graph.node("Gather", [graph.constant("row_of_place", row_of_place), "best"], "best_rows", axis=0)
+    graph.node("Gather", [graph.constant("row_of_place", row_of_place.astype(np.int32)), "best"], "rows_int32", axis=0)
+    graph.node("Cast", ["rows_int32"], "best_rows", to=TensorProto.INT64)
     graph.node("Gather", ["vectors", "best_rows"], "best_vectors", axis=0)
     graph.node("Split", ["best_vectors", "parts"], "best_dense", "best_prior", axis=2)
     graph.node("MatMul", ["best_dense", graph.node("Unsqueeze", ["unit_weights", "column"], "exact_state")], "exact")
@@ -163,6 +166,7 @@ def _model(graph: Nodes, state_dim: int) -> onnx.ModelProto:
         helper.make_tensor_value_info("rows", TensorProto.INT64, ["users", "returned"]),
         helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["users", "returned"]),
     ]
-    body = helper.make_graph(graph.nodes, "score", inputs, outputs, initializer=graph.constants)
+    places = in_one_place("dense_flat", "scan")
+    body = helper.make_graph(graph.nodes, "score", inputs, outputs, initializer=graph.constants, value_info=places)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
     return helper.make_model(body, opset_imports=opsets, ir_version=10)

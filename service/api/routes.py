@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Any, Protocol
 
 import orjson
@@ -126,11 +127,10 @@ def _add_operations(router: APIRouter, parts: Parts) -> None:
 
 def _list_json(user_id: str, served: ServedList) -> bytes:
     """The answer as JSON; the items' own text goes in as it stands in the bundle."""
-    catalogue = served.model.catalogue
-    items = b",".join(
-        b'%b,"score":%.6g}' % (catalogue.json(row)[:-1], score)
-        for row, score in zip(served.rows, served.scores, strict=True)
-    )
+    heads = served.model.catalogue.open_json(served.rows)
+    fields = tuple(chain.from_iterable(zip(heads, served.scores, strict=True)))
+    # One format of all items takes half the time of one for each.
+    items = (b'%b,"score":%.6g},' * len(heads))[:-1] % fields
     head = {
         "user_id": user_id,
         "bundle": served.model.version,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import structlog
@@ -20,6 +20,8 @@ log = structlog.get_logger()
 NOTHING: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
 Source = Literal["cold", "adapted", "degraded"]
+# Looking up the series of a label takes longer than counting.
+LISTS = {source: telemetry.recommendations.labels(source) for source in get_args(Source)}
 
 
 class ServedList(NamedTuple):
@@ -56,9 +58,9 @@ async def recommend(user_id: str, k: int, *, include_seen: bool, store: UserStor
     best, scores = await model.rank(state, support, excluded, k)
 
     source: Source = "degraded" if degraded else "adapted" if record.is_known else "cold"
-    telemetry.recommendations.labels(source).inc()
+    LISTS[source].inc()
     if not degraded:
-        store.note_served(user_id, [model.catalogue.ids[row] for row in best], record.revision)
+        store.note_served(user_id, model.catalogue.ids.at(best), record.revision)
     return ServedList(model, source, record, best, scores)
 
 
@@ -84,4 +86,4 @@ async def _keep_state(store: UserStore, user_id: str, record: UserRecord, state:
 def _seen_rows(record: UserRecord, rows: NDArray[np.int64], model: Model) -> NDArray[np.int64]:
     """Rows of everything that the user gave feedback on, older than the support too."""
     seen = np.concatenate([rows, model.catalogue.rows(record.seen)]) if record.seen else rows
-    return seen[seen != UNKNOWN_ROW] if len(seen) and seen.min() == UNKNOWN_ROW else seen
+    return seen[seen != UNKNOWN_ROW] if UNKNOWN_ROW in seen.tolist() else seen

@@ -19,10 +19,11 @@ from service.core.values import EMPTY, Held, Older, UserRecord
 from service.errors import RecordDamaged, StoreUnavailable
 from service.stores import scripts
 from service.stores.breaker import Breaker
-from service.stores.codec import decode_record, decode_served, encode_record, encode_revision, encode_served
+from service.stores.codec import decode_record, decode_served, encode_record, encode_revision
 from service.stores.connection import connection_pool, without_secrets
 from service.stores.durability import Durability, barrier, fault_of
 from service.stores.keys import keys_of, older_key, record_key, served_key
+from service.stores.notes import Notes
 from service.stores.older import decode_older, encode_departed
 from service.stores.pipeline import pipelined
 from service.stores.scripts import Command
@@ -33,7 +34,7 @@ Ending = tuple[Command, ...]
 
 # Events that left the record and can still be unlearned one by one; of older ones only the items stay, as seen.
 MAX_OLDER = 10_000
-RENEWED_EVERY_S = 86_400  # contact is noted in the time to live this often at most; each time is a write to disk
+NOTES_WAIT_S = 0.01  # longest wait of a served list for a read to ride with
 PARTS = ("record", "older events", "served list")
 BROKEN = (OSError, Disconnected, ConnectionTimeout)
 
@@ -44,10 +45,10 @@ class RedisStore:
     """A ``UserStore`` over the Redis protocol.
 
     All reads of one tick of the event loop share one MGET (11 µs a key instead of about 90), all writes one
-    pipeline. What is acknowledged shares one WAITAOF at the end of that pipeline, since it speaks for the
-    writes of its own connection only; those connections are others than the ones for reads, which so never queue
-    behind a disk. An MGET over users on several nodes is refused by Redis Cluster: the keys are ready for it,
-    this class is not.
+    pipeline. Served lists are noted by the next read on its way, before it, or alone if none comes soon. What is
+    acknowledged shares one WAITAOF at the end of its pipeline, since it speaks for the writes of its own connection
+    only; those connections are others than the ones for reads, which so never queue behind a disk. An MGET over users
+    on several nodes is refused by Redis Cluster: the keys are ready for it, this class is not.
     """
 
     def __init__(
@@ -65,7 +66,8 @@ class RedisStore:
         """Take over both clients; :meth:`connect` makes them."""
         self.address = address
         self._reader, self._writer = reader, writer
-        self._timeout_s, self._ttl_s, self._served_ttl_s = timeout_s, ttl_s, served_ttl_s
+        self._timeout_s, self._ttl_s = timeout_s, ttl_s
+        self._notes = Notes(served_ttl_s, ttl_s)
         self._barrier = barrier(durability, disk_timeout_s)
         self._commit_timeout_s = timeout_s + (disk_timeout_s if self._barrier else 0)
         self._breaker = Breaker(time.monotonic)
@@ -162,6 +164,7 @@ class RedisStore:
 
     async def rewrite(self, user_id: str, record: UserRecord, older: Older, expected_revision: int) -> bool:
         """See ``UserStore``."""
+        self._notes.drop(user_id)
         stored = b"" if record.is_empty else encode_record(record)
         expected = encode_revision(expected_revision)
         command = scripts.call(scripts.REWRITE, keys_of(user_id), expected, stored, *map(encode_departed, older))
@@ -169,19 +172,15 @@ class RedisStore:
 
     async def erase(self, user_id: str) -> tuple[str, ...]:
         """See ``UserStore``."""
+        self._notes.drop(user_id)
         found = await self._answer(self._commits.submit(scripts.call(scripts.ERASE, keys_of(user_id))))
         return tuple(part for part, was_there in zip(PARTS, found, strict=True) if was_there)
 
     def note_served(self, user_id: str, item_ids: Sequence[str], revision: int) -> None:
         """See ``UserStore``."""
-        served = encode_served(item_ids)
-        if revision:
-            lineage = encode_revision(revision)[4:]
-            ttls = (self._served_ttl_s, self._ttl_s, self._ttl_s - min(RENEWED_EVERY_S, self._ttl_s // 10))
-            command = scripts.call(scripts.NOTE_SERVED, keys_of(user_id), lineage, served, *ttls)
-        else:
-            command = ("SET", served_key(user_id), served, "EX", self._served_ttl_s)
-        self._caches.submit(command).add_done_callback(_let_go)
+        if not self._notes:
+            asyncio.get_running_loop().call_later(NOTES_WAIT_S, self._send_notes)
+        self._notes.add(user_id, item_ids, revision)
 
     async def ping(self) -> None:
         """See ``UserStore``."""
@@ -189,6 +188,7 @@ class RedisStore:
 
     async def close(self) -> None:
         """See ``UserStore``."""
+        self._send_notes()
         for ticks in (self._reads, self._caches, self._commits):
             await ticks.drain()
         await self._reader.aclose()
@@ -196,8 +196,22 @@ class RedisStore:
 
     async def _read_many(self, asked: list[tuple[bytes, ...]]) -> list[list[bytes | None]]:
         keys = [key for keys in asked for key in keys]
-        values: Iterator[Any] = iter(await self._asked(lambda: self._reader.mget(keys), self._timeout_s))
-        return [[next(values) for _ in keys] for keys in asked]
+        read: Command = ("MGET", *keys)
+        notes = self._notes.take()
+        *noted, values = await self._asked(lambda: pipelined(self._reader, [*notes, read]), self._timeout_s)
+        if any(isinstance(reply, NoScriptError) for reply in noted):
+            again = [*map(scripts.with_text, notes), read]
+            *noted, values = await self._asked(lambda: pipelined(self._reader, again), self._timeout_s)
+        await self._look_at(noted)
+        if isinstance(values, Exception):
+            raise values
+        found: Iterator[bytes | None] = iter(values)
+        return [[next(found) for _ in keys] for keys in asked]
+
+    def _send_notes(self) -> None:
+        """Note what no read has taken along; it may be lost."""
+        for command in self._notes.take():
+            self._caches.submit(command).add_done_callback(_let_go)
 
     async def _write_many(self, commands: list[Command]) -> list[Any]:
         return await self._write(self._reader, commands, (), self._timeout_s)
@@ -219,16 +233,21 @@ class RedisStore:
         """One pipeline and, on the same connection, what has to come true before any of it counts."""
         answers = await self._asked(lambda: pipelined(client, [*commands, *ending]), limit_s)
         replies, endings = answers[: len(commands)], answers[len(commands) :]
-        if any(isinstance(reply, ReadOnlyError) for reply in replies):
-            # The primary has become a replica, and reads from it are stale; whoever took its place is at the same
-            # address for new connections.
-            for each in (self._reader, self._writer):
-                await each.connection_pool.disconnect(inuse_connections=True)
+        await self._look_at(replies)
         fault = next(filter(None, map(fault_of, endings)), None)
         if fault is None:
             return replies
         refusal = self._unavailable(fault)
         return [reply if isinstance(reply, Exception) else refusal for reply in replies]
+
+    async def _look_at(self, replies: Sequence[Any]) -> None:
+        """Let go of all connections where a write was refused because the primary has become a replica.
+
+        Reads from it are stale; whoever took its place is at the same address for new connections.
+        """
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+            for each in (self._reader, self._writer):
+                await each.connection_pool.disconnect(inuse_connections=True)
 
     async def _asked(self, operation: Callable[[], Awaitable[Answer]], limit_s: float) -> Answer:
         """One round trip within its limit, unless the store has been given up for the moment."""

@@ -52,17 +52,22 @@ redis.call('UNLINK', unpack(KEYS))
 return found
 """
 
-# KEYS: record, older, served. ARGV: lineage (the last 4 bytes of the revision that the list was made from), the list,
-# its seconds to live, the user's, and below how many of them these are renewed: asking for a list is contact. A list
-# made before something was forgotten is not kept.
+# Many users in one call. KEYS: record, older, served of each. ARGV: seconds to live of a list, of a user, and below how
+# many of them a user's are renewed, since asking for a list is contact; then of each user the lineage (the last 4 bytes
+# of the revision that the list was made from, nothing for a user without a record) and the list. A list made before
+# something was forgotten is not kept.
 NOTE_SERVED = r"""
-if redis.call('GETRANGE', KEYS[1], 4, 7) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[3], ARGV[2], 'EX', ARGV[3])
-if redis.call('TTL', KEYS[1]) < tonumber(ARGV[5]) then
-  redis.call('EXPIRE', KEYS[1], ARGV[4])
-  redis.call('EXPIRE', KEYS[2], ARGV[4])
+for user = 1, #KEYS / 3 do
+  local record, older, served = KEYS[3 * user - 2], KEYS[3 * user - 1], KEYS[3 * user]
+  local lineage, list = ARGV[2 * user + 2], ARGV[2 * user + 3]
+  if lineage == '' or redis.call('GETRANGE', record, 4, 7) == lineage then
+    redis.call('SET', served, list, 'EX', ARGV[1])
+    if redis.call('TTL', record) < tonumber(ARGV[3]) then
+      redis.call('EXPIRE', record, ARGV[2])
+      redis.call('EXPIRE', older, ARGV[2])
+    end
+  end
 end
-return 1
 """
 
 _TEXTS = {

@@ -81,7 +81,7 @@ def test_item_id_stands_first_wherever_it_was(tmp_path: Path) -> None:
         {},
     )
     catalogue = Catalogue(tmp_path)
-    assert catalogue.json(0).startswith(b'{"item_id":"a","title":')
+    assert catalogue.open_json([0])[0].startswith(b'{"item_id":"a","title":')
     assert catalogue.rows(["a"]).tolist() == [0]
 
 

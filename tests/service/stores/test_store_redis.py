@@ -199,9 +199,60 @@ async def test_a_list_prolongs_a_users_life_a_tenth_of_it_later(store: RedisStor
         for key in (record_key("ann"), older_key("ann")):
             admin.expire(key, left_s)
         store.note_served("ann", ["a"], RECORD.revision)
-        await store._caches.drain()
+        await store.read("ann")  # takes the note along
         assert (admin.ttl(record_key("ann")) > 950, admin.ttl(older_key("ann")) > 950) == (renewed, renewed)
         admin.delete(served_key("ann"))
+
+
+async def a_list_is_noted(store: RedisStore, admin: Redis) -> None:
+    """After which the server knows the script."""
+    store.note_served("ann", ["a"], 0)
+    deadline = time.monotonic() + DEADLINE_S
+    while not admin.exists(served_key("ann")):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.001)
+
+
+async def test_a_list_is_noted_soon_though_nobody_reads(store: RedisStore, admin: Redis) -> None:
+    await a_list_is_noted(store, admin)
+
+
+async def test_lists_are_noted_by_one_command_before_the_next_read(store: RedisStore, admin: Redis) -> None:
+    await a_list_is_noted(store, admin)
+    admin.config_resetstat()
+    users = [f"user {number}" for number in range(30)]
+    for user_id in users:
+        store.note_served(user_id, [user_id], 0)
+    read = await asyncio.gather(*map(store.read_with_served, users))
+    assert [served for _, served in read] == [(user_id,) for user_id in users]
+    calls = {name: stats["calls"] for name, stats in admin.info("commandstats").items()}
+    assert (calls["cmdstat_evalsha"], calls["cmdstat_mget"]) == (1, 1)
+
+
+async def test_a_server_that_forgot_the_script_notes_lists_all_the_same(store: RedisStore, admin: Redis) -> None:
+    await a_list_is_noted(store, admin)
+    admin.script_flush()
+    store.note_served("bob", ["b"], 0)
+    assert (await store.read_with_served("bob"))[1] == ("b",)
+
+
+async def test_a_list_that_waits_to_be_noted_is_erased_with_its_user(store: RedisStore, admin: Redis) -> None:
+    store.note_served("ann", ["a"], 0)
+    store.note_served("bob", ["a"], 0)
+    assert await store.erase("ann") == ()
+    await store.close()
+    assert admin.keys() == [served_key("bob")]
+
+
+async def test_a_list_refused_by_a_replica_gives_up_its_connections(store: RedisStore, admin: Redis) -> None:
+    """Lists alone are enough to find out, where nobody gives feedback."""
+    await a_list_is_noted(store, admin)
+    admin.replicaof("127.0.0.1", free_port())
+    store.note_served("ann", ["a"], 0)
+    await store.read("ann")
+    before = admin.info("stats")["total_connections_received"]
+    await store.read("ann")
+    assert admin.info("stats")["total_connections_received"] == before + 1
 
 
 async def test_of_very_many_older_events_the_last_are_held(store: RedisStore, admin: Redis) -> None:
