@@ -39,6 +39,7 @@ def connect(
     disk_timeout_s: float = 5.0,
     ttl_s: int = 1000,
     durability: Durability = "durable",
+    max_connections: int = 16,
 ) -> RedisStore:
     return RedisStore.connect(
         url,
@@ -49,6 +50,7 @@ def connect(
         ttl_s=ttl_s,
         served_ttl_s=100,
         durability=durability,
+        max_connections=max_connections,
     )
 
 

@@ -111,7 +111,7 @@ class UserRecord:
 
     def with_state(self, state: UserState) -> UserRecord:
         """The same record with ``state`` beside what it was adapted from."""
-        return replace(self, state=state)
+        return UserRecord(self.revision, self.events, self.retired, self.seen, state, self.attributes)
 
 
 EMPTY = UserRecord(0, Events.of([]), np.zeros(0, dtype=np.uint64), (), None)

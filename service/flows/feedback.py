@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from model_store.bundle import FeedbackSpec, Value
+from model_store.bundle import UNKNOWN_ROW, FeedbackSpec, Value
 from service import telemetry
 from service.core.history import KEY_BYTES, Appended, append, event_key, key_name
 from service.core.ports import Model, UserStore
@@ -125,8 +125,9 @@ def _checked(
     """
     spec = model.manifest.feedback
     faults = [fault for index, event in enumerate(given) for fault in _faults(index, event, spec, now)]
-    known = [event for event in given if event.item_id in model.catalogue]
-    unknown = [(index, event.item_id) for index, event in enumerate(given) if event.item_id not in model.catalogue]
+    rows = model.catalogue.rows(event.item_id for event in given).tolist()
+    known = [event for event, row in zip(given, rows, strict=True) if row != UNKNOWN_ROW]
+    unknown = [(index, given[index].item_id) for index, row in enumerate(rows) if row == UNKNOWN_ROW]
     if not faults and not known and attributes is None:
         expected = f"an item of bundle {model.version}"
         faults = [Fault(f"events[{index}].item_id", item_id, expected) for index, item_id in unknown]

@@ -25,7 +25,7 @@ from service.stores.durability import Durability, barrier, fault_of
 from service.stores.keys import keys_of, older_key, record_key, served_key
 from service.stores.notes import Notes
 from service.stores.older import decode_older, encode_departed
-from service.stores.pipeline import pipelined
+from service.stores.pipeline import Lines
 from service.stores.scripts import Command
 from service.ticks import Ticks
 
@@ -66,6 +66,7 @@ class RedisStore:
         """Take over both clients; :meth:`connect` makes them."""
         self.address = address
         self._reader, self._writer = reader, writer
+        self._reading, self._writing = Lines(reader.connection_pool), Lines(writer.connection_pool)
         self._timeout_s, self._ttl_s = timeout_s, ttl_s
         self._notes = Notes(served_ttl_s, ttl_s)
         self._barrier = barrier(durability, disk_timeout_s)
@@ -198,10 +199,10 @@ class RedisStore:
         keys = [key for keys in asked for key in keys]
         read: Command = ("MGET", *keys)
         notes = self._notes.take()
-        *noted, values = await self._asked(lambda: pipelined(self._reader, [*notes, read]), self._timeout_s)
+        *noted, values = await self._asked(lambda: self._reading.ask([*notes, read]), self._timeout_s)
         if any(isinstance(reply, NoScriptError) for reply in noted):
             again = [*map(scripts.with_text, notes), read]
-            *noted, values = await self._asked(lambda: pipelined(self._reader, again), self._timeout_s)
+            *noted, values = await self._asked(lambda: self._reading.ask(again), self._timeout_s)
         await self._look_at(noted)
         if isinstance(values, Exception):
             raise values
@@ -214,24 +215,24 @@ class RedisStore:
             self._caches.submit(command).add_done_callback(_let_go)
 
     async def _write_many(self, commands: list[Command]) -> list[Any]:
-        return await self._write(self._reader, commands, (), self._timeout_s)
+        return await self._write(self._reading, commands, (), self._timeout_s)
 
     async def _commit_many(self, commands: list[Command]) -> list[Any]:
-        return await self._write(self._writer, commands, self._barrier, self._commit_timeout_s)
+        return await self._write(self._writing, commands, self._barrier, self._commit_timeout_s)
 
-    async def _write(self, client: Redis, commands: list[Command], ending: Ending, limit_s: float) -> list[Any]:
+    async def _write(self, lines: Lines, commands: list[Command], ending: Ending, limit_s: float) -> list[Any]:
         """Write all; again where the server does not know a script, since it was restarted or flushed."""
-        replies = await self._write_once(client, commands, ending, limit_s)
+        replies = await self._write_once(lines, commands, ending, limit_s)
         unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
             again = [scripts.with_text(commands[place]) for place in unknown]
-            for place, reply in zip(unknown, await self._write_once(client, again, ending, limit_s), strict=True):
+            for place, reply in zip(unknown, await self._write_once(lines, again, ending, limit_s), strict=True):
                 replies[place] = reply
         return replies
 
-    async def _write_once(self, client: Redis, commands: list[Command], ending: Ending, limit_s: float) -> list[Any]:
+    async def _write_once(self, lines: Lines, commands: list[Command], ending: Ending, limit_s: float) -> list[Any]:
         """One pipeline and, on the same connection, what has to come true before any of it counts."""
-        answers = await self._asked(lambda: pipelined(client, [*commands, *ending]), limit_s)
+        answers = await self._asked(lambda: lines.ask([*commands, *ending]), limit_s)
         replies, endings = answers[: len(commands)], answers[len(commands) :]
         await self._look_at(replies)
         fault = next(filter(None, map(fault_of, endings)), None)

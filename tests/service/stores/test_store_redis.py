@@ -82,6 +82,15 @@ async def test_a_burst_while_the_store_hangs_leaves_no_wrong_answers(embedded: E
     await store.close()
 
 
+async def test_connections_kept_at_hand_keep_nobody_waiting(embedded_url: str) -> None:
+    store = connect(embedded_url, max_connections=2)
+    for _ in range(5):
+        asked = [ask for _ in range(5) for ask in (store.ping(), store.held("nobody"), store.read("nobody"))]
+        answers = await asyncio.gather(*asked)
+        assert answers[2::3] == [EMPTY] * 5
+    await store.close()
+
+
 async def test_a_restarted_store_is_found_again(embedded: EmbeddedStore, store: RedisStore, admin: Redis) -> None:
     await store.replace("ann", RECORD, 0)
     await asyncio.gather(*(store.read("ann") for _ in range(5)))
