@@ -24,7 +24,7 @@ import pytest
 from deliveries import Progress, batched, by_key, deliver, kept_events, made_events
 from redis.exceptions import RedisError
 from running_service import Running, running, wait_until
-from store_servers import free_port, is_gone, server_pid
+from store_servers import free_port, is_gone, listens, server_pid
 
 from model_store.bundle import Registry
 from service.core.history import append, event_key
@@ -78,6 +78,8 @@ class Mortal:
         workers = self.service.workers()
         self.service.process.kill()
         wait_until(lambda: all(is_gone(worker) for worker in workers))
+        # One that was about to replace a worker is none of them yet, and holds the port as well.
+        wait_until(lambda: not listens(self.port))
         self._lives.close()
         self._start()
 
