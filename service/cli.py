@@ -40,8 +40,9 @@ DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded store
 DurabilityFlag = Annotated[
     str | None,
     typer.Option(
-        help="When feedback is acknowledged: durable (on disk), always (the store syncs before every answer), or "
-        "fast (at once: a crash of the store's machine loses acknowledged feedback, up to its last second)."
+        help="When feedback is acknowledged: durable (on disk), always (the store syncs before every answer), "
+        "replicated (on disk and with a replica, so that it outlives the store's machine), or fast (at once: a crash "
+        "of the store's machine loses acknowledged feedback, up to its last second)."
     ),
 ]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]

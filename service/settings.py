@@ -57,13 +57,15 @@ class Settings(BaseSettings):
     durability: Durability = Field(
         "durable",
         description="when feedback is acknowledged: once the store has it on disk (durable), with a store that syncs "
-        "before every answer (always), or at once, and what came in the last second may be lost (fast)",
+        "before every answer (always), once a replica has it, too (replicated), or at once, and what came in the last "
+        "second may be lost (fast)",
     )
     disk_timeout_ms: int = Field(
         500,
         ge=1,
         le=60_000,
-        description="longest wait, beyond the store's answer, for feedback to be on disk; then POST refuses",
+        description="longest wait, beyond the store's answer, for feedback to be on disk, and as long again for it to "
+        "be on a replica; then POST refuses",
     )
     feedback_deadline_ms: int = Field(
         1000,
@@ -112,6 +114,14 @@ class Settings(BaseSettings):
         if self.keys_file is None and self.key_rate is not None:
             raise SettingInvalid(f"key_rate (KSHOT_KEY_RATE): {self.key_rate}, expected keys_file beside it")
 
+    def must_have_a_replica(self) -> None:
+        """Raise SettingInvalid if feedback had to wait for a replica of a store that has none."""
+        if self.durability == "replicated" and self.redis == EMBEDDED:
+            raise SettingInvalid(
+                "durability (KSHOT_DURABILITY): replicated, expected the redis (KSHOT_REDIS) of a primary beside it, "
+                "since the embedded store has no replica; or durable"
+            )
+
     def origins(self) -> tuple[str, ...]:
         """``cors_origins``, one by one."""
         return tuple(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
@@ -139,6 +149,7 @@ def read_settings() -> Settings:
             f"{name} (KSHOT_{name.upper()}): {first['input']}, expected {expectation(first['msg'])}"
         ) from exc
     settings.must_not_be_open()
+    settings.must_have_a_replica()
     return settings
 
 

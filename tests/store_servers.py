@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
+from redis.sentinel import Sentinel
 
 from service.stores import embedded
 from service.stores.durability import Durability
@@ -87,6 +88,26 @@ def valkey_on_tcp(folder: Path, port: int, *options: str) -> Iterator[Redis]:
         wait_until(lambda: listens(port))
         with Redis(port=port, socket_timeout=DEADLINE_S) as client:
             yield client
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextmanager
+def sentinel(folder: Path, primary_port: int) -> Iterator[Sentinel]:
+    """A sentinel that promotes a replica of the primary, which it calls "kshot", soon after that is gone."""
+    port = free_port()
+    folder.mkdir()
+    configuration = folder / "sentinel.conf"
+    configuration.write_text(
+        f"bind 127.0.0.1\nport {port}\ndir {folder}\nsentinel monitor kshot 127.0.0.1 {primary_port} 1\n"
+        "sentinel down-after-milliseconds kshot 500\nsentinel failover-timeout kshot 3000\n"
+    )
+    with (folder / "sentinel.log").open("w") as log:
+        server = subprocess.Popen([embedded._binary(), str(configuration), "--sentinel"], stdout=log)
+    try:
+        wait_until(lambda: listens(port))
+        yield Sentinel([("127.0.0.1", port)], socket_timeout=DEADLINE_S)
     finally:
         server.terminate()
         server.wait()

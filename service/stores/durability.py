@@ -14,22 +14,37 @@ from redis.retry import Retry
 from service.errors import StoreUnsuitable
 from service.stores.scripts import Command
 
-Durability = Literal["durable", "always", "fast"]
+Durability = Literal["durable", "always", "replicated", "fast"]
 """When a write is acknowledged: once the store has synced it to disk, where its append-only file is synced in the
-background (``durable``) or before every answer (``always``); or at once, and the last second may be lost (``fast``)."""
+background (``durable``) or before every answer (``always``); once a replica has it, too (``replicated``), so that it
+outlives the store's machine; or at once, and the last second may be lost (``fast``)."""
 
 log = structlog.get_logger()
 
 
 def barrier(durability: Durability, timeout_s: float) -> tuple[Command, ...]:
-    """What follows the writes of a pipeline: nothing, or a wait for all that its connection has written so far."""
-    return () if durability == "fast" else (("WAITAOF", 1, 0, max(1, round(timeout_s * 1000))),)
+    """What follows the writes of a pipeline: nothing, or a wait for all that its connection has written so far.
+
+    A replica is waited for by WAIT, which asks it: of what is on its disk, which WAITAOF would wait for, it tells once
+    a second (1.1 s an answer, measured with Valkey 9.1).
+    """
+    timeout_ms = max(1, round(timeout_s * 1000))
+    on_disk, on_a_replica = ("WAITAOF", 1, 0, timeout_ms), ("WAIT", 1, timeout_ms)
+    match durability:
+        case "fast":
+            return ()
+        case "replicated":
+            return on_disk, on_a_replica
+        case _:
+            return (on_disk,)
 
 
 def fault_of(reply: Any) -> str | None:
-    """Why what stood before a barrier is not on disk, by the barrier's reply; None if it is."""
+    """Why what stood before a barrier is not where it should be, by the barrier's reply; None if it is."""
     if isinstance(reply, Exception):
         return f"cannot confirm that it is on disk ({reply})"
+    if isinstance(reply, int):  # of WAIT: how many replicas have it
+        return None if reply >= 1 else "not on a replica in time"
     return None if reply[0] >= 1 else "not on disk in time"
 
 

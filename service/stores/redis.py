@@ -70,7 +70,7 @@ class RedisStore:
         self._timeout_s, self._ttl_s = timeout_s, ttl_s
         self._notes = Notes(served_ttl_s, ttl_s)
         self._barrier = barrier(durability, disk_timeout_s)
-        self._commit_timeout_s = timeout_s + (disk_timeout_s if self._barrier else 0)
+        self._commit_timeout_s = timeout_s + disk_timeout_s * len(self._barrier)
         self._breaker = Breaker(time.monotonic)
         self._reads: Ticks[tuple[bytes, ...], list[bytes | None]] = Ticks(self._read_many)
         self._caches: Ticks[Command, Any] = Ticks(self._write_many)

@@ -10,9 +10,8 @@ import os
 import random
 import signal
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -22,24 +21,22 @@ from typing import Any, Self
 import httpx
 import numpy as np
 import pytest
+from deliveries import Progress, batched, by_key, deliver, kept_events, made_events
 from redis.exceptions import RedisError
 from running_service import Running, running, wait_until
-from store_servers import free_port, is_gone, server_pid
+from store_servers import free_port, is_gone, listens, server_pid
 
 from model_store.bundle import Registry
-from service.core.history import append, event_key, key_name
+from service.core.history import append, event_key
 from service.core.values import EMPTY, Events
 from service.flows.feedback import adapted
 from service.scoring.model import Model
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers of a service in /proc")
 
-Event = dict[str, Any]
 Sized = Callable[[int, int], int]
 Tell = Callable[..., None]
 Show = Callable[[int, int], None]
-PATIENCE_S = 90.0  # longest time without any progress
-BACK_OFF_S = 0.02
 
 
 @dataclass
@@ -81,6 +78,8 @@ class Mortal:
         workers = self.service.workers()
         self.service.process.kill()
         wait_until(lambda: all(is_gone(worker) for worker in workers))
+        # One that was about to replace a worker is none of them yet, and holds the port as well.
+        wait_until(lambda: not listens(self.port))
         self._lives.close()
         self._start()
 
@@ -90,66 +89,6 @@ class Mortal:
     def kill_store(self, _rng: random.Random) -> None:
         with suppress(RedisError, ProcessLookupError):  # it may be dead still
             os.kill(server_pid(f"unix://{self.folder}/users/store.sock"), signal.SIGKILL)
-
-
-class Progress:
-    """How many events were acknowledged so far, by all writers."""
-
-    def __init__(self, show: Show = lambda _done, _of: None) -> None:
-        self.acknowledged: list[tuple[str, str]] = []
-        self.refused = 0
-        self._show, self._lock = show, threading.Lock()
-
-    def acknowledge(self, user: str, events: Sequence[Event]) -> None:
-        with self._lock:
-            self.acknowledged += [(user, event["event_id"]) for event in events]
-
-    def refuse(self) -> None:
-        with self._lock:
-            self.refused += 1
-
-    def wait_for(self, count: int, of: int) -> None:
-        before, since = -1, time.monotonic()
-        while (now := len(self.acknowledged)) < count:
-            if now != before:
-                before, since = now, time.monotonic()
-                self._show(now, of)
-            assert time.monotonic() - since < PATIENCE_S, f"{now} of {count} acknowledged, and no more"
-            time.sleep(0.005)
-
-
-def deliver(client: httpx.Client, user: str, events: Sequence[Event], progress: Progress) -> dict[str, Any]:
-    """Send until acknowledged, as a client with a queue does."""
-    while True:
-        with suppress(httpx.TransportError):
-            answer = client.post("/feedback", json={"user_id": user, "events": events})
-            if answer.status_code == 200:
-                progress.acknowledge(user, events)
-                receipt: dict[str, Any] = answer.json()
-                return receipt
-            assert answer.status_code == 503, answer.text
-        progress.refuse()
-        time.sleep(BACK_OFF_S)
-
-
-def made_events(rng: random.Random, count: int, prefix: str) -> Iterator[Event]:
-    """Events with ids, most of them about items that others are about, too."""
-    for number in range(count):
-        item_id = f"g{rng.randrange(8)}-{rng.randrange(30)}"
-        yield {
-            "item_id": item_id,
-            "value": rng.randint(1, 5),
-            "timestamp": 1.7e9 + number,
-            "event_id": f"{prefix}-{number}",
-        }
-
-
-def batched(events: Iterable[Event], rng: random.Random, most: int) -> Iterator[list[Event]]:
-    events = list(events)
-    while events:
-        size = rng.randint(1, most)
-        yield events[:size]
-        events = events[size:]
 
 
 def write_and_kill(
@@ -180,20 +119,6 @@ def write_and_kill(
         for writer in running_writers:
             writer.result()
     return killed
-
-
-def kept_events(client: httpx.Client, users: Iterable[str]) -> Counter[tuple[str, str]]:
-    """How often each event is held, by its user and the name of its key."""
-    kept: Counter[tuple[str, str]] = Counter()
-    for user in users:
-        answer = client.get(f"/users/{user}")
-        assert answer.status_code == 200, answer.text
-        kept.update((user, event["event_id"]) for event in answer.json()["events"])
-    return kept
-
-
-def by_key(acknowledged: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-    return {(user, key_name(event_key(event_id))) for user, event_id in acknowledged}
 
 
 @pytest.mark.parametrize("durability", ["durable", "always"])

@@ -72,15 +72,17 @@ def test_bundles_swap_under_load_and_back_and_nothing_is_lost(
         before = service.client.get("/recommend", params={"user_id": user}).content
         wait_until(lambda: workers_on(first))
         with load(service) as answers:
+            wait_until(lambda: len(answers) >= 2)  # feedback, and a list
             registry.promote(other)
             wait_until(lambda: workers_on(other))
             swapped = service.recommend(user)
+            wait_until(lambda: any(answer.json().get("bundle") == other for answer in answers))
             registry.rollback()
             wait_until(lambda: workers_on(first))
         assert {answer.status_code for answer in answers} == {200}
         assert {answer.json()["bundle"] for answer in answers[1::2]} == {first, other}
         assert service.client.get("/recommend", params={"user_id": user}).content == before
-        assert service.metrics()["kshot_bundle_reloads_total", ("ok",)] == 4
+        wait_until(lambda: service.metrics()["kshot_bundle_reloads_total", ("ok",)] == 4)
 
     registry.promote(other)
     with running(registry.store, tmp_path / "fresh") as fresh:

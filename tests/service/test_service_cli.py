@@ -88,9 +88,14 @@ def test_a_store_that_cannot_keep_the_promise_is_refused(trained_store: Path, tm
     assert told.endswith("or --durability fast, which may lose the last second of feedback")
 
 
+def test_the_embedded_store_has_no_replica_to_wait_for(trained_store: Path) -> None:
+    told = complaint("--store", trained_store, "--durability", "replicated")
+    assert told.startswith("durability (KSHOT_DURABILITY): replicated, expected the redis (KSHOT_REDIS) of a primary")
+
+
 def test_an_unknown_durability_is_named(trained_store: Path) -> None:
     told = complaint("--store", trained_store, "--durability", "often")
-    assert told == "durability (KSHOT_DURABILITY): often, expected 'durable', 'always' or 'fast'"
+    assert told == "durability (KSHOT_DURABILITY): often, expected 'durable', 'always', 'replicated' or 'fast'"
 
 
 @pytest.mark.parametrize("workers", [1, 2])

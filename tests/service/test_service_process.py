@@ -44,13 +44,24 @@ def test_a_service_loads_nothing_that_only_training_needs(trained_store: Path) -
 
 
 def test_every_line_of_the_log_is_json_with_event_level_and_time(service: Running) -> None:
-    url = service.client.base_url
-    with socket.create_connection((url.host, url.port)) as connection:
-        connection.sendall(b"no HTTP at all\r\n\r\n")
-        assert connection.recv(100).startswith(b"HTTP/1.1 400")
-    wait_until(lambda: any(line.get("logger") == "uvicorn.error" for line in service.logged()))
+    assert service.has_logged("ready")
     for line in service.logged():
         assert {"event", "level", "timestamp"} <= set(line)
+
+
+def test_what_a_library_logs_or_warns_of_is_a_line_of_json_too() -> None:
+    program = """
+import logging, warnings
+from service.telemetry import configure_logs
+configure_logs("info")
+logging.getLogger("some.library").warning("two\\nlines")
+warnings.warn("old")
+"""
+    told = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, check=True).stderr
+    logged, warned = map(json.loads, told.splitlines())
+    assert (logged["event"], logged["level"], logged["logger"]) == ("two\nlines", "warning", "some.library")
+    assert warned["logger"] == "py.warnings"
+    assert "timestamp" in logged.keys() & warned.keys()
 
 
 def refuses_connections(service: Running) -> bool:

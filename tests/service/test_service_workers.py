@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from running_service import Running, running, wait_until
-from store_servers import is_gone
+from store_servers import is_gone, listens
 
 from service.workers import allowed_connections
 
@@ -29,6 +29,8 @@ def test_workers_do_not_outlive_their_supervisor_and_free_its_port(trained_store
         before, workers = service.recommend("ann"), service.workers()
         service.process.kill()
         wait_until(lambda: all(is_gone(worker) for worker in workers))
+        # One that was about to become a worker is none of them yet, and holds the port as well.
+        wait_until(lambda: not listens(service.client.base_url.port))
     with running(trained_store, tmp_path, "--port", service.client.base_url.port) as service:
         assert service.recommend("ann") == before
 

@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from store_servers import DEADLINE_S, PASSWORD, answers, connect, free_port, is_gone, server_pid, wait_until
+from store_servers import (
+    DEADLINE_S,
+    PASSWORD,
+    answers,
+    connect,
+    free_port,
+    is_gone,
+    server_pid,
+    valkey_on_tcp,
+    wait_until,
+)
 from structlog.testing import capture_logs
 
 from service.core.history import append
@@ -18,6 +28,7 @@ from service.core.values import EMPTY, Events
 from service.errors import StoreUnavailable, StoreUnsuitable
 from service.stores.durability import check
 from service.stores.embedded import EmbeddedStore
+from service.stores.keys import record_key
 from service.stores.redis import RedisStore
 
 pytestmark = pytest.mark.anyio
@@ -64,6 +75,26 @@ async def test_what_is_only_a_cache_is_not_waited_for(store: RedisStore, admin: 
     await store.replace("ann", RECORD, 0)
     admin.config_set("appendfsync", "no")
     assert await store.replace("ann", RECORD, RECORD.revision, is_cache=True)
+
+
+async def test_a_replicated_write_is_not_kept_until_a_replica_has_it(
+    tmp_path: Path,
+) -> None:
+    port, replica_port = free_port(), free_port()
+    with (
+        valkey_on_tcp(tmp_path / "primary", port),
+        valkey_on_tcp(tmp_path / "replica", replica_port, "--replicaof", f"127.0.0.1 {port}") as replica,
+    ):
+        wait_until(lambda: replica.info("replication")["master_link_status"] == "up")
+        store = connect(f"redis://127.0.0.1:{port}", disk_timeout_s=DEADLINE_S, durability="replicated")
+        assert await store.replace("ann", RECORD, 0)
+        assert replica.exists(record_key("ann"))  # by now, not some time later
+        await store.close()
+        replica.replicaof("NO", "ONE")
+        store = connect(f"redis://127.0.0.1:{port}", disk_timeout_s=0.2, durability="replicated")
+        with pytest.raises(StoreUnavailable, match="not on a replica in time"):
+            await store.replace("bob", RECORD, 0)
+        await store.close()
 
 
 async def test_a_fast_store_does_not_wait(embedded: EmbeddedStore, admin: Redis) -> None:
