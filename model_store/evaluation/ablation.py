@@ -80,6 +80,8 @@ def ablations(
 def _retrained(config: TrainingConfig, *, has_content: bool) -> Iterator[tuple[str, TrainingConfig]]:
     if config.content and has_content:
         yield "without content", config.model_copy(update={"content": False})
+    if config.focus:
+        yield "without focus", config.model_copy(update={"focus": 0.0})
     for entropy in ENTROPIES:
         if entropy != config.entropy:
             yield f"entropy {entropy:g}", config.model_copy(update={"entropy": entropy})

@@ -65,7 +65,7 @@ def found(network: Network, tasks: Tasks, facts: ItemFacts, asked_for: list[Trai
 
 
 def test_every_variant_is_judged_by_every_metric_at_every_k(found: dict) -> None:
-    others = ["without ages", "without content", "entropy 0.25", "entropy 0.5"]
+    others = ["without ages", "without content", "without focus", "entropy 0.25", "entropy 0.5"]
     assert list(found) == ["kshot", *WITHOUT, *ALONE, *others]
     for by_shots in found.values():
         assert list(by_shots) == ["0", "1", "3"]
@@ -74,7 +74,7 @@ def test_every_variant_is_judged_by_every_metric_at_every_k(found: dict) -> None
 
 def test_variants_are_trained_as_they_are_called(found: dict, asked_for: list[TrainingConfig]) -> None:
     changes = [{name: value for name, value in each if getattr(CONFIG, name) != value} for each in asked_for]
-    assert changes == [{"content": False}, {"entropy": 0.25}, {"entropy": 0.5}]
+    assert changes == [{"content": False}, {"focus": 0.0}, {"entropy": 0.25}, {"entropy": 0.5}]
     assert found["entropy 0.5"] == found["kshot"]  # here the same network
 
 
@@ -116,7 +116,7 @@ def test_without_ages_all_events_are_of_today_and_nothing_else_changes() -> None
 def test_what_a_data_set_does_not_have_is_not_left_out(network: Network, tasks: Tasks, dataset: Dataset) -> None:
     liked = count(dataset.events, dataset.n_items, 4.0).liked
     bare = ItemFacts(None, Popularity.fit(liked).log_popularity, np.ones(dataset.n_items, np.bool_))
-    steered = CONFIG.model_copy(update={"entropy": 0.5})
+    steered = CONFIG.model_copy(update={"entropy": 0.5, "focus": 0.0})
     variants = ablations(network, steered, lambda _: network, tasks, bare, has_time=False)
     assert list(variants) == ["kshot", *WITHOUT, *ALONE, "entropy 0.25"]
 
