@@ -40,7 +40,7 @@ class Capacity:
                 if body is None:
                     return
                 self._must_have_room()
-                receive = _told_at_once(body, receive)
+                receive = told_at_once(body, receive)
         except (Overloaded, BodyTooLarge) as exc:
             await problem_of(exc)(scope, receive, send)
             return
@@ -80,7 +80,7 @@ class Capacity:
             )
 
 
-def _told_at_once(body: bytes, receive: Receive) -> Receive:
+def told_at_once(body: bytes, receive: Receive) -> Receive:
     """A ``receive`` that tells a body that is there, then what ``receive`` tells."""
     left = [body]
 

@@ -13,8 +13,9 @@ from urllib.parse import unquote_plus
 
 from pydantic import ValidationError
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.api.capacity import told_at_once
 from service.api.problems import problem_of
 from service.api.routes import JSON, Parts, receipt, recommendation
 from service.api.schemas import MAX_ID_CHARACTERS, MAX_K, Feedback
@@ -70,7 +71,7 @@ class Express:
             return
         feedback = plain_feedback(body)
         if feedback is None:
-            await self._app(scope, _once_more(body, receive), send)
+            await self._app(scope, told_at_once(body, receive), send)
         else:
             await self._answer(FEEDBACK, receipt(self._parts, feedback), scope, receive, send)
 
@@ -128,17 +129,3 @@ async def _read(receive: Receive) -> bytes:
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return body
-
-
-def _once_more(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that tells a body that was read already, then what ``receive`` tells."""
-    told = False
-
-    async def receive_once_more() -> Message:
-        nonlocal told
-        if told:
-            return await receive()
-        told = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive_once_more
