@@ -26,6 +26,7 @@ from service.errors import AddressInvalid, RecordDamaged, SettingInvalid, StoreU
 from service.stores.embedded import EmbeddedStore
 from service.stores.keys import keys_of, older_key, record_key, served_key
 from service.stores.older import encode_departed
+from service.stores.pipeline import Lines
 from service.stores.redis import MAX_OLDER, RedisStore
 
 pytestmark = pytest.mark.anyio
@@ -84,10 +85,11 @@ async def test_a_burst_while_the_store_hangs_leaves_no_wrong_answers(embedded: E
 
 async def test_connections_kept_at_hand_keep_nobody_waiting(embedded_url: str) -> None:
     store = connect(embedded_url, max_connections=2)
-    for _ in range(5):
-        asked = [ask for _ in range(5) for ask in (store.ping(), store.held("nobody"), store.read("nobody"))]
-        answers = await asyncio.gather(*asked)
-        assert answers[2::3] == [EMPTY] * 5
+    lines = Lines(store._reader.connection_pool)
+    many = asyncio.gather(*(lines.ask([("ECHO", str(number))]) for number in range(6)))
+    answers = await asyncio.wait_for(many, DEADLINE_S)
+    assert answers == [[str(number).encode()] for number in range(6)]
+    await store.ping()
     await store.close()
 
 
