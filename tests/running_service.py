@@ -80,7 +80,7 @@ class Running:
         """Process ids of the workers, where there are several."""
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return {int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
+        return {int(child) for child in children if b"spawn_main" in command_of(child)}
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
@@ -114,6 +114,14 @@ def running(store: Path, folder: Path, *flags: object, env: Mapping[str, str] | 
         process.terminate()
         process.wait(DEADLINE_S)
         process.stdout.close()
+
+
+def command_of(pid: str) -> bytes:
+    """A process's command line, empty once it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def wait_until(condition: Callable[[], object]) -> None:

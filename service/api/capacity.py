@@ -9,10 +9,12 @@ Bodies that are still arriving have a bound of their own, in bytes, since they t
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import telemetry
-from service.api.problems import problem_of
+from service.api.problems import problem, problem_of
 from service.errors import BodyTooLarge, Overloaded
 
 # Whoever looks after the service must see it most of all when it has too much to do.
@@ -37,7 +39,8 @@ class Capacity:
             self._must_have_room()
             if scope["method"] == "POST":
                 body = await self._arrived(receive)
-                if body is None:
+                if body is None:  # told to nobody, but counted
+                    await problem(HTTPStatus.BAD_REQUEST, "body: ended early, expected all of it")(scope, receive, send)
                     return
                 self._must_have_room()
                 receive = told_at_once(body, receive)

@@ -84,7 +84,9 @@ class Mortal:
         self._start()
 
     def kill_worker(self, rng: random.Random) -> None:
-        os.kill(rng.choice(sorted(self.service.workers())), signal.SIGKILL)
+        wait_until(self.service.workers)  # none while the last one killed is being replaced
+        with suppress(ProcessLookupError):
+            os.kill(rng.choice(sorted(self.service.workers())), signal.SIGKILL)
 
     def kill_store(self, _rng: random.Random) -> None:
         with suppress(RedisError, ProcessLookupError):  # it may be dead still

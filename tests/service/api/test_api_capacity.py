@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from service.api.capacity import Capacity
 
@@ -94,3 +95,20 @@ async def test_bodies_that_arrive_have_a_bound_together_and_give_back_what_they_
     body.may_end.set()
     assert (await large).status_code == 200
     assert (await service.post(b"x" * MAX_ARRIVING_BYTES)).status_code == 200
+
+
+async def test_a_client_that_leaves_before_its_body_is_there_is_answered_for_the_count_alone() -> None:
+    told: list[Message] = []
+    left = [{"type": "http.request", "body": b"first", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> Message:
+        return left.pop(0)
+
+    async def send(message: Message) -> None:
+        told.append(message)
+
+    async def never_reached(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        pytest.fail("the application was asked")
+
+    await Capacity(never_reached, limit=1)({"type": "http", "method": "POST", "path": "/feedback"}, receive, send)
+    assert told[0]["status"] == 400
