@@ -41,7 +41,7 @@ FirstStage = Annotated[
     IndexName,
     typer.Option("--index", help="exact reads all items for a list; approximate asks an index first."),
 ]
-Ablations = Annotated[bool, typer.Option(help="Train and judge variants without one part each, too.")]
+Ablations = Annotated[bool, typer.Option(help="Train and judge variants too: without content, ages; other queries.")]
 MaxEpochs = Annotated[int, typer.Option(help="Passes over the training users, at most.", min=1)]
 CrossFit = Annotated[
     bool,

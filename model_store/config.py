@@ -67,6 +67,14 @@ class TrainingConfig(BaseModel):
         EpisodeOrder.AUTO,
         description="support: any events, the first ones, or, where events have an order, what serves validation users",
     )
+    forgetting: bool = Field(
+        default=True, description="whether the popularity prior may count what users liked last more than what before"
+    )
+    half_life: float | None = Field(
+        None,
+        gt=0,
+        description="events of a user after which a like counts half in the prior; chosen from data if forgetting",
+    )
     batch_users: int = Field(128, ge=1, description="episodes in one outer step")
     learning_rate: float = Field(2e-3, gt=0, description="Adam step of the outer loop")
     l2: float = Field(4.0, ge=0, description="weight of the mean squared norm of the item vectors in the loss")

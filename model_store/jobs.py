@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 from rich.console import Console
 
@@ -18,7 +20,7 @@ from model_store.data.sources import Loaded, load
 from model_store.data.split import UserSplit, split_users
 from model_store.errors import DataError
 from model_store.evaluation import comparison, report
-from model_store.evaluation.ablation import ablations
+from model_store.evaluation.ablation import Variant, take_apart, train_otherwise
 from model_store.evaluation.beyond_accuracy import ItemFacts
 from model_store.evaluation.models import ServedModel
 from model_store.evaluation.protocol import KShot, Tasks, choose_protocol, evaluate, make_tasks
@@ -41,7 +43,7 @@ class Judging:
         shots: the k, or None to let the data decide.
         max_items: item-kNN, EASE and multi-VAE cover that many items; their matrices are dense.
         sweep: how many candidates of each baseline are tried.
-        ablations: whether variants of the model are trained and judged too.
+        ablations: whether variants of the model that take a training are judged too.
     """
 
     shots: tuple[int, ...] | None = None
@@ -86,8 +88,7 @@ def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, c
         judged = _judge(model, loaded, split, protocol, judging, config.seed, console)
         results = judged.results
         results["training"] = {**learned.as_dict(), "index": draft.index}
-        if judging.ablations:
-            results["ablations"] = _ablations(learned, dataset, split, protocol, console)
+        results["ablations"] = _ablations(learned, dataset, split, protocol, console, retrained=judging.ablations)
         _write_report(draft, results)
         version = draft.publish(registry, results=results["models"])
     checkpoint.discard()
@@ -127,7 +128,9 @@ def evaluate_store(source: str, store: Path, judging: Judging, console: Console)
     report = orjson.loads((folder / "report.json").read_bytes())
     same = report["protocol"]["shots"] == list(protocol.shots) and report["max_items"] == judging.max_items
     chosen = shortlist(report["baselines"], judging.sweep) if same else {}
-    return _judge(model, loaded, split, protocol, judging, seed, console, chosen).results
+    results = _judge(model, loaded, split, protocol, judging, seed, console, chosen).results
+    # A bundle's graphs cannot be taken apart; its report says what its network's parts were worth to the same users.
+    return results | ({"ablations": report["ablations"]} if same and "ablations" in report else {})
 
 
 def evaluate_anew(source: str, config: TrainingConfig, judging: Judging, console: Console, splits: int = 1) -> Results:
@@ -161,24 +164,27 @@ def _ablations(
     split: UserSplit,
     protocol: KShot,
     console: Console,
+    *,
+    retrained: bool,
 ) -> Results:
-    """Variants of the model on the test users."""
-
-    def retrain(changed: TrainingConfig) -> Network:
-        with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
-            own = Checkpoint(Path(folder), dataset.fingerprint.sha256, changed)
-            return learn(dataset, split, protocol, changed, own, console).network
-
+    """The parts of the model, and where ``retrained`` its variants, on the test users."""
+    tasks = make_tasks(dataset, split.judged, protocol)
     liked = count(dataset.events.select(split.train), dataset.n_items, dataset.feedback.liked_at_least).liked
-    return ablations(
-        whole.network,
-        whole.config,
-        retrain,
-        make_tasks(dataset, split.judged, protocol),
-        ItemFacts.of(dataset.features, liked),
-        has_time=dataset.has_time,
-        on_variant=lambda name: console.print(f"ablation: {name}"),
-    )
+    facts, has_time = ItemFacts.of(dataset.features, liked), dataset.has_time
+    with bar(console, "parts") as taking_apart:
+        taking_apart.say("each left out, each alone")
+        judgements = take_apart(whole.network, tasks, facts, has_time=has_time)
+
+    def retrain(variant: Variant) -> Network:
+        events = dataset.events if variant.ages else replace(dataset.events, times=np.zeros_like(dataset.events.times))
+        with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
+            own = Checkpoint(Path(folder), dataset.fingerprint.sha256, variant.config)
+            return learn(replace(dataset, events=events), split, protocol, variant.config, own, console).network
+
+    if retrained:
+        told = partial(console.print, "ablation:")
+        judgements |= train_otherwise(whole.config, retrain, tasks, facts, has_time=has_time, on_variant=told)
+    return comparison.figures(judgements)
 
 
 def _judge(

@@ -15,6 +15,7 @@ from model_store.evaluation.calibration import Witness, calibrate
 from model_store.evaluation.cross_fitting import cross_fit
 from model_store.evaluation.models import TrainingModel
 from model_store.evaluation.protocol import HEADLINE, KShot, Tasks, evaluate, make_tasks
+from model_store.evaluation.recency import choose_half_life
 from model_store.meta.algorithms import begin
 from model_store.meta.checkpoint import Checkpoint
 from model_store.meta.distributed import World
@@ -106,6 +107,9 @@ def best_trained(
     console: Console,
 ) -> Trained:
     """The network that validation users like best of those that the configuration leaves to the data."""
+    if config.forgetting and config.half_life is None:
+        chosen = choose_half_life(dataset, training, validation, config.seed)
+        config = config.model_copy(update={"half_life": chosen})
     tried = [
         _meta_train(dataset, training, validation, candidate, checkpoint.beside(candidate), console)
         for candidate in _candidates(config, has_order=dataset.has_order)

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from model_store.config import TrainingConfig
 from model_store.data.episodes import Support
 from model_store.evaluation.beyond_accuracy import ItemFacts
-from model_store.evaluation.comparison import MODEL, Judgements, figures
+from model_store.evaluation.comparison import MODEL, Judgements
 from model_store.evaluation.models import TrainingModel
 from model_store.evaluation.protocol import HEADLINE, Recommender, Tasks, evaluate
 from model_store.meta.inner import Share
@@ -39,52 +39,86 @@ class WithoutAges:
         return self.model.score(dataclasses.replace(support, ages=np.zeros_like(support.ages)))
 
 
-def ablations(
-    network: Network,
+class Variant(NamedTuple):
+    """The model trained another way.
+
+    Attributes:
+        name: for the tables.
+        config: how it is trained.
+        ages: whether it is told when events were.
+    """
+
+    name: str
+    config: TrainingConfig
+    ages: bool = True
+
+
+def take_apart(network: Network, tasks: Tasks, facts: ItemFacts, *, has_time: bool) -> Judgements:
+    """Judge a trained and calibrated network as a whole, without each of its parts, and each part alone.
+
+    Args:
+        network: to be taken apart; it is whole again afterwards.
+        tasks: of users that nothing was chosen by.
+        facts: for coverage and the long tail.
+        has_time: whether events have ages to leave out.
+
+    Returns:
+        Variant → k → judgement; "kshot" is the whole model.
+    """
+    model = TrainingModel(network)
+    judgements: Judgements = {MODEL: evaluate(model, tasks, facts=facts)}
+    parts = {"dense": network.inner.share, "votes": network.gate.share, "linear memory": network.linear.share}
+    for name, left_out in _parts_left_out(parts):
+        with _left_out(left_out):
+            judgements[name] = evaluate(model, tasks, facts=facts)
+    if has_time:
+        judgements["without ages"] = evaluate(WithoutAges(model), tasks, facts=facts)
+    return judgements
+
+
+def train_otherwise(
     config: TrainingConfig,
-    retrain: Callable[[TrainingConfig], Network],
+    retrain: Callable[[Variant], Network],
     tasks: Tasks,
     facts: ItemFacts,
     *,
     has_time: bool,
     on_variant: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
-    """Judge the whole model and its variants.
+) -> Judgements:
+    """Judge what shapes the training, by training without it.
 
     Args:
-        network: trained with ``config`` and calibrated.
         config: of the whole model.
-        retrain: trains and calibrates with another configuration.
+        retrain: trains and calibrates a variant.
         tasks: of users that nothing was chosen by.
         facts: for coverage and the long tail; their content says whether there is any to leave out.
         has_time: whether events have ages to leave out.
-        on_variant: told each variant before it is trained and judged.
+        on_variant: told each variant before it is trained.
 
     Returns:
-        Variant → k → metric → mean over users, as ``comparison.figures``; "kshot" is the whole model.
+        Variant → k → judgement.
     """
-    judgements: Judgements = {MODEL: evaluate(TrainingModel(network), tasks, facts=facts)}
-    parts = {"dense": network.inner.share, "votes": network.gate.share, "linear memory": network.linear.share}
-    for name, left_out in _parts_left_out(parts):
-        on_variant(name)
-        with _left_out(left_out):
-            judgements[name] = evaluate(TrainingModel(network), tasks, facts=facts)
-    if has_time:
-        judgements["without ages"] = evaluate(WithoutAges(TrainingModel(network)), tasks, facts=facts)
-    for name, changed in _retrained(config, has_content=facts.features is not None):
-        on_variant(name)
-        judgements[name] = evaluate(TrainingModel(retrain(changed)), tasks, facts=facts)
-    return figures(judgements)
+    judgements: Judgements = {}
+    for variant in _variants(config, has_content=facts.features is not None, has_time=has_time):
+        on_variant(variant.name)
+        model = TrainingModel(retrain(variant))
+        judgements[variant.name] = evaluate(model if variant.ages else WithoutAges(model), tasks, facts=facts)
+    return judgements
 
 
-def _retrained(config: TrainingConfig, *, has_content: bool) -> Iterator[tuple[str, TrainingConfig]]:
+def _variants(config: TrainingConfig, *, has_content: bool, has_time: bool) -> Iterator[Variant]:
     if config.content and has_content:
-        yield "without content", config.model_copy(update={"content": False})
+        yield Variant("trained without content", config.model_copy(update={"content": False}))
     if config.focus:
-        yield "without focus", config.model_copy(update={"focus": 0.0})
+        yield Variant("trained without focus", config.model_copy(update={"focus": 0.0}))
+    if config.half_life is not None:
+        changed = config.model_copy(update={"forgetting": False, "half_life": None})
+        yield Variant("trained with all likes alike", changed)
+    if has_time:
+        yield Variant("trained without ages", config, ages=False)
     for entropy in ENTROPIES:
         if entropy != config.entropy:
-            yield f"entropy {entropy:g}", config.model_copy(update={"entropy": entropy})
+            yield Variant(f"trained with entropy {entropy:g}", config.model_copy(update={"entropy": entropy}))
 
 
 def _parts_left_out(parts: dict[str, Share]) -> Iterator[tuple[str, list[Share]]]:

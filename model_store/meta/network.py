@@ -19,6 +19,7 @@ from model_store.data.schema import Dataset, Events, ItemFeatures
 from model_store.meta.inner import Adaptation, InnerLoop, Levels, Share
 from model_store.meta.linear_memory import LinearMemory
 from model_store.meta.memory import Neighbours, VoteGate, conditional_neighbours
+from model_store.meta.prior import log_popularity, recent_likes
 
 # dim, steps, anchors, levels, liked, share, n_attributes: as ``InnerLoop`` takes them.
 AdaptationType = Callable[[int, int, Tensor, Levels, Tensor, Share, int], Adaptation]
@@ -201,7 +202,8 @@ def build(
     statistics = count(training, dataset.n_items, dataset.feedback.liked_at_least)
     generator = torch.Generator().manual_seed(config.seed)
     id_vectors = _svd_start(statistics, config, generator)
-    prior, prior_of_new = _log_popularity(statistics.counts)
+    likes = recent_likes(training, dataset.n_items, dataset.feedback.liked_at_least, config.half_life)
+    prior, prior_of_new = log_popularity(likes)
     encoder = ItemEncoder(id_vectors, _feature_matrix(dataset.features, use=config.content), prior, prior_of_new)
     levels, liked = _levels(training.values, dataset.feedback.liked_at_least)
     popular = torch.from_numpy(np.argsort(-statistics.counts, kind="stable")[: config.anchors].copy())
@@ -212,12 +214,6 @@ def build(
     gate = VoteGate(levels, 2 * liked - 1, popularity, Share(shots))
     linear = LinearMemory(dataset.n_items, dataset.feedback.liked_at_least, Share(shots))
     return Network(encoder, inner, gate, conditional_neighbours(statistics.liked, config.neighbours), linear)
-
-
-def _log_popularity(counts: NDArray[np.float64]) -> tuple[Tensor, float]:
-    """Centred log((n_i + 1) / Σ) by item, and the same for an item that nobody has seen."""
-    prior = np.log((counts + 1) / counts.sum())
-    return torch.from_numpy(prior - prior.mean()).float(), float(-np.log(counts.sum()) - prior.mean())
 
 
 def _svd_start(statistics: Statistics, config: TrainingConfig, generator: torch.Generator) -> Tensor:

@@ -15,9 +15,10 @@ from model_store.data.episodes import Support
 from model_store.data.schema import Dataset
 from model_store.data.sources import load
 from model_store.evaluation import report
-from model_store.evaluation.ablation import METRICS, WithoutAges, ablations
+from model_store.evaluation.ablation import METRICS, Variant, WithoutAges, take_apart, train_otherwise
 from model_store.evaluation.baselines import Popularity
 from model_store.evaluation.beyond_accuracy import ItemFacts
+from model_store.evaluation.comparison import figures
 from model_store.evaluation.models import TrainingModel
 from model_store.evaluation.protocol import KShot, Tasks, evaluate, make_tasks
 from model_store.evaluation.table import ablation_tables
@@ -26,7 +27,7 @@ from model_store.meta.network import Network, build, count
 SHOTS = (0, 1, 3)
 WITHOUT = ["without dense", "without votes", "without linear memory"]
 ALONE = ["dense alone", "votes alone", "linear memory alone"]
-CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10)
+CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10, half_life=50)
 
 
 @pytest.fixture(scope="module")
@@ -51,31 +52,43 @@ def facts(dataset: Dataset) -> ItemFacts:
 
 
 @pytest.fixture(scope="module")
-def asked_for() -> list[TrainingConfig]:
+def asked_for() -> list[Variant]:
     return []
 
 
 @pytest.fixture(scope="module")
-def found(network: Network, tasks: Tasks, facts: ItemFacts, asked_for: list[TrainingConfig]) -> dict:
-    def retrain(config: TrainingConfig) -> Network:
-        asked_for.append(config)
+def found(network: Network, tasks: Tasks, facts: ItemFacts, asked_for: list[Variant]) -> dict:
+    def retrain(variant: Variant) -> Network:
+        asked_for.append(variant)
         return network
 
-    return ablations(network, CONFIG, retrain, tasks, facts, has_time=True)
+    apart = take_apart(network, tasks, facts, has_time=True)
+    return figures(apart | train_otherwise(CONFIG, retrain, tasks, facts, has_time=True))
 
 
 def test_every_variant_is_judged_by_every_metric_at_every_k(found: dict) -> None:
-    others = ["without ages", "without content", "without focus", "entropy 0.25", "entropy 0.5"]
-    assert list(found) == ["kshot", *WITHOUT, *ALONE, *others]
+    assert list(found)[:8] == ["kshot", *WITHOUT, *ALONE, "without ages"]
+    assert all(name.startswith("trained ") for name in list(found)[8:])
     for by_shots in found.values():
         assert list(by_shots) == ["0", "1", "3"]
         assert all(set(METRICS) <= set(judged) for judged in by_shots.values())
 
 
-def test_variants_are_trained_as_they_are_called(found: dict, asked_for: list[TrainingConfig]) -> None:
-    changes = [{name: value for name, value in each if getattr(CONFIG, name) != value} for each in asked_for]
-    assert changes == [{"content": False}, {"focus": 0.0}, {"entropy": 0.25}, {"entropy": 0.5}]
-    assert found["entropy 0.5"] == found["kshot"]  # here the same network
+def test_variants_are_trained_as_they_are_called(found: dict, asked_for: list[Variant]) -> None:
+    changes = {
+        each.name: ({key: value for key, value in each.config if getattr(CONFIG, key) != value}, each.ages)
+        for each in asked_for
+    }
+    assert changes == {
+        "trained without content": ({"content": False}, True),
+        "trained without focus": ({"focus": 0.0}, True),
+        "trained with all likes alike": ({"half_life": None, "forgetting": False}, True),
+        "trained without ages": ({}, False),
+        "trained with entropy 0.25": ({"entropy": 0.25}, True),
+        "trained with entropy 0.5": ({"entropy": 0.5}, True),
+    }
+    assert found["trained with entropy 0.5"] == found["kshot"]  # here the same network
+    assert found["trained without ages"] == found["without ages"]
 
 
 def test_without_a_part_the_other_one_is_left(network: Network, tasks: Tasks, found: dict) -> None:
@@ -116,9 +129,11 @@ def test_without_ages_all_events_are_of_today_and_nothing_else_changes() -> None
 def test_what_a_data_set_does_not_have_is_not_left_out(network: Network, tasks: Tasks, dataset: Dataset) -> None:
     liked = count(dataset.events, dataset.n_items, 4.0).liked
     bare = ItemFacts(None, Popularity.fit(liked).log_popularity, np.ones(dataset.n_items, np.bool_))
-    steered = CONFIG.model_copy(update={"entropy": 0.5, "focus": 0.0})
-    variants = ablations(network, steered, lambda _: network, tasks, bare, has_time=False)
-    assert list(variants) == ["kshot", *WITHOUT, *ALONE, "entropy 0.25"]
+    steered = CONFIG.model_copy(update={"entropy": 0.5, "half_life": None, "focus": 0.0})
+    apart = take_apart(network, tasks, bare, has_time=False)
+    retrained = train_otherwise(steered, lambda _: network, tasks, bare, has_time=False)
+    assert list(apart) == ["kshot", *WITHOUT, *ALONE]
+    assert list(retrained) == ["trained with entropy 0.25"]
 
 
 def test_the_report_and_the_terminal_show_them(found: dict) -> None:

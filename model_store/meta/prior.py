@@ -1,0 +1,45 @@
+"""The popularity prior: what a user of whom nothing is known is most likely to like.
+
+Where users' events have an order, popularity changes within it: what everybody reads first is not what everybody reads
+next. So an item's likes may count less the further back in their user's events they stand,
+
+    n_i = Σ_u Σ_{i liked by u} 2^{−b / h},   b = events of u after it, h = half-life in events,
+
+scaled to as many likes as there are, so that what an item nobody liked gets does not depend on h. Age is counted in
+events and not in days: a user who came a year ago was new then just as those that will be served are now.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, from_numpy
+
+from model_store.data.schema import Events
+
+NO_LIKE = 1e-30  # keeps 0 / 0 away
+
+
+def recent_likes(events: Events, n_items: int, liked_at_least: float, half_life: float | None) -> NDArray[np.float64]:
+    """Likes of every item, the later ones of each user counting more, float64 (n_items,).
+
+    Args:
+        events: of the training users, each user's in order.
+        n_items: rows of the catalogue.
+        liked_at_least: value from which on an event is liked.
+        half_life: events of the user after which a like counts half; None counts all alike.
+    """
+    liked = events.values >= liked_at_least
+    items = events.items[liked]
+    if half_life is None:
+        return np.bincount(items, minlength=n_items).astype(np.float64)
+    ends = np.repeat(events.indptr[1:], events.lengths())
+    later = (ends - 1 - np.arange(len(events.items)))[liked]
+    counts = np.bincount(items, weights=0.5 ** (later / half_life), minlength=n_items)
+    return np.asarray(counts * (len(items) / max(float(counts.sum()), NO_LIKE)))
+
+
+def log_popularity(counts: NDArray[np.float64]) -> tuple[Tensor, float]:
+    """Centred log((n_i + 1) / Σ) by item, float32 (n_items,), and the same for an item that nobody has seen."""
+    prior = np.log((counts + 1) / counts.sum())
+    return from_numpy(prior - prior.mean()).float(), float(-np.log(counts.sum()) - prior.mean())
