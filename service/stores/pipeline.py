@@ -13,7 +13,7 @@ from service.stores.scripts import Command
 
 
 class Lines:
-    """Connections of a pool, kept at hand: taking one from redis-py's and giving it back takes as long as ten commands.
+    """Connections of a pool, kept at hand: taking one from redis-py's and giving it back takes 15 µs each time.
 
     The pool counts those kept as in use, so that it closes them with all others; one at least is left to it for whoever
     else asks.
