@@ -83,12 +83,6 @@ class TrainingConfig(BaseModel):
         0.5, ge=0, le=1, description="share of users of whom an outer step knows no attributes"
     )
     dropout: float = Field(0.4, ge=0, lt=1, description="share of adapted weights dropped in an outer step")
-    focus: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="how much more the likelier items of a query count; 0 is all alike",
-    )
     entropy: float = Field(0.0, ge=0, le=1, description="how far queries are drawn towards the long tail; 1 is uniform")
     cross_fit_below: int = Field(
         500, ge=0, description="validation users under which training users take part in the calibration"

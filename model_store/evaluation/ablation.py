@@ -109,8 +109,6 @@ def train_otherwise(
 def _variants(config: TrainingConfig, *, has_content: bool, has_time: bool) -> Iterator[Variant]:
     if config.content and has_content:
         yield Variant("trained without content", config.model_copy(update={"content": False}))
-    if config.focus:
-        yield Variant("trained without focus", config.model_copy(update={"focus": 0.0}))
     if config.half_life is not None:
         changed = config.model_copy(update={"forgetting": False, "half_life": None})
         yield Variant("trained with all likes alike", changed)

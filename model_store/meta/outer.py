@@ -30,7 +30,6 @@ from model_store.meta.sampling import QueryDraw, steer
 
 # Validation reads the running average of the weights (Polyak averaging); it is smoother and generalises better.
 AVERAGING = 0.98
-NO_QUERY = 1e-30  # keeps log 0 and 0 / 0 away
 
 
 @dataclass
@@ -159,7 +158,7 @@ def episode_loss(
     Args:
         network: to be trained.
         episodes: supports and queries.
-        config: focus, dropout and L2.
+        config: dropout and L2.
         weights: float32 (n_items,), how much each item counts in a query; all alike if absent.
         world: who holds the rest of the batch; the losses of all processes add up to that of the batch.
     """
@@ -176,29 +175,7 @@ def episode_loss(
     likelihood = torch.log_softmax(scores.masked_fill(seen > 0, -1e9), dim=1)
     counted = target if weights is None else target * weights
     whole = world.total(counted.sum()).clamp(min=1)
-    found = query_likelihood(likelihood, counted, config.focus).sum()
-    return vector_penalty(network, config) / world.size - found / whole
-
-
-def query_likelihood(likelihood: Tensor, counted: Tensor, focus: float) -> Tensor:
-    """Log-likelihood of each user's query, float32 (B,): n · log M_q(p), for n items with the power mean M_q of theirs.
-
-    M_q(p) = (Σ_i c_i p_i^q / n)^(1/q), n = Σ_i c_i. At q = 0 it is the geometric mean, and this the usual sum of
-    log-likelihoods, in which the items that nobody could have foreseen pull hardest. At q = 1 it is log Σ_i p_i: any
-    one item of the query will do. Between them an item's gradient counts in proportion to p_i^q, which is nearer to
-    what a short list can hold (the power that makes a likelihood robust in Ferrari & Yang 2010, arXiv:1002.4533, and
-    in Zhang & Sabuncu 2018, arXiv:1805.07836; here within a user, so that every user keeps the weight n).
-
-    Args:
-        likelihood: float32 (B, n_items), log p.
-        counted: float32 (B, n_items), c: how much each item counts in the user's query, 0 outside it.
-        focus: q, 0 … 1.
-    """
-    if not focus:
-        return (likelihood * counted).sum(1)
-    n = counted.sum(1)
-    mean = (counted * (focus * likelihood).exp()).sum(1) / n.clamp(min=NO_QUERY)
-    return n * mean.clamp(min=NO_QUERY).log() / focus
+    return vector_penalty(network, config) / world.size - (likelihood * counted).sum() / whole
 
 
 def episode_step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | None:

@@ -9,8 +9,8 @@ items with likes alike,
     H(τ) = H(0) + s · (log n − H(0)),
 
 and H grows from τ = 0 to 1, so bisection finds it. Users are dealt one episode each in every epoch and drawn through
-their query items: the loss sums over those, so who likes the tail weighs more. Weights instead of draws have less
-variance and, without ``focus``, the same expectation.
+their query items: the loss sums over those, so who likes the tail weighs more. Weighted sums instead of draws have the
+same expectation and less variance.
 
 There are no negatives to sample: the loss is a softmax over the full catalogue, in which every item that was not liked
 competes in every step.

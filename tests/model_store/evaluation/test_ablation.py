@@ -81,7 +81,6 @@ def test_variants_are_trained_as_they_are_called(found: dict, asked_for: list[Va
     }
     assert changes == {
         "trained without content": ({"content": False}, True),
-        "trained without focus": ({"focus": 0.0}, True),
         "trained with all likes alike": ({"half_life": None, "forgetting": False}, True),
         "trained without ages": ({}, False),
         "trained with entropy 0.25": ({"entropy": 0.25}, True),
@@ -129,7 +128,7 @@ def test_without_ages_all_events_are_of_today_and_nothing_else_changes() -> None
 def test_what_a_data_set_does_not_have_is_not_left_out(network: Network, tasks: Tasks, dataset: Dataset) -> None:
     liked = count(dataset.events, dataset.n_items, 4.0).liked
     bare = ItemFacts(None, Popularity.fit(liked).log_popularity, np.ones(dataset.n_items, np.bool_))
-    steered = CONFIG.model_copy(update={"entropy": 0.5, "half_life": None, "focus": 0.0})
+    steered = CONFIG.model_copy(update={"entropy": 0.5, "half_life": None})
     apart = take_apart(network, tasks, bare, has_time=False)
     retrained = train_otherwise(steered, lambda _: network, tasks, bare, has_time=False)
     assert list(apart) == ["kshot", *WITHOUT, *ALONE]
