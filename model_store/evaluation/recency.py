@@ -3,8 +3,8 @@
 The training users are dealt into folds; each is served the popularity of the others, and the validation users that of
 all, at every half-life (see ``meta.prior``). Counting is cheap, so several times as many users can be asked as are
 left for validation. Popularity that forgets nothing stays, unless another is better by more than three standard
-errors of the paired difference. One, as elsewhere, is too little here: the best of several is compared, and all users of a
-fold are served one list, whose luck they share; without any drift two were exceeded.
+errors of the paired difference. One, as elsewhere, is too little here: the best of several is compared, and all users
+of a fold are served one list, whose luck they share; on made-up data without any drift two were exceeded.
 """
 
 from __future__ import annotations
