@@ -50,7 +50,7 @@ def asked(dataset: Dataset, rows: list[list[int]]) -> tuple[Dataset, Events, Tas
     everybody = events_of(rows)
     titles = [""] * N_ITEMS
     own = replace(dataset, events=everybody, item_ids=titles, has_order=True)
-    tasks = make_tasks(own, np.arange(100, N_USERS), KShot((0, 1, 20), 30))
+    tasks = make_tasks(own, np.arange(100, N_USERS), KShot((0, 1, 30), 31))
     return own, everybody.select(np.arange(100)), tasks
 
 
