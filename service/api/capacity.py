@@ -3,7 +3,8 @@
 Who waits in a queue that grows gets a late answer, and everybody behind waits longer; a refusal costs a fraction of an
 answer and tells the client, or the balancer before it, to go elsewhere.
 
-A request is under way from when all of it is there: a client that takes its time to send a body keeps nobody out.
+A request is under way from when all of it is there: a client that takes its time to send a body keeps nobody out, and
+what stands behind gets a body whole, in one message.
 Bodies that are still arriving have a bound of their own, in bytes, since they take nothing but memory.
 """
 
@@ -11,9 +12,10 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import telemetry
+from service.api.bodies import told_first
 from service.api.problems import problem, problem_of
 from service.errors import BodyTooLarge, Overloaded
 
@@ -43,7 +45,7 @@ class Capacity:
                     await problem(HTTPStatus.BAD_REQUEST, "body: ended early, expected all of it")(scope, receive, send)
                     return
                 self._must_have_room()
-                receive = told_at_once(body, receive)
+                receive = told_first({"type": "http.request", "body": body, "more_body": False}, receive)
         except (Overloaded, BodyTooLarge) as exc:
             await problem_of(exc)(scope, receive, send)
             return
@@ -81,15 +83,3 @@ class Capacity:
             raise Overloaded(
                 f"bodies: {self._arriving_bytes} bytes still arriving, expected at most {self._max_arriving_bytes}"
             )
-
-
-def told_at_once(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that tells a body that is there, then what ``receive`` tells."""
-    left = [body]
-
-    async def receive_at_once() -> Message:
-        if left:
-            return {"type": "http.request", "body": left.pop(), "more_body": False}
-        return await receive()
-
-    return receive_at_once

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.capacity import told_at_once
+from service.api.bodies import look_into
 from service.api.problems import problem_of
 from service.api.routes import JSON, Parts, receipt, recommendation
 from service.api.schemas import MAX_ID_CHARACTERS, MAX_K, Feedback
-from service.errors import BodyTooLarge, ServiceError
+from service.errors import ServiceError
 
 RECOMMEND, FEEDBACK = ("GET", "/recommend"), ("POST", "/feedback")
 PLAIN_JSON = {b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"}
@@ -64,14 +64,10 @@ class Express:
             await self._app(scope, receive, send)
             return
         scope["route"] = self._routes[FEEDBACK]
-        try:
-            body = await _read(receive)
-        except BodyTooLarge as exc:
-            await problem_of(exc)(scope, receive, send)
-            return
+        body, receive = await look_into(receive)
         feedback = plain_feedback(body)
         if feedback is None:
-            await self._app(scope, told_at_once(body, receive), send)
+            await self._app(scope, receive, send)
         else:
             await self._answer(FEEDBACK, receipt(self._parts, feedback), scope, receive, send)
 
@@ -119,13 +115,3 @@ def plain_feedback(body: bytes) -> Feedback | None:
 def _says_json(scope: Scope) -> bool:
     types = [value for name, value in scope["headers"] if name == b"content-type"]
     return len(types) == 1 and types[0].lower() in PLAIN_JSON
-
-
-async def _read(receive: Receive) -> bytes:
-    """A request's body, as far as the client sent it; raises BodyTooLarge."""
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body

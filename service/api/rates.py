@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote
 
 import orjson
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import telemetry
+from service.api.bodies import look_into
 from service.api.keys import KEY_ID
 from service.api.problems import REFUSAL, STATUS, problem
-from service.errors import BodyTooLarge, RateExceeded
+from service.errors import RateExceeded
 
 LIMITED = ("/recommend", "/feedback", "/users/")
 
@@ -27,31 +27,6 @@ class Rates(Protocol):
 
     async def count(self, key_id: str | None, user_id: str | None) -> None:
         """Count one request; raises RateExceeded. Without its store nothing is refused."""
-
-
-@dataclass
-class _Body:
-    """A body that was read ahead, and what came of it."""
-
-    messages: list[Message]
-    failed: BodyTooLarge | None = None
-
-    @property
-    def content(self) -> bytes:
-        return b"".join(message.get("body", b"") for message in self.messages)
-
-    def again(self, receive: Receive) -> Receive:
-        """A ``receive`` that tells all of it once more, the failure too, then goes on."""
-        left = iter(self.messages)
-
-        async def receive_again() -> Message:
-            for message in left:
-                return message
-            if self.failed is not None:
-                raise self.failed
-            return await receive()
-
-        return receive_again
 
 
 class RateGuard:
@@ -78,8 +53,8 @@ class RateGuard:
         if not self._rates.by_user:
             return None, receive
         if scope["path"] == "/feedback":
-            body = await _read(receive)
-            return _user_of_body(body.content), body.again(receive)
+            body, receive = await look_into(receive)
+            return _user_of_body(body), receive
         if scope["path"].startswith("/users/"):
             # An id may hold a slash, which the path as it was sent has encoded.
             return unquote(scope["raw_path"].decode("ascii", "replace").split("/")[2]), receive
@@ -93,16 +68,6 @@ def declare(schema: dict[str, Any]) -> None:
         if path.startswith(LIMITED):
             for operation in operations.values():
                 operation["responses"]["429"] = {"description": "Beyond a rate limit", "content": REFUSAL}
-
-
-async def _read(receive: Receive) -> _Body:
-    body = _Body([])
-    try:
-        while not body.messages or body.messages[-1].get("more_body"):
-            body.messages.append(await receive())
-    except BodyTooLarge as exc:
-        body.failed = exc
-    return body
 
 
 def _user_of_body(content: bytes) -> str | None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from memory_store import MemoryStore
 
 from service.api import problems
+from service.api.capacity import Capacity
 from service.api.express import Express, plain_feedback, plain_query
 from service.api.routes import Parts, build_router
 from service.api.schemas import Feedback
@@ -41,7 +42,8 @@ class App:
         self.routes = FastAPI()
         self.routes.include_router(router)
         problems.install(self.routes)
-        self._app: Any = Express(self._pass_on, parts=parts, routes=router.routes) if has_lane else self.routes
+        lane = Express(self._pass_on, parts=parts, routes=router.routes)
+        self._app: Any = Capacity(lane, limit=1) if has_lane else self.routes
 
     async def _pass_on(self, scope: Any, receive: Any, send: Any) -> None:
         self.passed_on += 1

@@ -12,15 +12,13 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI, Request, Response
-from starlette.types import Message, Receive, Send
-from starlette.types import Scope as StarletteScope
 
 from service.api import problems
+from service.api.capacity import Capacity
 from service.api.edge import Edge
 from service.api.guards import MAX_BODY_BYTES, Guard
 from service.api.headers import MAX_HEADERS
-from service.api.rates import RateGuard
-from service.errors import BodyTooLarge, RateExceeded
+from service.errors import RateExceeded
 from service.keys.gate import Gate
 from service.keys.keyring import Keyring, Scope, write_keyring
 
@@ -56,6 +54,7 @@ def application(edge: Edge) -> FastAPI:
 
     problems.install(app)
     edge.install_rates(app)
+    app.add_middleware(Capacity, limit=9)
     edge.install(app)
     app.add_middleware(Guard, access_log=False)
     return app
@@ -204,21 +203,3 @@ async def test_a_long_body_is_refused_as_before_where_users_have_a_rate(by_user:
     async with asking(Edge(rates=Counted(by_user=by_user))) as client, asyncio.timeout(10):
         answer = await client.post("/feedback", content=chunks())
     assert answer.status_code == 413
-
-
-async def test_what_went_wrong_while_a_body_was_read_ahead_is_told_to_whoever_reads_it() -> None:
-    async def receive() -> Message:
-        raise BodyTooLarge("body: too long") if not failed else AssertionError("read again: there is nothing to come")
-
-    async def app(_scope: StarletteScope, receive_again: Receive, _send: Send) -> None:
-        failed.append(True)
-        await receive_again()
-
-    async def send(_message: Message) -> None:
-        raise AssertionError("answered")
-
-    failed: list[bool] = []
-    scope = {"type": "http", "path": "/feedback", "raw_path": b"/feedback", "query_string": b"", "headers": []}
-    with pytest.raises(BodyTooLarge):
-        await RateGuard(app, rates=Counted(by_user=True))(scope, receive, send)
-    assert failed
