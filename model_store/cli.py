@@ -155,7 +155,7 @@ def evaluate(
         raise DataError(f"--ablations trains variants of its own, expected no --store {store}")
     else:
         results = jobs.evaluate_store(data, store, judging, console)
-    _show(results, console, json)
+    _show(results, console, json, ablations=ablations)
 
 
 @_clear_errors
@@ -210,13 +210,13 @@ def _console() -> Any:
     return Console(stderr=True)
 
 
-def _show(results: dict[str, Any], console: Any, json: Path | None) -> None:
+def _show(results: dict[str, Any], console: Any, json: Path | None, *, ablations: bool = False) -> None:
     from model_store.evaluation.protocol import HEADLINE
     from model_store.evaluation.table import ablation_tables, kshot_table
 
     for metric in results["protocol"].get("metrics", [HEADLINE]):
         console.print(kshot_table(results, metric))
-    for table in ablation_tables(results):
+    for table in ablation_tables(results) if ablations else ():  # the report has them in any case
         console.print(table)
     _write(results, json)
 
