@@ -11,6 +11,7 @@ import pytest
 from model_store.config import TrainingConfig
 from model_store.data.schema import Dataset, Events
 from model_store.data.sources import load
+from model_store.evaluation import recency
 from model_store.evaluation.protocol import KShot, Tasks, make_tasks
 from model_store.evaluation.recency import choose_half_life
 from model_store.meta.network import build
@@ -41,9 +42,8 @@ def moving_on(rng: np.random.Generator) -> list[list[int]]:
 
 
 def at_rest(rng: np.random.Generator) -> list[list[int]]:
-    """What is popular is so from the first event to the last."""
-    weights = 1 / np.arange(1, N_ITEMS + 1)
-    return [list(rng.choice(N_ITEMS, 45, replace=False, p=weights / weights.sum())) for _ in range(N_USERS)]
+    """Nothing is popular, early or late: what looks best is luck."""
+    return [list(rng.permutation(N_ITEMS)[:45]) for _ in range(N_USERS)]
 
 
 def asked(dataset: Dataset, rows: list[list[int]]) -> tuple[Dataset, Events, Tasks]:
@@ -72,9 +72,23 @@ def test_where_users_move_on_the_prior_forgets(made_up_dataset: Dataset, rng: np
     assert choose_half_life(dataset, training, tasks, seed=0) in {10.0, 20.0}
 
 
-def test_popularity_stays_where_nothing_is_clearly_better(made_up_dataset: Dataset, rng: np.random.Generator) -> None:
-    dataset, training, tasks = asked(made_up_dataset, at_rest(rng))
+@pytest.mark.parametrize("seed", range(12))
+def test_popularity_stays_where_nothing_is_clearly_better(made_up_dataset: Dataset, seed: int) -> None:
+    dataset, training, tasks = asked(made_up_dataset, at_rest(np.random.default_rng(seed)))
     assert choose_half_life(dataset, training, tasks, seed=0) is None
+
+
+def test_nobody_is_served_what_was_counted_on_them(
+    made_up_dataset: Dataset, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(_dataset: Dataset, counted: Events, tasks: Tasks) -> np.ndarray:
+        judged.append((counted.n_users, len(tasks.queries)))
+        return np.zeros((len(recency.HALF_LIVES), len(tasks.queries)))
+
+    judged: list[tuple[int, int]] = []
+    monkeypatch.setattr(recency, "_judge", judge)
+    recency.choose_half_life(*asked(made_up_dataset, at_rest(rng)), seed=0)
+    assert judged == [(100, 20), (66, 34), (67, 33), (67, 33)]
 
 
 def test_a_random_order_says_nothing(made_up_dataset: Dataset, rng: np.random.Generator) -> None:
