@@ -42,8 +42,8 @@ class RunningService:
 
 @contextmanager
 def running_store() -> Iterator[str]:
-    """A store as in production: its log synced to disk, looked at often, nothing evicted. Yields its URL."""
-    config = {"appendonly": "yes", "appendfsync": "everysec", "hz": "500", "maxmemory-policy": "noeviction"}
+    """A store as in production: its log synced to disk before every answer, nothing evicted. Yields its URL."""
+    config = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
     with ValkeyServer(config=config) as server:
         yield server.connection_url
 

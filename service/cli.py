@@ -40,9 +40,9 @@ DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded store
 DurabilityFlag = Annotated[
     str | None,
     typer.Option(
-        help="When feedback is acknowledged: durable (on disk), always (the store syncs before every answer), "
-        "replicated (on disk and with a replica, so that it outlives the store's machine), or fast (at once: a crash "
-        "of the store's machine loses acknowledged feedback, up to its last second)."
+        help="When feedback is acknowledged: durable (on disk), replicated (on disk and with a replica, so that it "
+        "outlives the store's machine), or fast (at once: a crash of the store's machine loses acknowledged feedback "
+        "that was not on disk)."
     ),
 ]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
@@ -216,7 +216,7 @@ def _user_store(settings: Settings) -> Iterator[None]:
         return
     from service.stores.embedded import EmbeddedStore
 
-    store = EmbeddedStore.start(settings.data_dir or settings.store / "users", durability=settings.durability)
+    store = EmbeddedStore.start(settings.data_dir or settings.store / "users")
     store.keep_running()
     os.environ["KSHOT_REDIS"] = store.url
     try:

@@ -56,9 +56,8 @@ class Settings(BaseSettings):
     )
     durability: Durability = Field(
         "durable",
-        description="when feedback is acknowledged: once the store has it on disk (durable), with a store that syncs "
-        "before every answer (always), once a replica has it, too (replicated), or at once, and what came in the last "
-        "second may be lost (fast)",
+        description="when feedback is acknowledged: once the store has it on disk (durable), once a replica has it, "
+        "too (replicated), or at once, and what was not on disk may be lost (fast)",
     )
     disk_timeout_ms: int = Field(
         500,

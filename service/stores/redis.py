@@ -34,7 +34,7 @@ Ending = tuple[Command, ...]
 
 # Events that left the record and can still be unlearned one by one; of older ones only the items stay, as seen.
 MAX_OLDER = 10_000
-NOTES_WAIT_S = 0.01  # longest wait of a served list for a read to ride with
+NOTES_WAIT_S = 0.01  # longest time until a served list is noted
 PARTS = ("record", "older events", "served list")
 BROKEN = (OSError, Disconnected, ConnectionTimeout)
 
@@ -45,9 +45,10 @@ class RedisStore:
     """A ``UserStore`` over the Redis protocol.
 
     All reads of one tick of the event loop share one MGET (11 µs a key instead of about 90), all writes one
-    pipeline. Served lists are noted by the next read on its way, before it, or alone if none comes soon. What is
-    acknowledged shares one WAITAOF at the end of its pipeline, since it speaks for the writes of its own connection
-    only; those connections are others than the ones for reads, which so never queue behind a disk. An MGET over users
+    pipeline. Served lists are noted together, some time soon or by the next read that asks for one; other reads do not
+    take them along, since a store that syncs before it answers would keep them waiting. What is acknowledged shares one
+    WAITAOF at the end of its pipeline, since it speaks for the writes of its own connection only; those connections are
+    others than the ones for reads, which so never queue behind an answer that is waited for. An MGET over users
     on several nodes is refused by Redis Cluster: the keys are ready for it, this class is not.
     """
 
@@ -198,7 +199,7 @@ class RedisStore:
     async def _read_many(self, asked: list[tuple[bytes, ...]]) -> list[list[bytes | None]]:
         keys = [key for keys in asked for key in keys]
         read: Command = ("MGET", *keys)
-        notes = self._notes.take()
+        notes = self._notes.take() if any(len(keys) > 1 for keys in asked) else ()
         *noted, values = await self._asked(lambda: self._reading.ask([*notes, read]), self._timeout_s)
         if any(isinstance(reply, NoScriptError) for reply in noted):
             again = [*map(scripts.with_text, notes), read]
@@ -210,7 +211,7 @@ class RedisStore:
         return [[next(found) for _ in keys] for keys in asked]
 
     def _send_notes(self) -> None:
-        """Note what no read has taken along; it may be lost."""
+        """Note what was served of late and no read has taken along; it may be lost."""
         for command in self._notes.take():
             self._caches.submit(command).add_done_callback(_let_go)
 

@@ -45,7 +45,6 @@ class Mortal:
 
     store: Path
     folder: Path
-    flags: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     _lives: ExitStack = field(default_factory=ExitStack)
 
@@ -61,7 +60,7 @@ class Mortal:
         return f"http://127.0.0.1:{self.port}"
 
     def _start(self) -> None:
-        flags = ("--workers", 2, "--port", self.port, *self.flags)
+        flags = ("--workers", 2, "--port", self.port)
         self.service: Running = self._lives.enter_context(running(self.store, self.folder, *flags))
 
     def reaches_its_store(self) -> bool:
@@ -123,12 +122,11 @@ def write_and_kill(
     return killed
 
 
-@pytest.mark.parametrize("durability", ["durable", "always"])
 def test_what_was_acknowledged_is_kept_once_through_kills(
-    trained_store: Path, tmp_path: Path, durability: str, sized: Sized, tell: Tell, progress: Show
+    trained_store: Path, tmp_path: Path, sized: Sized, tell: Tell, progress: Show
 ) -> None:
     events, kills = sized(1_600, 200_000), sized(4, 30)
-    with Mortal(trained_store, tmp_path, ("--durability", durability)) as mortal:
+    with Mortal(trained_store, tmp_path) as mortal:
         delivered, users = Progress(progress), sized(20, 1000)
         killed = write_and_kill(mortal, delivered, events=events, writers=16, users=users, kills=kills, seed=1)
         mortal.kill_store(random.Random(0))

@@ -28,8 +28,8 @@ NETWORKS = {
     "refusing": Faults(refuses=True),
 }
 SERVERS = {
-    "usual": {"maxmemory": "0", "appendfsync": "everysec"},
-    "full": {"maxmemory": "1", "appendfsync": "everysec"},
+    "usual": {"maxmemory": "0", "appendfsync": "always"},
+    "full": {"maxmemory": "1", "appendfsync": "always"},
     "unsynced": {"maxmemory": "0", "appendfsync": "no"},
 }
 

@@ -119,7 +119,7 @@ def test_store_keeps_feedback_on_disk_and_evicts_nothing(compose, tmp_path):
     finally:
         process.terminate()
         process.wait(10)
-    assert settings == {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+    assert settings == {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
 def wait_until_answers(client):

@@ -95,7 +95,7 @@ def test_the_embedded_store_has_no_replica_to_wait_for(trained_store: Path) -> N
 
 def test_an_unknown_durability_is_named(trained_store: Path) -> None:
     told = complaint("--store", trained_store, "--durability", "often")
-    assert told == "durability (KSHOT_DURABILITY): often, expected 'durable', 'always', 'replicated' or 'fast'"
+    assert told == "durability (KSHOT_DURABILITY): often, expected 'durable', 'replicated' or 'fast'"
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -169,7 +169,7 @@ def test_feedback_that_is_not_on_disk_is_refused_until_it_is_and_then_counts_onc
         answer = on_users.post(user, [event])
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert "not on disk in time" in answer.json()["detail"]
-    client.config_set("appendfsync", "everysec")
+    client.config_set("appendfsync", "always")
     assert on_users.give(user, event) == {"accepted": 0, "duplicates": 1, "state": {"events": 1, "version": 1}}
 
 
@@ -177,7 +177,7 @@ def test_an_event_is_not_said_to_be_gone_until_that_is_on_disk(on_users: Running
     wait_until(lambda: on_users.post(user, [LIKED, LIKED | {"item_id": "g1-2", "event_id": "gone"}]).is_success)
     client.config_set("appendfsync", "no")  # so the server never learns that anything is on disk
     statuses = [on_users.client.delete(f"/users/{user}/events/gone").status_code for _ in range(2)]
-    client.config_set("appendfsync", "everysec")
+    client.config_set("appendfsync", "always")
     statuses.append(on_users.client.delete(f"/users/{user}/events/gone").status_code)
     assert statuses == [503, 503, 404]
 

@@ -210,7 +210,7 @@ async def test_a_list_prolongs_a_users_life_a_tenth_of_it_later(store: RedisStor
         for key in (record_key("ann"), older_key("ann")):
             admin.expire(key, left_s)
         store.note_served("ann", ["a"], RECORD.revision)
-        await store.read("ann")  # takes the note along
+        await store.read_with_served("ann")  # takes the note along
         assert (admin.ttl(record_key("ann")) > 950, admin.ttl(older_key("ann")) > 950) == (renewed, renewed)
         admin.delete(served_key("ann"))
 
@@ -247,6 +247,14 @@ async def test_a_server_that_forgot_the_script_notes_lists_all_the_same(store: R
     assert (await store.read_with_served("bob"))[1] == ("b",)
 
 
+async def test_reads_that_ask_for_no_list_do_not_wait_for_one_to_be_noted(store: RedisStore, admin: Redis) -> None:
+    await a_list_is_noted(store, admin)
+    store.note_served("bob", ["b"], 0)
+    admin.config_resetstat()
+    await store.read("bob")
+    assert "cmdstat_evalsha" not in admin.info("commandstats")
+
+
 async def test_a_list_that_waits_to_be_noted_is_erased_with_its_user(store: RedisStore, admin: Redis) -> None:
     store.note_served("ann", ["a"], 0)
     store.note_served("bob", ["a"], 0)
@@ -260,7 +268,7 @@ async def test_a_list_refused_by_a_replica_gives_up_its_connections(store: Redis
     await a_list_is_noted(store, admin)
     admin.replicaof("127.0.0.1", free_port())
     store.note_served("ann", ["a"], 0)
-    await store.read("ann")
+    await store.read_with_served("ann")
     before = admin.info("stats")["total_connections_received"]
     await store.read("ann")
     assert admin.info("stats")["total_connections_received"] == before + 1
