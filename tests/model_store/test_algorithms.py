@@ -69,7 +69,7 @@ def support(shots: int, width: int, seed: int = 1) -> tuple[Tensor, ...]:
 
 def from_start(module: Adaptation) -> Tensor:
     """Adapted weights (1, dim) of a user of whom no attributes are known."""
-    return module.adapt(*support(4, 5), module.start.unsqueeze(0))
+    return module.adapt(*support(4, 5), module.start.expand(1, 1, -1)).squeeze(1)
 
 
 def gradient_of_start(module: Adaptation, loss_of: Tensor) -> Tensor:
@@ -131,8 +131,8 @@ def test_a_step_of_maml_is_the_gradient_of_the_mean_likelihood_of_what_was_liked
     (gradient,) = torch.autograd.grad(loss, w)
     expected = w - 1.65 * gradient
     values[0, 2] = 1.0  # between two levels an event would count by half
-    start = module.start.unsqueeze(0)
-    torch.testing.assert_close(module.adapt(vectors, values, ages, mask, start)[0], expected)
+    start = module.start.expand(1, 1, -1)
+    torch.testing.assert_close(module.adapt(vectors, values, ages, mask, start)[0, 0], expected)
 
 
 def test_maml_is_second_order_and_its_first_order_version_is_not() -> None:
