@@ -71,18 +71,19 @@ class Vote(nn.Module):
         users: Tensor,
         shots: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Arguments and result as for ``VoteGate.forward``, with the lists of all memories."""
-        rows, linear_rows = torch.split(neighbour_rows, self.split, dim=1)
+        """Arguments as for ``VoteGate.forward``, with the lists of all memories and int32 rows.
+
+        Returns:
+            Users int64, rows int64 and addends float32, one of each for every place of the lists.
+        """
+        rows = neighbour_rows.long()
         weights, linear_weights = torch.split(neighbour_weights, self.split, dim=1)
-        votes: tuple[Tensor, Tensor, Tensor] = self.gate(rows, weights, values, ages, users, shots)
-        if not self.split[1]:
-            return votes
-        known = shots.index_select(0, users).unsqueeze(1)
-        linear = self.linear.addends(linear_weights, values.unsqueeze(1), known)
-        linear_users = users.unsqueeze(1).expand_as(linear_rows)
-        others = (linear_users, linear_rows.long(), linear)
-        found = [torch.cat([vote, other.flatten()]) for vote, other in zip(votes, others, strict=True)]
-        return found[0], found[1], found[2]
+        addends = self.gate(rows[:, : self.split[0]], weights, values, ages, users, shots)
+        if self.split[1]:
+            known = shots.index_select(0, users).unsqueeze(1)
+            linear = self.linear.addends(linear_weights, values.unsqueeze(1), known)
+            addends = torch.cat([addends, linear], dim=1)
+        return users.unsqueeze(1).expand_as(rows).flatten(), rows.flatten(), addends.flatten()
 
 
 def export_adapt(path: Path, inner: Adaptation, state_dim: int) -> None:

@@ -222,7 +222,7 @@ class InnerLoop(Adaptation):
 
         def gradient(w: Tensor) -> Tensor:
             """∇L(w) / C."""
-            return expected_anchor(w, self.anchors, self.anchor_bias) + (pull * w - towards)
+            away: Tensor = pull * w - towards
+            return expected_anchor(w, self.anchors, self.anchor_bias) + away
 
-        steps: tuple[Tensor, ...] = step_sizes.split(1, dim=-2)
-        return descend(start, gradient, steps)
+        return descend(start, gradient, step_sizes.split(1, dim=-2))

@@ -146,7 +146,9 @@ def test_votes_as_sparse_addends_sum_to_the_dense_ones(network: Network) -> None
     users = torch.tensor([0, 0, 0, 1, 2])
     tilted = network.neighbour_lists()[1][rows]
     found = torch.zeros(3, n_items)
-    found.index_put_(*_places(gate(network.neighbour_rows[rows], tilted, values, torch.zeros(5), users, shots)))
+    lists = network.neighbour_rows[rows]
+    addends = gate(lists, tilted, values, torch.zeros(5), users, shots)
+    found.index_put_(*_places((users.unsqueeze(1).expand_as(lists), lists, addends)))
     for user, (each, theirs) in enumerate(supports):
         lists, weights = network.neighbour_rows[each].unsqueeze(0), network.neighbour_weights[each].unsqueeze(0)
         mask = torch.full((1, 1, len(each)), min(1.0, shots[user].item()))
