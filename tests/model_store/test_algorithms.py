@@ -109,6 +109,17 @@ def test_padding_changes_nothing_and_no_events_leave_the_start(name: AlgorithmNa
     torch.testing.assert_close(module(*support(0, 1), *ATTRIBUTES)[0, :-1], own_start)
 
 
+@pytest.mark.parametrize("name", AlgorithmName)
+def test_a_user_alone_adapts_as_in_a_batch(name: AlgorithmName) -> None:
+    """Batches train, and a user alone is what is exported."""
+    module = adaptation(ALGORITHMS[name].adaptation)
+    one, other = (*support(4, 5), *ATTRIBUTES), (*support(2, 5, seed=2), ATTRIBUTES[0], -2 * ATTRIBUTES[1])
+    together = module(*(torch.cat(both) for both in zip(one, other, strict=True)))
+    alone = [module(*(each.squeeze(0) for each in user)) for user in (one, other)]
+    torch.testing.assert_close(torch.stack(alone), together)
+    assert (alone[0] - alone[1]).abs().max() > 0.01
+
+
 @pytest.mark.parametrize("made_by", [PlainDescent, MetaSgd, Matching])
 def test_every_outer_gradient_matches_finite_differences(made_by: AdaptationType) -> None:
     module, inputs = adaptation(made_by), (*support(4, 5), *ATTRIBUTES)
