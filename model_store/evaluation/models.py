@@ -45,7 +45,7 @@ class DenseModel:
         attributes = [torch.from_numpy(each) for each in (support.attribute_ids, support.attribute_weights)]
         inner = self._network.inner
         # The weights of a state are scaled by their calibrated share, those that ``adapt`` returns are not.
-        weights = inner.adapt(*columns, inner.own_start(*attributes))
+        weights = inner.adapt(*columns, inner.own_start(*attributes)).squeeze(-2)
         states = torch.cat([weights, inner(*columns, *attributes)[:, -1:]], dim=1)
         scores: NDArray[np.float32] = (states @ vectors.T).numpy()
         return scores

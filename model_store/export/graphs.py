@@ -42,36 +42,16 @@ def steady_log1p(x: Any) -> Any:
     onnxruntime gives whole vectors of numbers to one logarithm and the few that are left over to another, which
     differs in the last bit. Padding takes their place, so that a user's votes are the same bits in any batch.
     """
-    others = list(x.shape)[1:]  # axes but the first, of known sizes
-    padding = np.zeros((math.ceil((LANES - 1) / math.prod(others)), *others), dtype=np.float32)
-    padded = op.Concat(x, op.Constant(value=numpy_helper.from_array(padding)), axis=0)
-    start, end = op.Constant(value_ints=[0]), op.Constant(value_ints=[-len(padding)])
-    return op.Slice(op.Log(op.Add(padded, 1.0)), start, end)
+    (axis,) = (axis for axis, size in enumerate(x.shape) if not isinstance(size, int))  # all others are known
+    others = [size for size in x.shape if isinstance(size, int)]
+    length = math.ceil((LANES - 1) / math.prod(others))
+    padding = np.zeros((*others[:axis], length, *others[axis:]), dtype=np.float32)
+    padded = op.Concat(x, op.Constant(value=numpy_helper.from_array(padding)), axis=axis)
+    start, end, along = (op.Constant(value_ints=[each]) for each in (0, -length, axis))
+    return op.Slice(op.Log(op.Add(padded, 1.0)), start, end, along)
 
 
 STEADY: Translations = {torch.ops.aten.log1p.default: steady_log1p}
-
-
-class Adapt(nn.Module):
-    """One user through the adaptation: (S, D), (S,), (S,), (S,), (A,), (A,) → (D,)."""
-
-    def __init__(self, inner: Adaptation) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(
-        self,
-        vectors: Tensor,
-        values: Tensor,
-        ages: Tensor,
-        mask: Tensor,
-        attribute_ids: Tensor,
-        attribute_weights: Tensor,
-    ) -> Tensor:
-        """A batch of one."""
-        user = (vectors, values, ages, mask, attribute_ids, attribute_weights)
-        state: Tensor = self.inner(*(each.unsqueeze(0) for each in user))
-        return state.squeeze(0)
 
 
 class Vote(nn.Module):
@@ -91,22 +71,23 @@ class Vote(nn.Module):
         users: Tensor,
         shots: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Arguments and result as for ``VoteGate.forward``, with the lists of all memories."""
-        rows, linear_rows = torch.split(neighbour_rows, self.split, dim=1)
+        """Arguments as for ``VoteGate.forward``, with the lists of all memories and int32 rows.
+
+        Returns:
+            Users int64, rows int64 and addends float32, one of each for every place of the lists.
+        """
+        rows = neighbour_rows.long()
         weights, linear_weights = torch.split(neighbour_weights, self.split, dim=1)
-        votes: tuple[Tensor, Tensor, Tensor] = self.gate(rows, weights, values, ages, users, shots)
-        if not self.split[1]:
-            return votes
-        known = shots.index_select(0, users).unsqueeze(1)
-        linear = self.linear.addends(linear_weights, values.unsqueeze(1), known)
-        linear_users = users.unsqueeze(1).expand_as(linear_rows)
-        others = (linear_users, linear_rows.long(), linear)
-        found = [torch.cat([vote, other.flatten()]) for vote, other in zip(votes, others, strict=True)]
-        return found[0], found[1], found[2]
+        addends = self.gate(rows[:, : self.split[0]], weights, values, ages, users, shots)
+        if self.split[1]:
+            known = shots.index_select(0, users).unsqueeze(1)
+            linear = self.linear.addends(linear_weights, values.unsqueeze(1), known)
+            addends = torch.cat([addends, linear], dim=1)
+        return users.unsqueeze(1).expand_as(rows).flatten(), rows.flatten(), addends.flatten()
 
 
 def export_adapt(path: Path, inner: Adaptation, state_dim: int) -> None:
-    """Write ``adapt.onnx``."""
+    """Write ``adapt.onnx``: the adaptation as it is, of one user."""
     example = {
         "vectors": torch.ones(EXAMPLE_SUPPORT, state_dim),
         # A tensor for each name: the tracer would take one tensor under three names for one input.
@@ -114,7 +95,7 @@ def export_adapt(path: Path, inner: Adaptation, state_dim: int) -> None:
         "attribute_ids": torch.zeros(EXAMPLE_ATTRIBUTES, dtype=torch.int64),
         "attribute_weights": torch.ones(EXAMPLE_ATTRIBUTES),
     }
-    _export(path, Adapt(inner), example, ["user_state"])
+    _export(path, inner, example, ["user_state"])
 
 
 def export_vote(path: Path, network: Network) -> None:

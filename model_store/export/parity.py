@@ -14,7 +14,7 @@ from model_store.bundle import Addends, Graphs
 from model_store.bundle.golden import GoldenCase
 from model_store.bundle.index import INDEX_FILE
 from model_store.errors import ExportRefused
-from model_store.export.graphs import Adapt, Vote
+from model_store.export.graphs import Vote
 from model_store.meta.network import Network
 
 SUPPORT_LENGTHS = (1, 2, 7, 50)
@@ -90,7 +90,7 @@ def _adapt_case(graphs: Graphs, network: Network, vectors: NDArray[np.float32], 
         **{name: array for name, array in support.items() if name != "rows"},
     }
     case = _run(graphs, "adapt.onnx", inputs)
-    _check(case, {"user_state": Adapt(network.inner)(**_tensors(inputs))})
+    _check(case, {"user_state": network.inner(**_tensors(inputs))})
     return case
 
 

@@ -5,7 +5,12 @@ its size) and one weight c_e per event, the inner loss of a user is the softmax 
 
     L(w) = −Σ_e c_e (w·x_e) + C · log Σ_a exp(w·A_a + b_a) + C/2 · λ·(w − w₀)²,      C = Σ_e |c_e|,
 
-and step t of T goes  w ← w − α_t(k) ⊙ ∇L(w) / (1 + C)  from the meta-learned start w₀. Step sizes are learned per
+and step t of T goes  w ← w − α_t(k) ⊙ ∇L(w) / (1 + C)  from the meta-learned start w₀. With the events' weighted mean
+x̄ = Σ_e c_e x_e / C and the anchor that w expects, E_w[A], that is
+
+    w ← w − α_t(k) · C / (1 + C) ⊙ (E_w[A] + λ·w − (x̄ + λ·w₀)),
+
+the form that takes the fewest operators, which are what a call of the exported graph costs. Step sizes are learned per
 step and coordinate (Meta-SGD, Li et al. 2017, arXiv:1707.09835) and modulated by log(1 + k); the gradient is second
 order for the outer loop, since these steps are plain differentiable code (MAML, Finn et al. 2017,
 arXiv:1703.03400). Event weights are learned per level of the value and decay with the event's age; events of
@@ -13,6 +18,9 @@ low value get a negative weight and push away.
 
 The start is the user's own where attributes of the user are known: w₀ = start + Σ_a weight_a · vector_a, with one
 learned vector an attribute, so that the list before the first event is personal too.
+
+All vectors are rows, (…, 1, S) or (…, 1, dim), with users along the axes before: one formula trains batches and
+exports to 2-D operators for one user, without an axis of size one.
 """
 
 from __future__ import annotations
@@ -25,6 +33,7 @@ from torch import Tensor, nn
 
 # Vectors of attributes start at zero and have far to go, where few outer steps are all that little data allows.
 ATTRIBUTE_SCALE = 10.0
+NO_WEIGHT = 1e-12  # keeps 0 / 0 away where no event weighs anything; its square is a float32 yet
 
 
 class Levels(nn.Module):
@@ -40,9 +49,10 @@ class Levels(nn.Module):
         self.register_buffer("gap", knots.diff())
 
     def forward(self, at: Tensor, at_knots: Tensor) -> Tensor:
-        """The function that is ``at_knots`` (n_levels,) at the knots, at ``at`` (…)."""
-        climbed = ((at.unsqueeze(-1) - self.low) / self.gap).clamp(0, 1)
-        return at_knots[0] + (climbed @ at_knots.diff().unsqueeze(1)).squeeze(-1)
+        """The function that is ``at_knots`` (n_levels,) at the knots, at ``at`` (…, 1, N), in the same shape."""
+        climbed = ((at - self.low.unsqueeze(1)) / self.gap.unsqueeze(1)).clamp(0, 1)  # (…, n_levels − 1, N)
+        found: Tensor = at_knots.diff().unsqueeze(0) @ climbed + at_knots[:1]
+        return found
 
 
 class Share(nn.Module):
@@ -61,25 +71,27 @@ class Share(nn.Module):
         self.register_buffer("at_knots", torch.ones(len(shots)))
 
     def forward(self, log_k: Tensor) -> Tensor:
-        """The share at log(1 + k), in the shape of ``log_k``."""
+        """The share at log(1 + k), in the shape of ``log_k``, (…, 1, N)."""
         share: Tensor = self.by_log_k(log_k, self.at_knots)
         return share
 
 
-def likelihood_gradient(w: Tensor, events: Tensor, total: Tensor, anchors: Tensor, bias: Tensor) -> Tensor:
-    """∇_w of −Σ_e c_e (w·x_e) + C · log Σ_a exp(w·A_a + b_a), which is C · E[A] − Σ_e c_e x_e.
+def log_shots(mask: Tensor) -> Tensor:
+    """log(1 + k) of each user, float32 (…, 1, 1), from ``mask`` (…, S)."""
+    return torch.log1p(mask.unsqueeze(-2).sum(-1, keepdim=True))
+
+
+def expected_anchor(w: Tensor, anchors: Tensor, bias: Tensor) -> Tensor:
+    """E_w[A] = ∇_w log Σ_a exp(w·A_a + b_a), float32 (…, 1, dim).
 
     Everything stays 2-D (onnxruntime miscomputes Transpose(X) @ 1-D).
 
     Args:
-        w: float32 (B, dim).
-        events: float32 (B, dim), Σ_e c_e x_e.
-        total: float32 (B, 1), C.
+        w: float32 (…, 1, dim).
         anchors: float32 (n_anchors, dim), A.
         bias: float32 (n_anchors, 1), b.
     """
-    expected = torch.softmax(w @ anchors.T + bias.T, dim=1) @ anchors
-    return total * expected - events
+    return torch.softmax(w @ anchors.T + bias.T, dim=-1) @ anchors
 
 
 def descend(w: Tensor, gradient: Callable[[Tensor], Tensor], step_sizes: Iterable[Tensor]) -> Tensor:
@@ -119,28 +131,28 @@ class Adaptation(nn.Module, ABC):
         attribute_ids: Tensor,
         attribute_weights: Tensor,
     ) -> Tensor:
-        """Adapt a batch of users at once.
+        """Adapt one user, or a batch of users at once.
 
         Args:
-            vectors: float32 (B, S, dim + 1), item vectors of the support.
-            values: float32 (B, S), feedback values on the data's own scale.
-            ages: float32 (B, S), days before the user's most recent event.
-            mask: float32 (B, S), 1 for an event and 0 for padding.
-            attribute_ids: int64 (B, A), what else is known about the users.
-            attribute_weights: float32 (B, A), 0 for padding.
+            vectors: float32 (…, S, dim + 1), item vectors of the support.
+            values: float32 (…, S), feedback values on the data's own scale.
+            ages: float32 (…, S), days before the user's most recent event.
+            mask: float32 (…, S), 1 for an event and 0 for padding.
+            attribute_ids: int64 (…, A), what else is known about the users.
+            attribute_weights: float32 (…, A), 0 for padding.
 
         Returns:
-            float32 (B, dim + 1).
+            float32 (…, dim + 1).
         """
-        log_k = torch.log1p(mask.sum(1, keepdim=True))  # (B, 1)
+        log_k = log_shots(mask)
         w = self.adapt(vectors, values, ages, mask, self.own_start(attribute_ids, attribute_weights))
-        log_scale = self.log_prior_scale[0] + self.log_prior_scale[1] * log_k + self.log_prior_scale[2] * log_k * log_k
-        return torch.cat([self.share(log_k) * w, log_scale.exp()], dim=1)
+        log_scale = self.log_prior_scale[0] + log_k * (self.log_prior_scale[1] + self.log_prior_scale[2] * log_k)
+        return torch.cat([self.share(log_k) * w, log_scale.exp()], dim=-1).squeeze(-2)
 
     def own_start(self, attribute_ids: Tensor, attribute_weights: Tensor) -> Tensor:
-        """Where each user's adaptation starts, float32 (B, dim); arguments as for ``forward``."""
-        known = torch.bmm(attribute_weights.unsqueeze(1), self.attribute_vectors()[attribute_ids])
-        return self.start + known.squeeze(1)
+        """Where each user's adaptation starts, float32 (…, 1, dim); arguments as for ``forward``."""
+        known = nn.functional.embedding(attribute_ids, self.attribute_vectors())
+        return attribute_weights.unsqueeze(-2) @ known + self.start
 
     def attribute_vectors(self) -> Tensor:
         """What each attribute adds to the start, float32 (n_attributes or 1, dim)."""
@@ -148,9 +160,9 @@ class Adaptation(nn.Module, ABC):
 
     @abstractmethod
     def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor, start: Tensor) -> Tensor:
-        """Weights w of each user before its share is taken, float32 (B, dim).
+        """Weights w of each user before its share is taken, float32 (…, 1, dim).
 
-        Args as for ``forward``, and ``start``: float32 (B, dim), where each user's adaptation starts.
+        Args as for ``forward``, and ``start``: float32 (…, 1, dim), where each user's adaptation starts.
         """
 
 
@@ -191,24 +203,26 @@ class InnerLoop(Adaptation):
 
     def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor, start: Tensor) -> Tensor:
         """The gradient steps from the start; see the base class."""
-        weights = self._event_weights(values, ages, vectors[..., -1], mask)
-        return self._descend(vectors[..., :-1], weights, torch.log1p(mask.sum(1, keepdim=True)), start)
+        support, prior = vectors[..., :-1], vectors[..., -1:].mT
+        weights = self._event_weights(prior, *(each.unsqueeze(-2) for each in (values, ages, mask)))
+        return self._descend(support, weights, log_shots(mask), start)
 
-    def _event_weights(self, values: Tensor, ages: Tensor, prior: Tensor, mask: Tensor) -> Tensor:
-        """c_e of every event, (B, S)."""
+    def _event_weights(self, prior: Tensor, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
+        """c_e of every event; all (…, 1, S)."""
         fading = torch.exp(-self.rarity * prior - nn.functional.softplus(self.decay - 4) * torch.log1p(ages))
         by_value: Tensor = self.levels(values, self.event_weight)
         return by_value * fading * mask
 
     def _descend(self, support: Tensor, weights: Tensor, log_k: Tensor, start: Tensor) -> Tensor:
-        """The gradient steps from each user's ``start``, (B, dim)."""
-        total = weights.abs().sum(1, keepdim=True)  # C, (B, 1)
-        events = torch.bmm(weights.unsqueeze(1), support).squeeze(1)  # (B, dim)
-        step_sizes = torch.exp(self.log_step.unsqueeze(1) + self.log_step_by_k.unsqueeze(1) * log_k)  # (T, B, dim)
+        """The gradient steps from each user's ``start``, (…, 1, dim)."""
+        total = torch.linalg.vector_norm(weights, ord=1, dim=-1, keepdim=True)  # C, (…, 1, 1)
         pull = self.log_pull.exp()
+        towards = weights / total.clamp(min=NO_WEIGHT) @ support + pull * start  # x̄ + λ·w₀, (…, 1, dim)
+        step_sizes = torch.exp(self.log_step + self.log_step_by_k * log_k) * (total / (1 + total))  # (…, T, dim)
 
         def gradient(w: Tensor) -> Tensor:
-            likelihood = likelihood_gradient(w, events, total, self.anchors, self.anchor_bias)
-            return (likelihood + total * pull * (w - start)) / (1 + total)
+            """∇L(w) / C."""
+            away: Tensor = pull * w - towards
+            return expected_anchor(w, self.anchors, self.anchor_bias) + away
 
-        return descend(start, gradient, step_sizes.unbind(0))
+        return descend(start, gradient, step_sizes.split(1, dim=-2))

@@ -99,7 +99,7 @@ class LinearMemory(nn.Module):
             values: float32 (N, 1), feedback values.
             shots: float32 (N, 1), k of each event's user; 0 for an event that only stands in for none.
         """
-        share: Tensor = self.share(torch.log1p(shots))
+        share: Tensor = self.share(torch.log1p(shots).mT).mT
         return share * (values >= self.liked_at_least) * shots.clamp(max=1) * weights
 
     def dense(self, support_rows: Tensor, values: Tensor, mask: Tensor) -> Tensor:

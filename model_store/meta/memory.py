@@ -108,7 +108,7 @@ class VoteGate(nn.Module):
         return torch.exp(-self.tilt * self.log_popularity)
 
     def event_votes(self, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
-        """g(value_e, age_e) ≥ 0 of every event, 0 where ``mask`` is 0; all of one shape."""
+        """g(value_e, age_e) ≥ 0 of every event, 0 where ``mask`` is 0; all (…, 1, S)."""
         fading = torch.exp(-nn.functional.softplus(self.decay - 4) * torch.log1p(ages))
         by_value: Tensor = self.levels(values, nn.functional.softplus(self.vote_weight))
         return by_value * fading * mask
@@ -116,16 +116,16 @@ class VoteGate(nn.Module):
     def addend(self, tilted_votes: Tensor, shots: Tensor) -> Tensor:
         """ω(k) · log(1 + γ(k) · v / p^τ), elementwise on (N, …) with k = ``shots`` (N, 1)."""
         log_k = torch.log1p(shots)
-        powers = torch.cat([torch.ones_like(log_k), log_k, log_k * log_k], dim=1)  # (N, 3)
-        scale = torch.exp(powers @ self.log_scale.unsqueeze(1))
-        sharpness = torch.exp(powers @ self.log_sharpness.unsqueeze(1))
-        share: Tensor = self.share(log_k)
+        powers = torch.cat([log_k, log_k * log_k], dim=1)  # (N, 2)
+        by_power = torch.stack([self.log_scale, self.log_sharpness], dim=1)  # (3, 2)
+        scale, sharpness = torch.split(torch.exp(powers @ by_power[1:] + by_power[0]), 1, dim=1)
+        share: Tensor = self.share(log_k.mT).mT
         return share * scale * torch.log1p(sharpness * tilted_votes)
 
     def dense(self, neighbour_rows: Tensor, neighbour_weights: Tensor, event_votes: Tensor, shots: Tensor) -> Tensor:
-        """Addends over the whole catalogue, (B, n_items), from padded (B, S, M) lists and (B, S) event votes."""
+        """Addends over the whole catalogue, (B, n_items), from padded (B, S, M) lists and (B, 1, S) event votes."""
         batch = event_votes.shape[0]
-        each = (neighbour_weights * event_votes.unsqueeze(-1)).flatten(1)
+        each = (neighbour_weights * event_votes.mT).flatten(1)
         votes = torch.zeros(batch, self.log_popularity.shape[0])
         votes = votes.scatter_add(1, neighbour_rows.flatten(1), each)
         return self.addend(votes * self.tilts(), shots)
@@ -138,11 +138,11 @@ class VoteGate(nn.Module):
         ages: Tensor,
         users: Tensor,
         shots: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> Tensor:
         """Votes of a batch of B users as sparse addends.
 
         Args:
-            neighbour_rows: int32 (E, M), neighbours of every event of the batch.
+            neighbour_rows: int64 (E, M), neighbours of every event of the batch.
             neighbour_weights: float32 (E, M), P(i | e) / p_i^τ: tilted, as a bundle holds them.
             values: float32 (E,), feedback values.
             ages: float32 (E,), days before the user's most recent event.
@@ -150,16 +150,15 @@ class VoteGate(nn.Module):
             shots: float32 (B,), events of each user, k.
 
         Returns:
-            Users int64, rows int64 and addends float32, each (E·M,). A row that several events of a user vote for
-            stands several times; each place carries its event's share, so that the places sum to the row's addend.
+            What each neighbour gets from each event, float32 (E, M): a row that several events of a user vote for
+            gets of each its share, and they sum to the row's addend.
         """
         n_items = self.log_popularity.shape[0]
-        rows = neighbour_rows.long()
         # gather becomes GatherElements; index_select a Gather that copies element by element, indexing a GatherND.
-        places = (users.unsqueeze(1) * n_items + rows).flatten()
+        places = (users.unsqueeze(1) * n_items + neighbour_rows).flatten()
         known = shots.index_select(0, users)
-        each = neighbour_weights * self.event_votes(values, ages, known.clamp(max=1)).unsqueeze(1)
+        events = (each.unsqueeze(0) for each in (values, ages, known.clamp(max=1)))
+        each = neighbour_weights * self.event_votes(*events).mT
         table = torch.zeros(shots.shape[0] * n_items)
         votes = table.scatter_add(0, places, each.flatten()).gather(0, places).view_as(each)
-        addends = self.addend(votes, known.unsqueeze(1)) * each / votes.clamp(min=NO_VOTE)
-        return users.unsqueeze(1).expand_as(rows).flatten(), rows.flatten(), addends.flatten()
+        return self.addend(votes, known.unsqueeze(1)) * each / votes.clamp(min=NO_VOTE)

@@ -139,7 +139,7 @@ class Network(nn.Module):
             shares = self.own_share[rows] * support_liked
             among_own = own.gather(1, lists.flatten(1)).view_as(lists)
             weights = (weights - shares.unsqueeze(-1) * among_own).clamp(min=0)
-        event_votes = self.gate.event_votes(values, ages, mask)
+        event_votes = self.gate.event_votes(*(each.unsqueeze(-2) for each in (values, ages, mask)))
         return Parts(
             dense=nn.functional.dropout(state[:, :-1], dropout) @ vectors[:, :-1].T,
             votes=self.gate.dense(lists, weights, event_votes, mask.sum(1, keepdim=True)),

@@ -69,7 +69,7 @@ def support(shots: int, width: int, seed: int = 1) -> tuple[Tensor, ...]:
 
 def from_start(module: Adaptation) -> Tensor:
     """Adapted weights (1, dim) of a user of whom no attributes are known."""
-    return module.adapt(*support(4, 5), module.start.unsqueeze(0))
+    return module.adapt(*support(4, 5), module.start.expand(1, 1, -1)).squeeze(1)
 
 
 def gradient_of_start(module: Adaptation, loss_of: Tensor) -> Tensor:
@@ -109,6 +109,17 @@ def test_padding_changes_nothing_and_no_events_leave_the_start(name: AlgorithmNa
     torch.testing.assert_close(module(*support(0, 1), *ATTRIBUTES)[0, :-1], own_start)
 
 
+@pytest.mark.parametrize("name", AlgorithmName)
+def test_a_user_alone_adapts_as_in_a_batch(name: AlgorithmName) -> None:
+    """Batches train, and a user alone is what is exported."""
+    module = adaptation(ALGORITHMS[name].adaptation)
+    one, other = (*support(4, 5), *ATTRIBUTES), (*support(2, 5, seed=2), ATTRIBUTES[0], -2 * ATTRIBUTES[1])
+    together = module(*(torch.cat(both) for both in zip(one, other, strict=True)))
+    alone = [module(*(each.squeeze(0) for each in user)) for user in (one, other)]
+    torch.testing.assert_close(torch.stack(alone), together)
+    assert (alone[0] - alone[1]).abs().max() > 0.01
+
+
 @pytest.mark.parametrize("made_by", [PlainDescent, MetaSgd, Matching])
 def test_every_outer_gradient_matches_finite_differences(made_by: AdaptationType) -> None:
     module, inputs = adaptation(made_by), (*support(4, 5), *ATTRIBUTES)
@@ -131,8 +142,8 @@ def test_a_step_of_maml_is_the_gradient_of_the_mean_likelihood_of_what_was_liked
     (gradient,) = torch.autograd.grad(loss, w)
     expected = w - 1.65 * gradient
     values[0, 2] = 1.0  # between two levels an event would count by half
-    start = module.start.unsqueeze(0)
-    torch.testing.assert_close(module.adapt(vectors, values, ages, mask, start)[0], expected)
+    start = module.start.expand(1, 1, -1)
+    torch.testing.assert_close(module.adapt(vectors, values, ages, mask, start)[0, 0], expected)
 
 
 def test_maml_is_second_order_and_its_first_order_version_is_not() -> None:

@@ -61,7 +61,7 @@ def test_one_inner_step_is_the_gradient_of_the_inner_loss() -> None:
     """The step written out by hand against autograd of the loss that the module's docstring states."""
     loop = inner_loop()
     vectors, values, ages, mask, *attributes = support(3, 3)
-    weights = loop._event_weights(values, ages, vectors[..., -1], mask)
+    weights = loop._event_weights(*(each.unsqueeze(-2) for each in (vectors[..., -1], values, ages, mask))).squeeze(-2)
     start = own_start(loop)
     w = start.detach().clone().requires_grad_()
     total = weights.abs().sum()
@@ -107,8 +107,8 @@ def test_no_events_leave_a_users_own_start_where_it_is() -> None:
 
 def test_a_function_over_the_scale_is_linear_between_its_knots_and_level_beyond() -> None:
     levels = Levels(torch.tensor([1.0, 3.0, 5.0]))
-    found = levels(torch.tensor([[0.0, 1.0, 2.0], [4.5, 5.0, 9.0]]), torch.tensor([-1.0, 1.0, 5.0]))
-    torch.testing.assert_close(found, torch.tensor([[-1.0, -1.0, 0.0], [4.0, 5.0, 5.0]]))
+    found = levels(torch.tensor([[0.0, 1.0, 2.0, 4.5, 5.0, 9.0]]), torch.tensor([-1.0, 1.0, 5.0]))
+    torch.testing.assert_close(found, torch.tensor([[-1.0, -1.0, 0.0, 4.0, 5.0, 5.0]]))
 
 
 def test_a_share_scales_the_adapted_weights_by_the_number_of_events() -> None:
@@ -146,11 +146,13 @@ def test_votes_as_sparse_addends_sum_to_the_dense_ones(network: Network) -> None
     users = torch.tensor([0, 0, 0, 1, 2])
     tilted = network.neighbour_lists()[1][rows]
     found = torch.zeros(3, n_items)
-    found.index_put_(*_places(gate(network.neighbour_rows[rows], tilted, values, torch.zeros(5), users, shots)))
+    lists = network.neighbour_rows[rows]
+    addends = gate(lists, tilted, values, torch.zeros(5), users, shots)
+    found.index_put_(*_places((users.unsqueeze(1).expand_as(lists), lists, addends)))
     for user, (each, theirs) in enumerate(supports):
         lists, weights = network.neighbour_rows[each].unsqueeze(0), network.neighbour_weights[each].unsqueeze(0)
-        mask = torch.full((1, len(each)), min(1.0, shots[user].item()))
-        votes = gate.event_votes(torch.tensor([theirs]), torch.zeros(1, len(each)), mask)
+        mask = torch.full((1, 1, len(each)), min(1.0, shots[user].item()))
+        votes = gate.event_votes(torch.tensor([[theirs]]), torch.zeros_like(mask), mask)
         expected = gate.dense(lists, weights, votes, shots[user].reshape(1, 1))
         torch.testing.assert_close(found[user], expected[0])
         assert (expected > 0).any() == (shots[user] > 0)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from model_store.config import TrainingConfig
-from model_store.meta.inner import Adaptation, Levels, Share, descend, likelihood_gradient
+from model_store.meta.inner import Adaptation, Levels, Share, descend, expected_anchor
 from model_store.meta.network import Network
 from model_store.meta.outer import Algorithm, Batch, Outer, episode_step
 
@@ -42,15 +42,15 @@ class PlainDescent(Adaptation):
 
     def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor, start: Tensor) -> Tensor:  # noqa: ARG002 - plain: age does not count
         """The gradient steps; a user who liked nothing stays at the start."""
-        weights: Tensor = self.levels(values, self.liked) * mask
-        count = weights.sum(1, keepdim=True)  # (B, 1)
-        mean = torch.bmm(weights.unsqueeze(1), vectors[..., :-1]).squeeze(1) / count.clamp(min=1)
+        weights = self.levels(values.unsqueeze(-2), self.liked) * mask.unsqueeze(-2)
+        count = weights.sum(-1, keepdim=True)  # (…, 1, 1)
+        mean = weights @ vectors[..., :-1] / count.clamp(min=1)
         some = count.clamp(max=1)
         return descend(start, lambda w: self.gradient(w, mean, some), [self.step_size] * self.steps)
 
     def gradient(self, w: Tensor, mean: Tensor, some: Tensor) -> Tensor:
-        """∇L(w) (B, dim), from the mean liked vector (B, dim) and whether there is one (B, 1)."""
-        return likelihood_gradient(w, mean, some, self.anchors, self.anchor_bias)
+        """∇L(w) (…, 1, dim), from the mean liked vector (…, 1, dim) and whether there is one (…, 1, 1)."""
+        return some * expected_anchor(w, self.anchors, self.anchor_bias) - mean
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from model_store.meta.inner import Adaptation, Levels, Share
+from model_store.meta.inner import Adaptation, Levels, Share, log_shots
 from model_store.meta.outer import Algorithm, episode_step
 
 # How far the default's steps go at first: four of e^½ each.
@@ -49,18 +49,18 @@ class Matching(Adaptation):
     def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor, start: Tensor) -> Tensor:
         """The attention-weighted sum; without events, the start."""
         support = vectors[..., :-1]
-        labels: Tensor = self.levels(values, self.label)
-        weights = (self.attention(support, values, ages, mask) * labels).unsqueeze(1)  # (B, 1, S)
-        matched = torch.bmm(weights, support).squeeze(1) @ self.embedding.T
-        log_k = torch.log1p(mask.sum(1, keepdim=True))
-        return start + torch.exp(self.log_scale[0] + self.log_scale[1] * log_k) * matched
+        rows = [each.unsqueeze(-2) for each in (values, ages, mask)]
+        weights = self.attention(support, *rows) * self.levels(rows[0], self.label)
+        matched = weights @ support @ self.embedding.T
+        moved: Tensor = torch.exp(self.log_scale[0] + self.log_scale[1] * log_shots(mask)) * matched
+        return start + moved
 
     def attention(self, support: Tensor, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
-        """a_e (B, S), which sum to 1 over the events of a user, or to 0 where there are none."""
-        by_vector = (support @ self.query).squeeze(-1) / math.sqrt(support.shape[-1])
+        """a_e (…, 1, S), from rows like it, which sum to 1 over the events of a user, or to 0 where there are none."""
+        by_vector = (support @ self.query).mT / math.sqrt(support.shape[-1])
         fading = nn.functional.softplus(self.decay - 4) * torch.log1p(ages)
         logits: Tensor = by_vector + self.levels(values, self.attention_by_value) - fading
-        return torch.softmax(logits.masked_fill(mask == 0, -1e9), dim=1) * mask
+        return torch.softmax(logits.masked_fill(mask == 0, -1e9), dim=-1) * mask
 
 
 ALGORITHM = Algorithm(adaptation=Matching, step=episode_step)

@@ -52,8 +52,8 @@ def adapted_weights(network: Network, profiles: Support) -> Tensor:
     """Weights w of each user after its descent on ``profiles``, float32 (B, dim)."""
     vectors = network.encoder.vectors()[torch.from_numpy(profiles.rows)]
     values, ages, mask = map(torch.from_numpy, (profiles.values, profiles.ages, profiles.mask))
-    start = network.inner.start.unsqueeze(0).expand(len(profiles.rows), -1)
-    return network.inner.adapt(vectors, values, ages, mask, start)
+    start = network.inner.start.expand(len(profiles.rows), 1, -1)
+    return network.inner.adapt(vectors, values, ages, mask, start).squeeze(-2)
 
 
 def step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | None:
