@@ -40,9 +40,10 @@ def in_one_place(*names: str) -> list[onnx.ValueInfoProto]:
     return [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["as_large"]) for name in names]
 
 
-def external_array(name: str, array: NDArray[np.float32], file: Path) -> onnx.TensorProto:
+def external_array(name: str, array: NDArray[np.float32] | NDArray[np.int8], file: Path) -> onnx.TensorProto:
     """A constant that lives in an ``.npy`` file, past its header."""
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape, data_location=TensorProto.EXTERNAL)
+    kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+    tensor = TensorProto(name=name, data_type=kind, dims=array.shape, data_location=TensorProto.EXTERNAL)
     offset = file.stat().st_size - array.nbytes
     for key, value in (("location", file.name), ("offset", offset), ("length", array.nbytes)):
         tensor.external_data.add(key=key, value=str(value))

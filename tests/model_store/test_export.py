@@ -18,7 +18,7 @@ from model_store.data.sources import load
 from model_store.errors import ExportRefused
 from model_store.export import write_draft
 from model_store.export.graphs import export_vote
-from model_store.export.score import BLOCK_MAX_FROM, export_score
+from model_store.export.score import BLOCK_MAX_FROM, PANELS_FROM, export_score
 from model_store.meta.network import build
 
 SHOTS = (0, 1, 3, 5)
@@ -96,13 +96,15 @@ def made_up_events(rng: np.random.Generator, size: int) -> Events:
 class Scorer:
     """``score.onnx`` for a made-up catalogue, with its exact answer in numpy."""
 
-    def __init__(self, folder: Path, n_items: int, *, spread: float = 0.5, dim: int = 16) -> None:
+    def __init__(
+        self, folder: Path, n_items: int, *, spread: float = 0.5, dim: int = 16, panels_from: int = PANELS_FROM
+    ) -> None:
         rng = np.random.default_rng(n_items)
         vectors = rng.standard_normal((n_items, dim + 1)) * np.exp(spread * rng.standard_normal((n_items, 1)))
         vectors[:, -1] = rng.permutation(-1.2 * np.log1p(np.arange(n_items)))
         self.vectors = vectors.astype(np.float32)
         np.save(folder / "vectors.npy", self.vectors)
-        export_score(folder / "score.onnx", self.vectors, "vectors.npy")
+        export_score(folder / "score.onnx", self.vectors, "vectors.npy", panels_from=panels_from)
         self.session = open_session(folder / "score.onnx")
 
     def run(
@@ -126,9 +128,15 @@ class Scorer:
         return scores
 
 
-@pytest.fixture(scope="module", params=[5, 100, 4000, BLOCK_MAX_FROM + 17])
+@pytest.fixture(
+    scope="module",
+    params=[(5, PANELS_FROM), (100, PANELS_FROM), (4000, PANELS_FROM)]
+    + [(BLOCK_MAX_FROM + 17, panels_from) for panels_from in (PANELS_FROM, BLOCK_MAX_FROM)],
+    ids=["5", "100", "4000", "in one piece", "in panels"],
+)
 def scorer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scorer:
-    return Scorer(tmp_path_factory.mktemp("score"), request.param)
+    n_items, panels_from = request.param
+    return Scorer(tmp_path_factory.mktemp("score"), n_items, panels_from=panels_from)
 
 
 @settings(max_examples=30, deadline=None)
