@@ -2,7 +2,7 @@
 
     In one piece   table (dim, n), which onnxruntime packs anew; products of one user after the other. Up to eight users
                    hardly take longer than one, as long as the table stays in the processor's caches.
-    In panels      table (panels, dim + c, 256) in a mapped file, which all workers share; products of one panel after
+    In panels      table (panels, dim + c, 128) in a mapped file, which all workers share; products of one panel after
                    the other. Past the caches one user takes half the time of a table in one piece.
 
 A user's state has levels −127 to 127, an item's vector −64 to 64, so that the sum of two products stays within int16:
@@ -30,8 +30,8 @@ from model_store.export.nodes import Nodes, external_array
 CONTRIB = "com.microsoft"
 
 BLOCK = 64
-# A panel of 256 stays in the first cache while it is multiplied; wider ones take up to twice the time.
-PANEL = 256
+# A panel of 128 stays in the first cache while it is multiplied; one of 256 takes a third longer, wider ones double.
+PANEL = 128
 STATE_LEVELS = 127
 TABLE_LEVELS = 64  # 2 · 64 · 254 < 2¹⁵
 
@@ -96,7 +96,7 @@ class InOnePiece:
 
 
 class InPanels:
-    """A product for each panel and user; scores are (panels, B, 256)."""
+    """A product for each panel and user; scores are (panels, B, 128)."""
 
     def __init__(self, vectors: Float, table_file: Path) -> None:
         """Write the table of ``vectors`` float32 (n_items, dim), whole panels of them, to ``table_file``."""
