@@ -18,6 +18,7 @@ from model_store.data.sources import load
 from model_store.errors import ExportRefused
 from model_store.export import write_draft
 from model_store.export.graphs import export_vote
+from model_store.export.scan import PANEL, STATE_LEVELS, TABLE_LEVELS, InPanels
 from model_store.export.score import BLOCK_MAX_FROM, PANELS_FROM, export_score
 from model_store.meta.network import build
 
@@ -194,17 +195,16 @@ def test_a_state_without_weights_ranks_by_the_prior(tmp_path: Path) -> None:
     np.testing.assert_allclose(scores, 2 * prior[best], rtol=1e-6)
 
 
-def test_states_as_large_as_they_get_do_not_saturate(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("n_items", "panels_from"), [(200, PANELS_FROM), (BLOCK_MAX_FROM, BLOCK_MAX_FROM)])
+def test_states_as_large_as_they_get_do_not_saturate(tmp_path: Path, n_items: int, panels_from: int) -> None:
     """All products of one sign at full range: where a u8 × s8 kernel on int16 pairs would overflow."""
-    folder = tmp_path
-    vectors = np.ones((200, 65), dtype=np.float32)
-    vectors[:, -1] = 0
+    vectors = np.ones((n_items, 65), dtype=np.float32)
     vectors[100:] = -1
     vectors[:, -1] = 0
-    np.save(folder / "vectors.npy", vectors)
-    export_score(folder / "score.onnx", vectors, "vectors.npy")
+    np.save(tmp_path / "vectors.npy", vectors)
+    export_score(tmp_path / "score.onnx", vectors, "vectors.npy", panels_from=panels_from)
     state = np.ones((1, 65), dtype=np.float32)
-    session = open_session(folder / "score.onnx")
+    session = open_session(tmp_path / "score.onnx")
     none = np.zeros(0, dtype=np.int64)
     feed = {
         "user_state": state,
@@ -216,6 +216,29 @@ def test_states_as_large_as_they_get_do_not_saturate(tmp_path: Path) -> None:
     rows, scores = session.run(["rows", "scores"], feed)
     assert set(rows[0, :100].tolist()) == set(range(100))
     np.testing.assert_allclose(np.sort(scores[0]), np.sort(vectors[rows[0]] @ state[0]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("dim", [4, 64, 100])
+def test_products_in_panels_are_those_of_whole_levels(tmp_path: Path, dim: int) -> None:
+    """Vectors of one sign are the most that the rows which cancel must hold."""
+    rng = np.random.default_rng(dim)
+    vectors = rng.uniform(0.5, 1, (3 * PANEL, dim)).astype(np.float32)
+    vectors[PANEL:] *= rng.choice([-1, 1], (2 * PANEL, dim))
+    scan = InPanels(vectors, tmp_path / "table.npy")
+    table = np.load(tmp_path / "table.npy").astype(np.int64)
+    states = rng.integers(-STATE_LEVELS, STATE_LEVELS, (5, dim), endpoint=True)
+    met = np.concatenate([states, np.full((5, scan.cancelling), STATE_LEVELS)], axis=1)
+    met[:, -1] = 0
+    products = np.einsum("uk,pokw->upw", met + STATE_LEVELS, table).reshape(5, -1)
+    np.testing.assert_array_equal(products, states @ np.round(vectors / scan.table_step).T)
+    assert np.abs(table).max() <= TABLE_LEVELS
+
+
+def test_a_table_in_panels_is_mapped_from_its_file(tmp_path: Path) -> None:
+    Scorer(tmp_path, BLOCK_MAX_FROM, dim=64, panels_from=BLOCK_MAX_FROM)
+    table = (tmp_path / "score.table.npy").stat().st_size
+    graph = (tmp_path / "score.onnx").stat().st_size
+    assert table >= 64 * BLOCK_MAX_FROM > graph
 
 
 def test_a_catalogue_that_is_used_up_returns_the_rest_and_excluded_rows(tmp_path: Path) -> None:
