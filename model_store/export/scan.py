@@ -17,14 +17,13 @@ with 254, the last with 127, and which cancel what the 127 brought in:
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from model_store.export.nodes import Nodes, external_array
+from model_store.export.nodes import Nodes
 
 # onnxruntime's own operators: product and conversion in one pass; the standard ones take three.
 CONTRIB = "com.microsoft"
@@ -98,8 +97,8 @@ class InOnePiece:
 class InPanels:
     """A product for each panel and user; scores are (panels, B, 128)."""
 
-    def __init__(self, vectors: Float, table_file: Path) -> None:
-        """Write the table of ``vectors`` float32 (n_items, dim), whole panels of them, to ``table_file``."""
+    def __init__(self, vectors: Float) -> None:
+        """Of ``vectors`` float32 (n_items, dim), whole panels of them."""
         n_items, dim = vectors.shape
         self.n_panels = n_items // PANEL
         self.cancelling = 4 * -(-dim // 64)
@@ -109,23 +108,17 @@ class InPanels:
         self.table_step = max(_largest(vectors) / np.float32(TABLE_LEVELS), np.float32(sums / held))
         levels = _whole_levels(vectors, self.table_step)
         rows = np.concatenate([levels, _cancelling(levels, self.cancelling)], axis=1)
-        self._table = np.ascontiguousarray(rows.reshape(self.n_panels, 1, PANEL, -1).swapaxes(2, 3))
-        self._table_file = table_file
-        np.save(table_file, self._table)
+        self.table = rows.reshape(self.n_panels, 1, PANEL, -1).swapaxes(2, 3)
 
     def multiply(self, graph: Nodes) -> None:
         """See :class:`Scan`."""
-        most, last = (
-            graph.constant(name, [0, 0, 0, size]) for name, size in (("most", self.cancelling - 1), ("last", 1))
-        )
-        graph.node(
-            "Pad", ["state_whole", most, graph.constant("most_state", np.float32(STATE_LEVELS))], "state_and_most"
-        )
-        graph.node("Pad", ["state_and_most", last], "state_and_all")
+        graph.constant("most_state", np.float32(STATE_LEVELS))
+        twice, once = graph.constant("twice", [0, 0, 0, self.cancelling - 1]), graph.constant("once", [0, 0, 0, 1])
+        graph.node("Pad", ["state_whole", twice, "most_state"], "state_and_twice")
+        graph.node("Pad", ["state_and_twice", once], "state_and_all")
         _quantise(graph, "state_and_all")
         graph.node("Unsqueeze", ["state_uint8", graph.constant("a_product_each", [0, 2])], "state_by_user")
-        graph.constants.append(external_array("table", self._table, self._table_file))
-        graph.node("MatMulInteger", ["state_by_user", "table"], "dense_int32")
+        graph.node("MatMulInteger", ["state_by_user", graph.constant("table", self.table)], "dense_int32")
         graph.node("Cast", ["dense_int32"], "dense", to=TensorProto.FLOAT)
         graph.node("Reshape", ["dense", "flat"], "dense_flat")
 

@@ -27,7 +27,6 @@ from onnx import TensorProto, helper
 from model_store.export.nodes import OPSET, Nodes, external_array, in_one_place
 from model_store.export.scan import BLOCK, CONTRIB, PANEL, STATE_LEVELS, InOnePiece, InPanels, Scan
 
-TABLE_FILE = "score.table.npy"
 # Places beyond the list's length that are rescored: what quantisation may have misplaced. 12 were enough everywhere.
 SLACK = 32
 # Under this size one TopK over all scores is faster than two over blocks.
@@ -39,7 +38,7 @@ PANELS_FROM = 200_000
 def export_score(
     path: Path, vectors: NDArray[np.float32], vectors_file: str, *, panels_from: int = PANELS_FROM
 ) -> None:
-    """Write ``score.onnx`` for a catalogue, and beside it ``score.table.npy`` for a large one.
+    """Write ``score.onnx`` for a catalogue, and for a large one its arrays beside it, as ``score.….npy``.
 
     Args:
         path: the graph's file.
@@ -48,16 +47,16 @@ def export_score(
             keeping a copy, so that all workers share its pages.
         panels_from: number of items from which a catalogue is large, at least 10,000.
     """
-    graph = Nodes()
     n_items, dim = len(vectors), vectors.shape[1] - 1
     in_panels = n_items >= panels_from
+    graph = Nodes(beside=path if in_panels else None)
     order = np.argsort(-vectors[:, dim], kind="stable")
     # Places past the last item repeat it, with a prior that no list reaches.
     row_of_place = np.concatenate([order, np.repeat(order[-1:], -n_items % (PANEL if in_panels else BLOCK))])
     padded = vectors[row_of_place]
     padded[n_items:, dim] = -np.inf
     weights = padded[:, :dim]
-    scan = InPanels(weights, path.parent / TABLE_FILE) if in_panels else InOnePiece(weights)
+    scan = InPanels(weights) if in_panels else InOnePiece(weights)
     graph.constant("flat", [-1])
     graph.constant("column", [-1])
     _units(graph, dim, scan.table_step)

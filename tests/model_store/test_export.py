@@ -18,6 +18,7 @@ from model_store.data.sources import load
 from model_store.errors import ExportRefused
 from model_store.export import write_draft
 from model_store.export.graphs import export_vote
+from model_store.export.nodes import LARGE
 from model_store.export.scan import PANEL, STATE_LEVELS, TABLE_LEVELS, InPanels
 from model_store.export.score import BLOCK_MAX_FROM, PANELS_FROM, export_score
 from model_store.meta.network import build
@@ -219,13 +220,13 @@ def test_states_as_large_as_they_get_do_not_saturate(tmp_path: Path, n_items: in
 
 
 @pytest.mark.parametrize("dim", [4, 64, 100])
-def test_products_in_panels_are_those_of_whole_levels(tmp_path: Path, dim: int) -> None:
+def test_products_in_panels_are_those_of_whole_levels(dim: int) -> None:
     """Vectors of one sign are the most that the rows which cancel must hold."""
     rng = np.random.default_rng(dim)
     vectors = rng.uniform(0.5, 1, (3 * PANEL, dim)).astype(np.float32)
     vectors[PANEL:] *= rng.choice([-1, 1], (2 * PANEL, dim))
-    scan = InPanels(vectors, tmp_path / "table.npy")
-    table = np.load(tmp_path / "table.npy").astype(np.int64)
+    scan = InPanels(vectors)
+    table = scan.table.astype(np.int64)
     states = rng.integers(-STATE_LEVELS, STATE_LEVELS, (5, dim), endpoint=True)
     met = np.concatenate([states, np.full((5, scan.cancelling), STATE_LEVELS)], axis=1)
     met[:, -1] = 0
@@ -234,11 +235,12 @@ def test_products_in_panels_are_those_of_whole_levels(tmp_path: Path, dim: int) 
     assert np.abs(table).max() <= TABLE_LEVELS
 
 
-def test_a_table_in_panels_is_mapped_from_its_file(tmp_path: Path) -> None:
-    Scorer(tmp_path, BLOCK_MAX_FROM, dim=64, panels_from=BLOCK_MAX_FROM)
-    table = (tmp_path / "score.table.npy").stat().st_size
-    graph = (tmp_path / "score.onnx").stat().st_size
-    assert table >= 64 * BLOCK_MAX_FROM > graph
+def test_arrays_of_a_large_catalogue_are_outside_its_graph(tmp_path: Path) -> None:
+    """Workers map files and share them; what is in the graph each would hold for itself."""
+    n_items = 140_000
+    Scorer(tmp_path, n_items, dim=8, panels_from=n_items)
+    assert (tmp_path / "score.table.npy").stat().st_size >= 8 * n_items
+    assert (tmp_path / "score.onnx").stat().st_size < LARGE
 
 
 def test_a_catalogue_that_is_used_up_returns_the_rest_and_excluded_rows(tmp_path: Path) -> None:
