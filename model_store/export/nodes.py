@@ -11,19 +11,29 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 20
+# Bytes from which a constant is worth a file.
+LARGE = 1 << 20
 
 
 class Nodes:
     """Nodes and constants in the order they are added; a name stands for its value."""
 
-    def __init__(self) -> None:
+    def __init__(self, beside: Path | None = None) -> None:
+        """``beside``: the graph's file, where large constants become mapped files of their own, next to it."""
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
+        self._beside = beside
 
     def constant(self, name: str, value: NDArray[Any] | np.generic | list[int]) -> str:
         """Add a constant; lists become int64. Its name."""
         array = np.asarray(value, dtype=np.int64 if isinstance(value, list) else None)
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
+        array = np.ascontiguousarray(array).reshape(array.shape)
+        if self._beside is not None and array.nbytes >= LARGE:
+            file = self._beside.with_suffix(f".{name}.npy")
+            np.save(file, array)
+            self.constants.append(external_array(name, array, file))
+        else:
+            self.constants.append(numpy_helper.from_array(array, name))
         return name
 
     def node(self, op: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
@@ -40,9 +50,10 @@ def in_one_place(*names: str) -> list[onnx.ValueInfoProto]:
     return [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["as_large"]) for name in names]
 
 
-def external_array(name: str, array: NDArray[np.float32], file: Path) -> onnx.TensorProto:
+def external_array(name: str, array: NDArray[Any], file: Path) -> onnx.TensorProto:
     """A constant that lives in an ``.npy`` file, past its header."""
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape, data_location=TensorProto.EXTERNAL)
+    kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+    tensor = TensorProto(name=name, data_type=kind, dims=array.shape, data_location=TensorProto.EXTERNAL)
     offset = file.stat().st_size - array.nbytes
     for key, value in (("location", file.name), ("offset", offset), ("length", array.nbytes)):
         tensor.external_data.add(key=key, value=str(value))

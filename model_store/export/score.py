@@ -1,18 +1,18 @@
 """``score.onnx``: an int8 scan of the whole catalogue for a batch of users, a selection, a float32 rescoring.
 
-    scan  = int8(w / max|w|) · int8(V) · scales + addends / max|w|      every item; the table is read once a batch
-    bound = max(scan) + prior_scale · max(prior) / max|w|               every block of 64 items
-    full  = scan + prior_scale · prior / max|w|                         items of the best count + 32 blocks
-    score = max|w| · (full + (w / max|w|) · V − int8(w / max|w|) · int8(V) · scales)   the best count + 32 items
+    unit  = max|w| / 127 · step of the table      of each user; w / (max|w| / 127) are a state's levels
+    scan  = round(w's levels) · round(V's levels) + addends / unit      every item; the table is read once a batch
+    bound = max(scan) + prior_scale · max(prior) / unit                 every block of 64 items
+    full  = scan + prior_scale · prior / unit                           items of the best count + 32 blocks
+    score = unit · (full + w's levels · V's levels − round(w's levels) · round(V's levels))       count + 32 items
 
 Every pass over the catalogue counts: the scan is written once, addends are added in place, maxima read it once. So
-everything is in units of the user's max|w|, which changes no order, and the prior enters by blocks: the table stands in
-the order of the prior, so that the items of a block differ little in it and the bound is tight but for the few most
-popular blocks, which it may choose in vain. The last line takes the error of quantisation off again.
+everything is in units of the products of levels, which changes no order, and the prior enters by blocks: the table
+stands in the order of the prior, so that the items of a block differ little in it and the bound is tight but for the
+few most popular blocks, which it may choose in vain. The last line takes the error of quantisation off again.
 
-States are quantised one by one, so that a user's list does not depend on who else is in the batch. The table has 7 bits
-and a state 8, so that the sum of two products stays within int16: the AVX2 kernel for u8 × s8 saturates there,
-silently. The prior stays outside the quantised product: its long tail would take the whole range of a per-tensor scale.
+States are quantised one by one, so that a user's list does not depend on who else is in the batch. The prior stays
+outside the quantised product: its long tail would take the whole range of a per-tensor scale.
 """
 
 from __future__ import annotations
@@ -25,81 +25,74 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from model_store.export.nodes import OPSET, Nodes, external_array, in_one_place
-
-# onnxruntime's own operators: product and scales in one pass; the standard ones take three.
-CONTRIB = "com.microsoft"
+from model_store.export.scan import BLOCK, CONTRIB, PANEL, STATE_LEVELS, InOnePiece, InPanels, Scan
 
 # Places beyond the list's length that are rescored: what quantisation may have misplaced. 12 were enough everywhere.
 SLACK = 32
-BLOCK = 64
 # Under this size one TopK over all scores is faster than two over blocks.
 BLOCK_MAX_FROM = 10_000
-STATE_LEVELS = 127.0
-TABLE_LEVELS = 64.0  # 2 · 64 · 255 < 2¹⁵
+# From this size the table is in panels: it leaves the processor's caches, and would be large in every worker.
+PANELS_FROM = 200_000
 
 
-def export_score(path: Path, vectors: NDArray[np.float32], vectors_file: str) -> None:
-    """Write ``score.onnx`` for a catalogue.
+def export_score(
+    path: Path, vectors: NDArray[np.float32], vectors_file: str, *, panels_from: int = PANELS_FROM
+) -> None:
+    """Write ``score.onnx`` for a catalogue, and for a large one its arrays beside it, as ``score.….npy``.
 
     Args:
         path: the graph's file.
         vectors: float32 (n_items, dim + 1), last column the prior, which a state must scale by more than 0.
         vectors_file: the ``.npy`` file beside the graph that holds ``vectors``; the graph maps it instead of
             keeping a copy, so that all workers share its pages.
+        panels_from: number of items from which a catalogue is large, at least 10,000.
     """
-    graph = Nodes()
     n_items, dim = len(vectors), vectors.shape[1] - 1
+    in_panels = n_items >= panels_from
+    graph = Nodes(beside=path if in_panels else None)
     order = np.argsort(-vectors[:, dim], kind="stable")
     # Places past the last item repeat it, with a prior that no list reaches.
-    padded = np.concatenate([vectors[order], np.repeat(vectors[order[-1:]], -n_items % BLOCK, axis=0)])
+    row_of_place = np.concatenate([order, np.repeat(order[-1:], -n_items % (PANEL if in_panels else BLOCK))])
+    padded = vectors[row_of_place]
     padded[n_items:, dim] = -np.inf
+    weights = padded[:, :dim]
+    scan = InPanels(weights) if in_panels else InOnePiece(weights)
     graph.constant("flat", [-1])
     graph.constant("column", [-1])
-    _units(graph, dim)
-    _scan(graph, padded[:, :dim])
-    _add(graph, order, len(padded))
+    _units(graph, dim, scan.table_step)
+    scan.multiply(graph)
+    _add(graph, order, scan)
     graph.node("Add", ["count", graph.constant("slack", [SLACK])], "wanted")
     graph.node("Min", ["wanted", graph.constant("n_items", [n_items])], "candidates")
-    select = _select_by_blocks if n_items >= BLOCK_MAX_FROM else _select
-    select(graph, padded[:, dim])
+    if n_items >= BLOCK_MAX_FROM:
+        _select_by_blocks(graph, padded[:, dim], scan)
+    else:
+        _select(graph, padded[:, dim])
     graph.constants.append(external_array("vectors", vectors, path.parent / vectors_file))
-    _rescore(graph, np.concatenate([order, np.repeat(order[-1:], -n_items % BLOCK)]))
+    _rescore(graph, row_of_place)
     onnx.save(_model(graph, dim + 1), path)
 
 
-def _units(graph: Nodes, dim: int) -> None:
-    """A user's weights and the scale of the prior, in units of the largest weight."""
+def _units(graph: Nodes, dim: int, table_step: np.float32) -> None:
+    """A user's unit, and in it the scale of the prior; the levels of the state, exact and whole."""
     graph.node("Split", ["user_state", graph.constant("parts", [dim, 1])], "weights", "prior_scale", axis=1)
     graph.node("ReduceMax", [graph.node("Abs", ["weights"], "magnitudes"), graph.constant("across", [1])], "largest")
-    graph.node("Max", ["largest", graph.constant("tiny", np.float32(1e-12))], "unit")
-    graph.node("Div", ["weights", "unit"], "unit_weights")
+    graph.node("Max", ["largest", graph.constant("tiny", np.float32(1e-12))], "largest_weight")
+    graph.node("Mul", ["largest_weight", graph.constant("a_level", np.float32(1 / STATE_LEVELS))], "state_step")
+    graph.node("Mul", ["state_step", graph.constant("table_step", table_step)], "unit")
     graph.node("Div", ["prior_scale", "unit"], "prior_units")
-    graph.constant("state_step", np.float32(1 / STATE_LEVELS))
-    graph.constant("state_zero", np.uint8(128))
-    graph.node("QuantizeLinear", ["unit_weights", "state_step", "state_zero"], "state_uint8")
+    graph.node("Div", ["weights", "state_step"], "state_levels")
+    graph.node("Round", ["state_levels"], "state_whole")
 
 
-def _scan(graph: Nodes, vectors: NDArray[np.float32]) -> None:
-    """Approximate products with all items, (B, n_padded)."""
-    table_step = np.float32(max(float(np.abs(vectors).max()), 1e-12) / TABLE_LEVELS)
-    graph.constant("table", np.round(vectors / table_step).astype(np.int8).T)
-    graph.constant("table_step", table_step)
-    graph.constant("table_zero", np.int8(0))
-    product = ["state_uint8", "table", "state_step", "table_step", "state_zero", "table_zero"]
-    graph.node("MatMulIntegerToFloat", product, "dense", domain=CONTRIB)
-
-
-def _add(graph: Nodes, order: NDArray[np.int64], n_padded: int) -> None:
-    """The addends on top, (B · n_padded,)."""
+def _add(graph: Nodes, order: NDArray[np.int64], scan: Scan) -> None:
+    """The addends on top of the products, ``scan``, flat."""
     # GatherElements, since Gather copies single numbers one by one.
-    places = graph.constant("place_of_row", np.argsort(order).astype(np.int32))
-    graph.node("GatherElements", [places, "addend_rows"], "row_places_int32")
-    graph.node("Cast", ["row_places_int32"], "row_places", to=TensorProto.INT64)
-    graph.node("Mul", ["addend_users", graph.constant("n_padded", [n_padded])], "first_places")
-    graph.node("Add", ["first_places", "row_places"], "places")
+    places = graph.constant("place_of_row", np.argsort(order))
+    graph.node("GatherElements", [places, "addend_rows"], "row_places")
+    scan.place(graph)
     graph.node("GatherElements", [graph.node("Reshape", ["unit", "flat"], "unit_flat"), "addend_users"], "addend_unit")
     graph.node("Div", ["addends", "addend_unit"], "addend_units")
-    graph.node("Reshape", ["dense", "flat"], "dense_flat")
     graph.node("ScatterElements", ["dense_flat", "places", "addend_units"], "scan", axis=0, reduction="add")
 
 
@@ -111,19 +104,16 @@ def _select(graph: Nodes, prior: NDArray[np.float32]) -> None:
     graph.node("TopK", ["full", "candidates"], "best_full", "best", axis=1, sorted=0)
 
 
-def _select_by_blocks(graph: Nodes, prior: NDArray[np.float32]) -> None:
+def _select_by_blocks(graph: Nodes, prior: NDArray[np.float32], scan: Scan) -> None:
     """The best items are in the blocks with the best bounds, one block an item at the worst."""
     by_block = prior.reshape(-1, BLOCK)
-    n_blocks = len(by_block)
-    graph.node("Reshape", ["scan", graph.constant("block_shape", [-1, n_blocks, BLOCK])], "blocks")
-    graph.node("ReduceMax", ["blocks", graph.constant("within", [2])], "maxima", keepdims=0)
+    scan.maxima(graph)
     graph.node("Mul", ["prior_units", graph.constant("largest_prior", by_block.max(axis=1)[None])], "scaled_largest")
     graph.node("Add", ["maxima", "scaled_largest"], "bounds")
-    graph.node("Min", ["candidates", graph.constant("n_blocks", [n_blocks])], "n_best_blocks")
+    graph.node("Min", ["candidates", graph.constant("n_blocks", [len(by_block)])], "n_best_blocks")
     # Sorted: a heap that meets the best items first hardly changes afterwards, which makes the next TopK cheap.
     graph.node("TopK", ["bounds", "n_best_blocks"], "best_bounds", "best_blocks", axis=1)
-    graph.node("Unsqueeze", ["best_blocks", "column"], "block_index")
-    graph.node("GatherND", ["blocks", "block_index"], "scans", batch_dims=1)
+    scan.chosen(graph)
     graph.node("Gather", [graph.constant("prior_by_block", by_block), "best_blocks"], "priors", axis=0)
     graph.node("Mul", ["priors", graph.node("Unsqueeze", ["prior_units", "column"], "prior_unit")], "scaled_priors")
     graph.node("Add", ["scans", "scaled_priors"], "full")
@@ -137,16 +127,13 @@ def _select_by_blocks(graph: Nodes, prior: NDArray[np.float32]) -> None:
 
 def _rescore(graph: Nodes, row_of_place: NDArray[np.int64]) -> None:
     """Take the error of quantisation off the best, and sort them; what is excluded stays so."""
-    graph.node("Gather", [graph.constant("row_of_place", row_of_place.astype(np.int32)), "best"], "rows_int32", axis=0)
-    graph.node("Cast", ["rows_int32"], "best_rows", to=TensorProto.INT64)
+    graph.node("Gather", [graph.constant("row_of_place", row_of_place), "best"], "best_rows", axis=0)
     graph.node("Gather", ["vectors", "best_rows"], "best_vectors", axis=0)
     graph.node("Split", ["best_vectors", "parts"], "best_dense", "best_prior", axis=2)
-    graph.node("MatMul", ["best_dense", graph.node("Unsqueeze", ["unit_weights", "column"], "exact_state")], "exact")
-    graph.node("Round", [graph.node("Div", ["best_dense", "table_step"], "levels")], "whole_levels")
-    graph.node("Mul", ["whole_levels", "table_step"], "quantised_dense")
-    graph.node("DequantizeLinear", ["state_uint8", "state_step", "state_zero"], "quantised_weights")
-    graph.node("Unsqueeze", ["quantised_weights", "column"], "quantised_state")
-    graph.node("MatMul", ["quantised_dense", "quantised_state"], "scanned")
+    graph.node("Div", ["best_dense", "table_step"], "levels")
+    graph.node("MatMul", ["levels", graph.node("Unsqueeze", ["state_levels", "column"], "exact_state")], "exact")
+    graph.node("Round", ["levels"], "whole_levels")
+    graph.node("MatMul", ["whole_levels", graph.node("Unsqueeze", ["state_whole", "column"], "whole_state")], "scanned")
     graph.node("Squeeze", [graph.node("Sub", ["exact", "scanned"], "error_column"), "column"], "error")
     graph.node("Mul", [graph.node("Add", ["best_full", "error"], "rescored"), "unit"], "scored")
     graph.node("Min", ["count", "candidates"], "returned")

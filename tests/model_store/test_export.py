@@ -18,7 +18,9 @@ from model_store.data.sources import load
 from model_store.errors import ExportRefused
 from model_store.export import write_draft
 from model_store.export.graphs import export_vote
-from model_store.export.score import BLOCK_MAX_FROM, export_score
+from model_store.export.nodes import LARGE
+from model_store.export.scan import PANEL, STATE_LEVELS, TABLE_LEVELS, InPanels
+from model_store.export.score import BLOCK_MAX_FROM, PANELS_FROM, export_score
 from model_store.meta.network import build
 
 SHOTS = (0, 1, 3, 5)
@@ -98,13 +100,15 @@ def made_up_events(rng: np.random.Generator, size: int) -> Events:
 class Scorer:
     """``score.onnx`` for a made-up catalogue, with its exact answer in numpy."""
 
-    def __init__(self, folder: Path, n_items: int, *, spread: float = 0.5, dim: int = 16) -> None:
+    def __init__(
+        self, folder: Path, n_items: int, *, spread: float = 0.5, dim: int = 16, panels_from: int = PANELS_FROM
+    ) -> None:
         rng = np.random.default_rng(n_items)
         vectors = rng.standard_normal((n_items, dim + 1)) * np.exp(spread * rng.standard_normal((n_items, 1)))
         vectors[:, -1] = rng.permutation(-1.2 * np.log1p(np.arange(n_items)))
         self.vectors = vectors.astype(np.float32)
         np.save(folder / "vectors.npy", self.vectors)
-        export_score(folder / "score.onnx", self.vectors, "vectors.npy")
+        export_score(folder / "score.onnx", self.vectors, "vectors.npy", panels_from=panels_from)
         self.session = open_session(folder / "score.onnx")
 
     def run(
@@ -128,9 +132,15 @@ class Scorer:
         return scores
 
 
-@pytest.fixture(scope="module", params=[5, 100, 4000, BLOCK_MAX_FROM + 17])
+@pytest.fixture(
+    scope="module",
+    params=[(5, PANELS_FROM), (100, PANELS_FROM), (4000, PANELS_FROM)]
+    + [(BLOCK_MAX_FROM + 17, panels_from) for panels_from in (PANELS_FROM, BLOCK_MAX_FROM)],
+    ids=["5", "100", "4000", "in one piece", "in panels"],
+)
 def scorer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scorer:
-    return Scorer(tmp_path_factory.mktemp("score"), request.param)
+    n_items, panels_from = request.param
+    return Scorer(tmp_path_factory.mktemp("score"), n_items, panels_from=panels_from)
 
 
 @settings(max_examples=30, deadline=None)
@@ -188,17 +198,16 @@ def test_a_state_without_weights_ranks_by_the_prior(tmp_path: Path) -> None:
     np.testing.assert_allclose(scores, 2 * prior[best], rtol=1e-6)
 
 
-def test_states_as_large_as_they_get_do_not_saturate(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("n_items", "panels_from"), [(200, PANELS_FROM), (BLOCK_MAX_FROM, BLOCK_MAX_FROM)])
+def test_states_as_large_as_they_get_do_not_saturate(tmp_path: Path, n_items: int, panels_from: int) -> None:
     """All products of one sign at full range: where a u8 × s8 kernel on int16 pairs would overflow."""
-    folder = tmp_path
-    vectors = np.ones((200, 65), dtype=np.float32)
-    vectors[:, -1] = 0
+    vectors = np.ones((n_items, 65), dtype=np.float32)
     vectors[100:] = -1
     vectors[:, -1] = 0
-    np.save(folder / "vectors.npy", vectors)
-    export_score(folder / "score.onnx", vectors, "vectors.npy")
+    np.save(tmp_path / "vectors.npy", vectors)
+    export_score(tmp_path / "score.onnx", vectors, "vectors.npy", panels_from=panels_from)
     state = np.ones((1, 65), dtype=np.float32)
-    session = open_session(folder / "score.onnx")
+    session = open_session(tmp_path / "score.onnx")
     none = np.zeros(0, dtype=np.int64)
     feed = {
         "user_state": state,
@@ -210,6 +219,30 @@ def test_states_as_large_as_they_get_do_not_saturate(tmp_path: Path) -> None:
     rows, scores = session.run(["rows", "scores"], feed)
     assert set(rows[0, :100].tolist()) == set(range(100))
     np.testing.assert_allclose(np.sort(scores[0]), np.sort(vectors[rows[0]] @ state[0]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("dim", [4, 64, 100])
+def test_products_in_panels_are_those_of_whole_levels(dim: int) -> None:
+    """Vectors of one sign are the most that the rows which cancel must hold."""
+    rng = np.random.default_rng(dim)
+    vectors = rng.uniform(0.5, 1, (3 * PANEL, dim)).astype(np.float32)
+    vectors[PANEL:] *= rng.choice([-1, 1], (2 * PANEL, dim))
+    scan = InPanels(vectors)
+    table = scan.table.astype(np.int64)
+    states = rng.integers(-STATE_LEVELS, STATE_LEVELS, (5, dim), endpoint=True)
+    met = np.concatenate([states, np.full((5, scan.cancelling), STATE_LEVELS)], axis=1)
+    met[:, -1] = 0
+    products = np.einsum("uk,pokw->upw", met + STATE_LEVELS, table).reshape(5, -1)
+    np.testing.assert_array_equal(products, states @ np.round(vectors / scan.table_step).T)
+    assert np.abs(table).max() <= TABLE_LEVELS
+
+
+def test_arrays_of_a_large_catalogue_are_outside_its_graph(tmp_path: Path) -> None:
+    """Workers map files and share them; what is in the graph each would hold for itself."""
+    n_items = 140_000
+    Scorer(tmp_path, n_items, dim=8, panels_from=n_items)
+    assert (tmp_path / "score.table.npy").stat().st_size >= 8 * n_items
+    assert (tmp_path / "score.onnx").stat().st_size < LARGE
 
 
 def test_a_catalogue_that_is_used_up_returns_the_rest_and_excluded_rows(tmp_path: Path) -> None:
