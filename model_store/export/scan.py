@@ -9,7 +9,7 @@ A user's state has levels −127 to 127, an item's vector −64 to 64, so that t
 the AVX2 kernels for u8 × s8 saturate there, silently. The kernels take the state as s + 127.
 
 Only for a state without a zero point does onnxruntime (MLAS, 1.32) multiply one user with an unpacked table by its
-kernel for vectors, which reads it as fast as memory gives it. A panel therefore has c more rows, which the state meets
+kernel for vectors, which takes 1.2 times as long as a read. A panel therefore has c more rows, which the state meets
 with 254, the last with 127, and which cancel what the 127 brought in:
 
     Σ (s + 127) · v + Σ 254 · e + 127 · f = Σ s · v      where      2 Σ e + f = −Σ v
