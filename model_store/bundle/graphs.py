@@ -41,7 +41,7 @@ GRAPH_FILES = ("adapt.onnx", "vote.onnx", "score.onnx", "encode_item.onnx")
 # Their inputs come in ever new sizes. onnxruntime would keep a plan of the memory for each size it has met, which made
 # a service grow without end and no run faster.
 EVER_NEW_SIZES = ("vote.onnx", "score.onnx")
-# A place of its own for each value costs it a few kilobytes more and 2 µs of a call less.
+# With a place of its own for each value it takes some tens of kilobytes more, and 2 µs of a call less.
 MANY_SMALL_VALUES = "adapt.onnx"
 
 Float = NDArray[np.float32]

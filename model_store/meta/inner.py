@@ -10,7 +10,7 @@ x̄ = Σ_e c_e x_e / C and the anchor that w expects, E_w[A], that is
 
     w ← w − α_t(k) · C / (1 + C) ⊙ (E_w[A] + λ·w − (x̄ + λ·w₀)),
 
-the form that takes the fewest operators, which are what a call of the exported graph costs. Step sizes are learned per
+which takes few operators, and those are most of what a call of the exported graph costs. Step sizes are learned per
 step and coordinate (Meta-SGD, Li et al. 2017, arXiv:1707.09835) and modulated by log(1 + k); the gradient is second
 order for the outer loop, since these steps are plain differentiable code (MAML, Finn et al. 2017,
 arXiv:1703.03400). Event weights are learned per level of the value and decay with the event's age; events of
