@@ -129,7 +129,7 @@ def failing_syncs(pid: int) -> Iterator[None]:
             pytest.skip(f"strace may not look at other processes here: {told}")
         yield
     finally:
-        tracer.terminate()
+        tracer.kill()  # asked to end it would first wait for the threads of a process that is gone
         tracer.communicate()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -15,9 +17,16 @@ from service.errors import AddressInvalid, SettingInvalid
 
 
 def connection_pool(
-    url: str, *, password: str | None, ca_file: Path | None, max_connections: int
+    url: str,
+    *,
+    password: str | None,
+    ca_file: Path | None,
+    max_connections: int,
+    begin: Callable[[AbstractConnection], Awaitable[None]] | None = None,
 ) -> BlockingConnectionPool:
     """Connections to the store at ``url`` (redis://, rediss:// or unix://), made when they are first used.
+
+    ``begin`` is what is done first on each, in place of redis-py's own ``on_connect``.
 
     Raises:
         AddressInvalid: ``url`` is none of these; the message leaves out what might be a password.
@@ -28,6 +37,7 @@ def connection_pool(
         return BlockingConnectionPool.from_url(
             url,
             max_connections=max_connections,
+            redis_connect_func=begin,
             # One limit lies around each operation. No retries: whether a write whose answer was lost
             # was kept is for the caller to find out, by reading again.
             timeout=None,

@@ -9,10 +9,12 @@ with 3 calls of fdatasync (https://github.com/redis/redis/pull/13793). Where tha
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import chain
 from typing import Any, Literal
 
 import structlog
 from redis import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
@@ -24,6 +26,8 @@ Durability = Literal["durable", "replicated", "fast"]
 """When a write is acknowledged: once the store has synced it to disk (``durable``); once a replica has it, too
 (``replicated``), so that it outlives the store's machine; or at once, and what the store had not synced may be lost
 (``fast``)."""
+
+SYNCED = "always"  # the value of appendfsync with which confirmed means on disk
 
 log = structlog.get_logger()
 
@@ -56,7 +60,7 @@ def fault_of(reply: Any) -> str | None:
 
 
 def check(url: str, credentials: dict[str, Any], durability: Durability, timeout_s: float) -> None:
-    """Refuse a store that can never keep the promise; one that does not answer yet is given the benefit of the doubt.
+    """Refuse a store that can never keep the promise; one that does not answer yet is looked at when it does.
 
     Raises:
         StoreUnsuitable: it has no WAITAOF or no append-only file, or does not sync that before it answers.
@@ -89,10 +93,33 @@ def _check_synced_before_answers(client: Redis, durability: Durability) -> None:
     try:
         found = client.config_get("appendfsync").get("appendfsync")
     except ResponseError as exc:
-        log.warning("user store hides when it syncs", expected="appendfsync always", reason=str(exc))
+        log.warning("user store hides when it syncs", expected=f"appendfsync {SYNCED}", reason=str(exc))
         return
-    if found != "always":
+    if found != SYNCED:
         raise StoreUnsuitable(
-            f"durability: {durability}, but the user store has appendfsync {found}, with which it confirms what is not "
-            "on disk; expected appendfsync always, or --durability fast, which may lose the last second of feedback"
+            f"durability: {durability}, but the user store has {_unsynced(found)}; or --durability fast, which may "
+            "lose the last second of feedback"
         )
+
+
+async def begin(connection: AbstractConnection) -> None:
+    """Begin a connection for writes that are to be on disk, as redis-py's ``redis_connect_func``.
+
+    A store may be away when :func:`check` asks, and a replica that is promoted has settings of its own.
+
+    Raises:
+        RedisError: the store does not sync what it confirms.
+    """
+    await connection.on_connect()
+    await connection.send_command("CONFIG", "GET", "appendfsync")
+    try:
+        reply = await connection.read_response()
+    except ResponseError:  # hidden by whoever runs it
+        return
+    _, found = chain.from_iterable(reply.items()) if isinstance(reply, dict) else reply
+    if found.decode() != SYNCED:
+        raise RedisError(_unsynced(found.decode()))
+
+
+def _unsynced(found: str | None) -> str:
+    return f"appendfsync {found}, with which it confirms what is not on disk; expected appendfsync {SYNCED}"

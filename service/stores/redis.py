@@ -22,6 +22,7 @@ from service.stores.breaker import Breaker
 from service.stores.codec import decode_record, decode_served, encode_record, encode_revision
 from service.stores.connection import connection_pool, without_secrets
 from service.stores.durability import Durability, barrier, fault_of
+from service.stores.durability import begin as begin_durable
 from service.stores.keys import keys_of, older_key, record_key, served_key
 from service.stores.notes import Notes
 from service.stores.older import decode_older, encode_departed
@@ -110,7 +111,8 @@ class RedisStore:
             SettingInvalid: the certificates cannot be used.
         """
         connections = partial(connection_pool, url, password=password, ca_file=ca_file, max_connections=max_connections)
-        reader, writer = (Redis.from_pool(connections()) for _ in range(2))
+        begin = None if durability == "fast" else begin_durable
+        reader, writer = (Redis.from_pool(connections(begin=each)) for each in (None, begin))
         address = without_secrets(url)
         return cls(
             reader,

@@ -23,6 +23,7 @@ from store_servers import DEADLINE_S, PASSWORD, connect, free_port, server_pid, 
 from service.core.history import append
 from service.core.values import EMPTY, Departed, Events, UserState
 from service.errors import AddressInvalid, RecordDamaged, SettingInvalid, StoreUnavailable
+from service.stores import redis as redis_store
 from service.stores.embedded import EmbeddedStore
 from service.stores.keys import keys_of, older_key, record_key, served_key
 from service.stores.older import encode_departed
@@ -247,8 +248,11 @@ async def test_a_server_that_forgot_the_script_notes_lists_all_the_same(store: R
     assert (await store.read_with_served("bob"))[1] == ("b",)
 
 
-async def test_reads_that_ask_for_no_list_do_not_wait_for_one_to_be_noted(store: RedisStore, admin: Redis) -> None:
+async def test_reads_that_ask_for_no_list_do_not_wait_for_one_to_be_noted(
+    store: RedisStore, admin: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await a_list_is_noted(store, admin)
+    monkeypatch.setattr(redis_store, "NOTES_WAIT_S", DEADLINE_S)
     store.note_served("bob", ["b"], 0)
     admin.config_resetstat()
     await store.read("bob")
