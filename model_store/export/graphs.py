@@ -167,6 +167,20 @@ def _export(
             )
     except Exception as exc:  # the exporter raises whatever the pass at fault raises
         raise ExportRefused(f"{path.name}: torch does not export it ({exc})") from exc
+    _forget_origin(path)
+
+
+def _forget_origin(path: Path) -> None:
+    """Drop the exporter's notes of which file and line each node is from.
+
+    They would tell everybody the folders of the machine that trained, and give one network another version on the next.
+    """
+    model = onnx.load(path)
+    graph = model.graph
+    for noted in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        noted.ClearField("metadata_props")
+        noted.ClearField("doc_string")
+    onnx.save(model, path)
 
 
 @contextlib.contextmanager

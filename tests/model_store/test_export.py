@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_store.bundle import Registry, open_bundle
-from model_store.bundle.graphs import open_session
+from model_store.bundle.graphs import GRAPH_FILES, open_session
 from model_store.config import TrainingConfig
 from model_store.data.schema import Dataset
 from model_store.data.sources import load
@@ -61,6 +61,16 @@ def test_the_same_network_gives_the_same_version(dataset: Dataset, tmp_path: Pat
             versions.append(draft.publish(registry, results={}))
         assert open_bundle(registry.live_folder()).version == versions[-1]
     assert versions[0] == versions[1]
+
+
+def test_no_graph_tells_where_it_was_exported(dataset: Dataset, tmp_path: Path) -> None:
+    """Nor could its version be another one on the next machine."""
+    network, registry = build(dataset, dataset.events, CONFIG, SHOTS), Registry(tmp_path)
+    with write_draft(registry, dataset, network, CONFIG) as draft:
+        draft.publish(registry, results={})
+    graphs = {path.name: path.read_bytes() for path in registry.live_folder().glob("*.onnx")}
+    assert [name for name, content in graphs.items() if b".py" in content] == []
+    assert len(graphs) == len(GRAPH_FILES)
 
 
 def test_a_users_votes_are_the_same_bits_in_any_batch(dataset: Dataset, tmp_path: Path) -> None:
