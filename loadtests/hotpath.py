@@ -4,8 +4,8 @@
     python loadtests/hotpath.py --bundles STORE a bundle of your own
 
 A round is 16 requests at once. Figures are microseconds a request: of the best round, which no other process disturbed,
-and of the median one. The store is a real one on a unix socket, so a route's time has its answers in it, but no
-disk, unless KSHOT_DURABILITY says so. The result goes to standard output as JSON, a table to standard error.
+and of the median one. The store is a real one on a unix socket, so a route's time has its answers in it, and those to
+feedback its disk. The result goes to standard output as JSON, a table to standard error.
 """
 
 from __future__ import annotations
