@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -32,13 +35,29 @@ def trained(source: str, algorithm: AlgorithmName) -> Progress:
     return meta_train(outer, dataset, dataset.events, lambda _: float(next(scores)), config, progress=progress)
 
 
+def threads_of_group(wait_s: float = 5.0) -> list[str]:
+    """Names of the threads by which gloo talks; one that was joined is listed by Linux for a moment longer."""
+    until = time.monotonic() + wait_s
+    while True:
+        names = []
+        for task in Path("/proc/self/task").iterdir():
+            with suppress(OSError):  # it ended meanwhile
+                names.append((task / "comm").read_text().strip())
+        left = [name for name in names if "gloo" in name]
+        if not left or time.monotonic() > until:
+            return left
+        time.sleep(0.05)
+
+
 def main() -> None:
-    """Train with each algorithm; every process leaves what it learned in a file of its own."""
+    """Train with each algorithm; every process leaves what it learned, and what still runs, in files of its own."""
     source, folder = sys.argv[1:]
     with joined() as world:
+        assert threads_of_group(wait_s=0.0), "none seen while they must be there"
         for algorithm in ALGORITHMS:
             progress = trained(source, algorithm)
             torch.save((progress.history, progress.best), Path(folder) / f"{algorithm}-{world.rank}.pt")
+    (Path(folder) / f"threads-{world.rank}.json").write_text(json.dumps(threads_of_group()))
 
 
 if __name__ == "__main__":

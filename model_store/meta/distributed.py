@@ -8,6 +8,7 @@ alone validates, decides, and writes.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,6 +92,9 @@ def joined() -> Iterator[World]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
+    # Its functions keep the group of the moment of import as a default. An optimiser imports it, so that the group's
+    # threads would outlive the group, and one that still frees a tensor when the interpreter ends aborts the process.
+    importlib.import_module("torch.distributed.nn.functional")
     distributed.init_process_group("gloo")
     try:
         yield World.current()

@@ -51,6 +51,11 @@ def test_two_processes_take_the_steps_of_one(source: Path, shared: Path, algorit
         torch.testing.assert_close(best[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
 
 
+def test_no_thread_of_the_group_outlives_it(shared: Path) -> None:
+    for rank in range(2):
+        assert json.loads((shared / f"threads-{rank}.json").read_text()) == [], rank
+
+
 def test_shares_of_a_batch_hold_every_episode_once(source: Path) -> None:
     events = load(str(source)).dataset.events
     episodes = deal(events, np.arange(7), 4.0, 10, np.random.default_rng(0))
