@@ -113,8 +113,8 @@ def states_of(bundle: Bundle, rng: np.random.Generator) -> Iterator[Float]:
         kinds = rng.choice(rng.integers(0, KINDS, KINDS_OF_A_USER), shots)
         rows = kinds + KINDS * ((len(bundle.catalogue) // KINDS) ** rng.random(shots)).astype(np.int64)
         rows = np.minimum(rows, len(bundle.catalogue) - 1)
-        ones = np.ones(shots, np.float32)
-        yield bundle.graphs.adapt(bundle.catalogue.vectors[rows], values * ones, 0 * ones, ones)[None]
+        ones = np.ones((1, shots), np.float32)
+        yield bundle.graphs.adapt(bundle.catalogue.vectors[rows[None]], values * ones, 0 * ones, ones)
 
 
 def measure(bundle: Bundle) -> list[dict[str, Any]]:

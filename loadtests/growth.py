@@ -31,7 +31,7 @@ from under_test import RunningService, ServiceError, running_service, running_st
 from users import used_bytes, write_users
 from wrk import WrkError, drive, wrk_path
 
-from model_store.bundle import Addends, Bundle, Registry, open_bundle
+from model_store.bundle import Addends, Bundle, Registry, open_bundle, padded
 
 EVENTS = 20
 LIST_LENGTH = 20
@@ -175,15 +175,15 @@ def _graphs(bundle: Bundle) -> Row:
     """Adaptation and scoring of one user with as many events as the users in the store have."""
     rng = np.random.default_rng(0)
     rows = rng.choice(len(bundle.catalogue), EVENTS, replace=False)
-    ones = np.ones(EVENTS, dtype=np.float32)
-    excluded = Addends(np.zeros(EVENTS, dtype=np.int64), rows, -np.inf * ones)
+    ones = padded([np.ones(EVENTS, dtype=np.float32)])
+    excluded = Addends(np.zeros(EVENTS, dtype=np.int64), rows, np.full(EVENTS, -np.inf, dtype=np.float32))
 
     def adapt() -> NDArray[np.float32]:
         return bundle.graphs.adapt(
-            bundle.catalogue.vectors[rows], bundle.manifest.feedback.value_max * ones, ones, ones
+            bundle.catalogue.vectors[padded([rows])], bundle.manifest.feedback.value_max * ones, ones, ones
         )
 
-    states = adapt()[None]
+    states = adapt()
     # One after the other: a scan of a large catalogue drives what adaptation reads out of the processor's caches.
     times = interleaved({"adapt_ms": adapt}, REPEATS)
     times |= interleaved({"score_ms": lambda: bundle.graphs.score(states, excluded, LIST_LENGTH)}, REPEATS)

@@ -31,7 +31,7 @@ from synthetic import synthetic_bundle
 from under_test import running_store
 
 from model_store.bundle import Addends, Bundle, Registry, open_bundle
-from service.core.support import support_of
+from service.core.support import side_by_side, support_of
 from service.stores.codec import decode_record, encode_record
 
 AT_ONCE = 16
@@ -144,15 +144,17 @@ def parts(bundle: Bundle, rounds: int) -> Timings:
     values, ages = np.tile(support.values, TOGETHER), np.tile(support.ages, TOGETHER)
     users, shots = np.arange(TOGETHER).repeat(EVENTS), np.full(TOGETHER, EVENTS, dtype=np.float32)
 
-    def adapt() -> Any:
-        return bundle.graphs.adapt(vectors[rows[:EVENTS]], support.values, support.ages, support.mask)
+    def adapt(users: int = TOGETHER) -> Any:
+        together = side_by_side([support] * users)
+        return bundle.graphs.adapt(vectors[together.rows], together.values, together.ages, together.mask)
 
     def vote() -> Addends:
         return bundle.graphs.vote(lists, weights, values, ages, users, shots)
 
-    states, addends = np.stack([adapt()] * TOGETHER), vote()
+    states, addends = adapt(), vote()
     return {
-        "adapt.onnx": _times(adapt, rounds),
+        "adapt.onnx, one user": _times(lambda: adapt(1), rounds),
+        f"adapt.onnx, a user of {TOGETHER}": _times(adapt, rounds, TOGETHER),
         f"vote.onnx, a user of {TOGETHER}": _times(vote, rounds, TOGETHER),
         f"score.onnx, a user of {TOGETHER}": _times(
             lambda: bundle.graphs.score(states, addends, LIST_LENGTH), rounds, TOGETHER

@@ -26,7 +26,7 @@ from machine import provenance, two_cores
 from numpy.typing import NDArray
 from synthetic import synthetic_bundle
 
-from model_store.bundle import Addends, Bundle, Registry, open_bundle
+from model_store.bundle import Addends, Bundle, Registry, open_bundle, padded
 from model_store.config import IndexName
 
 LIST_LENGTH = 20
@@ -102,7 +102,8 @@ def recall(bundle: Bundle, rng: np.random.Generator) -> float:
 
 def adapt(bundle: Bundle, rng: np.random.Generator, shots: int) -> Float:
     """``user_state`` of a user with ``shots`` random events."""
-    return bundle.graphs.adapt(*_support(bundle, rng, shots))
+    state: Float = bundle.graphs.adapt(*_support(bundle, rng, shots))[0]
+    return state
 
 
 def _adaptation(bundle: Bundle, rng: np.random.Generator, shots: int) -> Callable[[], object]:
@@ -111,10 +112,11 @@ def _adaptation(bundle: Bundle, rng: np.random.Generator, shots: int) -> Callabl
 
 
 def _support(bundle: Bundle, rng: np.random.Generator, shots: int) -> tuple[Float, Float, Float, Float]:
+    """Inputs of ``adapt.onnx`` for one user, as the service pads them."""
     feedback = bundle.manifest.feedback
-    vectors = bundle.catalogue.vectors[rng.integers(0, len(bundle.catalogue), shots)]
-    values = rng.uniform(feedback.value_min, feedback.value_max, shots).astype(np.float32)
-    return vectors, values, np.zeros(shots, np.float32), np.ones(shots, np.float32)
+    rows = padded([rng.integers(0, len(bundle.catalogue), shots)])
+    values = padded([rng.uniform(feedback.value_min, feedback.value_max, shots).astype(np.float32)])
+    return bundle.catalogue.vectors[rows], values, np.zeros_like(values), padded([np.ones(shots, np.float32)])
 
 
 def _exclusions(bundle: Bundle, rng: np.random.Generator, users: int = 1) -> Addends:

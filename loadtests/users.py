@@ -6,7 +6,7 @@ import numpy as np
 from redis import Redis
 
 from model_store.bundle import Bundle
-from service.core.support import support_of
+from service.core.support import side_by_side, support_of
 from service.core.values import Events, UserRecord, UserState
 from service.stores.codec import encode_record
 from service.stores.keys import record_key
@@ -60,7 +60,8 @@ def _record(bundle: Bundle, rng: np.random.Generator, events: int) -> bytes:
     times = np.sort(rng.integers(NOW_S - 90 * 86_400, NOW_S, events)).astype(np.float64)
     keys = rng.integers(0, 1 << 63, events, dtype=np.uint64)
     support = support_of(rows, values, times, limits.max_support)
-    vector = bundle.graphs.adapt(bundle.catalogue.vectors[support.rows], support.values, support.ages, support.mask)
+    places, values, ages, mask = side_by_side([support])
+    vector = bundle.graphs.adapt(bundle.catalogue.vectors[places], values, ages, mask)[0]
     item_ids = tuple(bundle.catalogue.ids[row] for row in rows.tolist())
     history = Events(item_ids, values, times, keys)
     state = UserState(bundle.version, vector)

@@ -50,7 +50,9 @@ requests = Histogram(
     buckets=LATENCY_BUCKETS,
     registry=REGISTRY,
 )
-adaptation = Histogram("kshot_adapt_seconds", "Time of one inner loop.", buckets=MODEL_BUCKETS, registry=REGISTRY)
+adaptation = Histogram(
+    "kshot_adapt_seconds", "Time of the inner loop, a user.", buckets=MODEL_BUCKETS, registry=REGISTRY
+)
 scoring = Histogram(
     "kshot_score_seconds",
     "Time to vote for, score and rank the catalogue, a list.",

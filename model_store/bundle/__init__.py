@@ -5,7 +5,7 @@ This package is all that ``service`` knows of ``model_store``. It imports no tor
 
 from model_store.bundle.attributes import NOTHING_KNOWN, Attributes, Encoded, Value
 from model_store.bundle.catalogue import UNKNOWN_ROW, Catalogue
-from model_store.bundle.graphs import Addends, Graphs
+from model_store.bundle.graphs import Addends, Graphs, padded
 from model_store.bundle.manifest import SCHEMA_VERSION, FeedbackSpec, Manifest, ManifestCheck
 from model_store.bundle.reader import Bundle, open_bundle
 from model_store.bundle.registry import Registry
@@ -26,4 +26,5 @@ __all__ = [
     "Registry",
     "Value",
     "open_bundle",
+    "padded",
 ]

@@ -1,7 +1,7 @@
 """The four graphs of a bundle as typed calls: the one place that knows their inputs and outputs.
 
-    adapt.onnx         vectors (S, state_dim), values (S,), ages (S,), mask (S,), attribute_ids int64 (A,),
-                       attribute_weights (A,)                                         → user_state (state_dim,)
+    adapt.onnx         vectors (B, S, state_dim), values (B, S), ages (B, S), mask (B, S),
+                       attribute_ids int64 (B, A), attribute_weights (B, A)           → user_state (B, state_dim)
     vote.onnx          neighbour_rows int32 (E, M), neighbour_weights (E, M), values (E,), ages (E,),
                        users int64 (E,), shots (B,)           → addend_users, addend_rows int64 (A,), addends (A,)
     score.onnx         user_state (B, state_dim), addend_users, addend_rows int64 (A,), addends (A,),
@@ -14,20 +14,22 @@ the user, and every row that an addend names, each once:
     score.onnx         user_state (1, state_dim), candidates int64 (C,), addends (C,), count int64 (1,)
                                                               → rows int64 (1, count), scores (1, count)
 
-float32 where nothing else stands. One user adapts with S ≥ 1 events, most recent last; ``values`` on the data's own
-scale; ``ages`` in days before the user's most recent event (0 where there is no time); ``mask`` is 1 for an event and
-0 for padding: S = 1 with mask 0 is the user without events. Attributes are encoded by ``attributes``; an adapt.onnx
-that makes nothing of them need not have their two inputs. B users are voted for and scored in one batch of E events:
-``users`` says whose each is, ``shots`` how many each has; one event may stand for a user with shots 0. Addends of
-one user and row add up; −inf excludes the row. No user's result depends on the others of the batch.
+float32 where nothing else stands. B users adapt together, each with at most S events, S ≥ 1; ``values`` on the data's
+own scale; ``ages`` in days before the user's most recent event (0 where there is no time); ``mask`` is 1 for an event
+and 0 for padding, so that it is 0 everywhere for a user without events. Attributes are encoded by ``attributes``; an
+adapt.onnx that makes nothing of them need not have their two inputs, and that of an older bundle has no axis B and
+takes one user at a time. B users are voted for and scored in one batch of E events: ``users`` says whose each is,
+``shots`` how many each has; one event may stand for a user with shots 0. Addends of one user and row add up; −inf
+excludes the row. No bit of a user's result depends on the others of the batch, if supports are ``padded``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime as ort
@@ -41,11 +43,23 @@ GRAPH_FILES = ("adapt.onnx", "vote.onnx", "score.onnx", "encode_item.onnx")
 # Their inputs come in ever new sizes. onnxruntime would keep a plan of the memory for each size it has met, which made
 # a service grow without end and no run faster.
 EVER_NEW_SIZES = ("vote.onnx", "score.onnx")
-# With a place of its own for each value it takes some tens of kilobytes more, and 2 µs of a call less.
-MANY_SMALL_VALUES = "adapt.onnx"
+
+# Supports of users that adapt together have a multiple of this length. What processors compute with whole vectors, and
+# onnxruntime in blocks of four, then never has a rest, which rounds otherwise; and whole blocks of zeros change no sum.
+WHOLE = 16
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
+Number = TypeVar("Number", np.float32, np.int64)
+
+
+def padded(ragged: Sequence[NDArray[Number]]) -> NDArray[Number]:
+    """Arrays (length,) as rows (B, S), filled up with zeros to the next multiple of ``WHOLE``."""
+    longest = max(map(len, ragged))
+    rows = np.zeros((len(ragged), longest + -longest % WHOLE), ragged[0].dtype)
+    for row, each in zip(rows, ragged, strict=True):
+        row[: len(each)] = each
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +103,6 @@ def open_session(path: Path, *, threads: int = 1) -> ort.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.enable_mem_pattern = path.name not in EVER_NEW_SIZES
-    options.enable_mem_reuse = path.name != MANY_SMALL_VALUES
     # One small graph a call: threads that spin between calls would only take the core from the event loop.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
@@ -134,17 +147,29 @@ class Graphs:
         self._sessions = {name: open_session(folder / name, threads=threads) for name in GRAPH_FILES}
         self._adapt, self._vote, self._score, self._encode = (self._sessions[name].run for name in GRAPH_FILES)
         self._knows_attributes = "attribute_ids" in self._inputs("adapt.onnx")
+        self._adapts_together = len(self._inputs("adapt.onnx")["mask"]) > 1
         self.index = Index(folder / INDEX_FILE) if "candidates" in self._inputs("score.onnx") else None
 
     def adapt(
-        self, vectors: Float, values: Float, ages: Float, mask: Float, attributes: Encoded = NOTHING_KNOWN
+        self, vectors: Float, values: Float, ages: Float, mask: Float, attributes: Sequence[Encoded] | None = None
     ) -> Float:
-        """The inner loop: support and attributes → ``user_state`` float32 (state_dim,)."""
+        """The inner loop: supports and attributes of B users → ``user_state`` float32 (B, state_dim)."""
+        feed = self.to_adapt(vectors, values, ages, mask, attributes)
+        if self._adapts_together:
+            states: Float = self._adapt(["user_state"], feed)[0]
+            return states
+        alone = ({name: each[user] for name, each in feed.items()} for user in range(len(mask)))
+        return np.stack([self._adapt(["user_state"], each)[0] for each in alone])
+
+    def to_adapt(
+        self, vectors: Float, values: Float, ages: Float, mask: Float, attributes: Sequence[Encoded] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """The inputs of ``adapt.onnx``, which has none for attributes where it makes nothing of them."""
         feed: dict[str, NDArray[Any]] = {"vectors": vectors, "values": values, "ages": ages, "mask": mask}
-        if self._knows_attributes:
-            feed |= {"attribute_ids": attributes.ids, "attribute_weights": attributes.weights}
-        state: Float = self._adapt(["user_state"], feed)[0]
-        return state
+        if not self._knows_attributes:
+            return feed
+        ids, weights = zip(*(attributes or [NOTHING_KNOWN] * len(mask)), strict=True)
+        return feed | {"attribute_ids": padded(ids), "attribute_weights": padded(weights)}
 
     def vote(
         self,
@@ -202,8 +227,9 @@ class Graphs:
         names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(names, inputs, _leaves_no_scratch()), strict=True))
 
-    def _inputs(self, graph: str) -> set[str]:
-        return {each.name for each in self._sessions[graph].get_inputs()}
+    def _inputs(self, graph: str) -> dict[str, list[Any]]:
+        """Name → shape, with names for free axes."""
+        return {each.name: each.shape for each in self._sessions[graph].get_inputs()}
 
     def signatures(self) -> dict[str, dict[str, str]]:
         """Graph → input or output → "type shape", as the sessions report them."""

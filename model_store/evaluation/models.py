@@ -62,13 +62,9 @@ class ServedModel:
         """Scores float32 (B, n_items) over the whole catalogue, without the quantised scan."""
         batch = len(support.rows)
         catalogue, graphs = self._catalogue, self._graphs
-        columns = (support.rows, support.values, support.ages, support.mask)
-        attributes = map(Encoded, support.attribute_ids, support.attribute_weights)
-        states = [
-            graphs.adapt(catalogue.vectors[rows], values, ages, mask, known)
-            for rows, values, ages, mask, known in zip(*columns, attributes, strict=True)
-        ]
-        scores: NDArray[np.float32] = np.stack(states) @ catalogue.vectors.T
+        known = list(map(Encoded, support.attribute_ids, support.attribute_weights))
+        states = graphs.adapt(catalogue.vectors[support.rows], support.values, support.ages, support.mask, known)
+        scores: NDArray[np.float32] = states @ catalogue.vectors.T
         # Of a user without events one masked place stays, standing for none.
         kept = support.mask > 0
         kept[:, -1] = True

@@ -8,6 +8,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,12 @@ def steady_log1p(x: Any) -> Any:
     """log(1 + x), where a number's result does not depend on its place.
 
     onnxruntime gives whole vectors of numbers to one logarithm and the few that are left over to another, which
-    differs in the last bit. Padding takes their place, so that a user's votes are the same bits in any batch.
+    differs in the last bit. Padding takes their place, so that a user's votes are the same bits in any batch. Supports
+    side by side, whose sizes are free along two axes, are whole vectors already: see ``bundle.graphs.padded``.
     """
-    (axis,) = (axis for axis, size in enumerate(x.shape) if not isinstance(size, int))  # all others are known
+    axis, *more = (axis for axis, size in enumerate(x.shape) if not isinstance(size, int))  # all others are known
+    if more:
+        return op.Log(op.Add(x, 1.0))
     others = [size for size in x.shape if isinstance(size, int)]
     length = math.ceil((LANES - 1) / math.prod(others))
     padding = np.zeros((*others[:axis], length, *others[axis:]), dtype=np.float32)
@@ -86,16 +90,20 @@ class Vote(nn.Module):
         return users.unsqueeze(1).expand_as(rows).flatten(), rows.flatten(), addends.flatten()
 
 
-def export_adapt(path: Path, inner: Adaptation, state_dim: int) -> None:
-    """Write ``adapt.onnx``: the adaptation as it is, of one user."""
+def export_adapt(path: Path, inner: Adaptation, state_dim: int, *, knows_attributes: bool) -> None:
+    """Write ``adapt.onnx``: the adaptation as it is; where the data knows no attributes, without their inputs."""
+    supports, known = (EXAMPLE_BATCH, EXAMPLE_SUPPORT), (EXAMPLE_BATCH, EXAMPLE_ATTRIBUTES)
     example = {
-        "vectors": torch.ones(EXAMPLE_SUPPORT, state_dim),
+        "vectors": torch.ones(*supports, state_dim),
         # A tensor for each name: the tracer would take one tensor under three names for one input.
-        **{name: torch.ones(EXAMPLE_SUPPORT) for name in ("values", "ages", "mask")},
-        "attribute_ids": torch.zeros(EXAMPLE_ATTRIBUTES, dtype=torch.int64),
-        "attribute_weights": torch.ones(EXAMPLE_ATTRIBUTES),
+        **{name: torch.ones(supports) for name in ("values", "ages", "mask")},
     }
-    _export(path, inner, example, ["user_state"])
+    if knows_attributes:
+        example |= {
+            "attribute_ids": torch.zeros(known, dtype=torch.int64),
+            "attribute_weights": torch.ones(known),
+        }
+    _export(path, inner, example, ["user_state"], STEADY, free_axes=2)
 
 
 def export_vote(path: Path, network: Network) -> None:
@@ -146,10 +154,12 @@ def _export(
     example: dict[str, Tensor],
     outputs: list[str],
     translations: Translations | None = None,
+    free_axes: int = 1,
 ) -> None:
-    """Export with a free first axis on every input: inputs as long as each other stay so."""
-    free = {length: torch.export.Dim(f"length_{length}", min=1) for length in {len(each) for each in example.values()}}
-    shapes = {name: {0: free[len(each)]} for name, each in example.items()}
+    """Export with free first axes on every input: those as long as each other stay so."""
+    sizes = {name: each.shape[:free_axes] for name, each in example.items()}
+    free = {size: torch.export.Dim(f"length_{size}", min=1) for size in set(chain(*sizes.values()))}
+    shapes = {name: {axis: free[size] for axis, size in enumerate(each)} for name, each in sizes.items()}
     try:
         with _quiet(), torch.no_grad():
             torch.onnx.export(

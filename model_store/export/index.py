@@ -145,7 +145,7 @@ def _ask(graphs: Graphs, catalogue: Catalogue, support: Support) -> _Asked:
     """As in a service: the neighbours of the events vote, the events' items are excluded."""
     rows, values, ages, mask = (each[0] for each in (support.rows, support.values, support.ages, support.mask))
     known = Encoded(support.attribute_ids[0], support.attribute_weights[0])
-    state = graphs.adapt(catalogue.vectors[rows], values, ages, mask, known)
+    (state,) = graphs.adapt(catalogue.vectors[support.rows], support.values, support.ages, support.mask, [known])
     users, shots = np.zeros(len(rows), dtype=np.int64), mask.sum(keepdims=True)
     lists, weights = catalogue.neighbour_rows[rows], catalogue.neighbour_weights[rows]
     seen = rows[mask > 0]

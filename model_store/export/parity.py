@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model_store.bundle import Addends, Graphs
+from model_store.bundle import Addends, Encoded, Graphs, padded
 from model_store.bundle.golden import GoldenCase
 from model_store.bundle.index import INDEX_FILE
 from model_store.errors import ExportRefused
@@ -48,17 +48,18 @@ def prove(folder: Path, network: Network, values: NDArray[np.float32], max_suppo
     vectors = network.encoder.vectors().detach().numpy()
     lengths = sorted({*(length for length in SUPPORT_LENGTHS if length < max_support), max_support})
     cases = [_encode_case(graphs, network, rng)]
-    for shots in (0, *lengths):
-        support = _draw(network, values, shots, rng)
+    supports = [_draw(network, values, shots, rng) for shots in (0, *lengths)]
+    for shots, support in zip((0, *lengths), supports, strict=True):
         adapt = _adapt_case(graphs, network, vectors, support)
         vote = _vote_case(graphs, network, support)
-        states = np.stack([adapt.outputs["user_state"]] * 2)
+        states = np.repeat(adapt.outputs["user_state"], 2, axis=0)
         addends = Addends(*vote.outputs.values())
         if graphs.index is not None:
             states, addends = states[:1], addends.of(0)
         score = _run(graphs, "score.onnx", graphs.to_score(states, addends, min(GOLDEN_COUNT, len(vectors))))
         # The longest support is proven, but would make the file of golden cases large.
         cases += [adapt, vote, score] if shots <= max(SUPPORT_LENGTHS) else []
+    _check_together(graphs, vectors, supports)
     if graphs.index is None:
         _check_recall(graphs, network, vectors, values, rng)
     else:
@@ -84,14 +85,30 @@ def _run(graphs: Graphs, graph: str, inputs: Arrays) -> GoldenCase:
     return GoldenCase(graph, inputs, graphs.run(graph, inputs))
 
 
+def _to_adapt(graphs: Graphs, vectors: NDArray[np.float32], supports: list[Arrays]) -> Arrays:
+    """The inputs of ``adapt.onnx`` for these users together."""
+    columns = ([support[name] for support in supports] for name in ("rows", "values", "ages", "mask"))
+    rows, values, ages, mask = map(padded, columns)
+    known = [Encoded(support["attribute_ids"], support["attribute_weights"]) for support in supports]
+    return graphs.to_adapt(vectors[rows], values, ages, mask, known)
+
+
 def _adapt_case(graphs: Graphs, network: Network, vectors: NDArray[np.float32], support: Arrays) -> GoldenCase:
-    inputs: Arrays = {
-        "vectors": vectors[support["rows"]],
-        **{name: array for name, array in support.items() if name != "rows"},
-    }
+    inputs = _to_adapt(graphs, vectors, [support])
     case = _run(graphs, "adapt.onnx", inputs)
     _check(case, {"user_state": network.inner(**_tensors(inputs))})
     return case
+
+
+def _check_together(graphs: Graphs, vectors: NDArray[np.float32], supports: list[Arrays]) -> None:
+    """No bit of a user's state may depend on who else adapts."""
+    groups = [*([each] for each in supports), supports, supports[::-1]]
+    states = [graphs.run("adapt.onnx", _to_adapt(graphs, vectors, group))["user_state"] for group in groups]
+    alone = np.concatenate(states[:-2])
+    for together in (states[-2], states[-1][::-1]):
+        if not np.array_equal(alone, together):
+            apart = float(np.abs(alone - together).max())
+            raise ExportRefused(f"adapt.onnx: users who adapt together differ by {apart:.1e}, expected the same bits")
 
 
 def _vote_case(graphs: Graphs, network: Network, support: Arrays) -> GoldenCase:
@@ -129,9 +146,9 @@ def _check(case: GoldenCase, expected: dict[str, Tensor]) -> None:
         difference = float(np.abs(case.outputs[name] - tensor.detach().numpy()).max())
         scale = max(1.0, float(tensor.detach().abs().max()))
         if not difference <= TOLERANCE * scale:
-            shots = len(next(iter(case.inputs.values())))
+            first, array = next(iter(case.inputs.items()))
             raise ExportRefused(
-                f"{case.graph}: {name} differs from torch by {difference:.2e} with {shots} rows of input, "
+                f"{case.graph}: {name} differs from torch by {difference:.2e} with {first} of shape {array.shape}, "
                 f"expected at most {TOLERANCE * scale:.0e}"
             )
 
@@ -148,7 +165,7 @@ def _check_recall(
     found = 0
     for _ in range(RECALL_USERS):
         support = _draw(network, values, int(rng.integers(1, 30)), rng)
-        state = _adapt_case(graphs, network, vectors, support).outputs["user_state"]
+        (state,) = _adapt_case(graphs, network, vectors, support).outputs["user_state"]
         votes = Addends(*_vote_case(graphs, network, support).outputs.values())
         rows, _ = graphs.score(np.stack([state, state]), votes, at)
         exact = vectors @ state

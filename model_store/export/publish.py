@@ -91,7 +91,8 @@ def write_draft(registry: Registry, dataset: Dataset, network: Network, config: 
             features={name: index for index, name in enumerate(dataset.features.names)},
         )
         Attributes(dataset.attribute_names).write(folder / ATTRIBUTES_FILE)
-        export_adapt(folder / "adapt.onnx", network.inner, vectors.shape[1])
+        knows_attributes = bool(dataset.attribute_names)
+        export_adapt(folder / "adapt.onnx", network.inner, vectors.shape[1], knows_attributes=knows_attributes)
         export_vote(folder / "vote.onnx", network)
         export_encode_item(folder / "encode_item.onnx", network.encoder)
         approximate = config.index is IndexName.APPROXIMATE

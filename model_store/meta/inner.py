@@ -19,8 +19,7 @@ low value get a negative weight and push away.
 The start is the user's own where attributes of the user are known: w₀ = start + Σ_a weight_a · vector_a, with one
 learned vector an attribute, so that the list before the first event is personal too.
 
-All vectors are rows, (…, 1, S) or (…, 1, dim), with users along the axes before: one formula trains batches and
-exports to 2-D operators for one user, without an axis of size one.
+All vectors are rows, (B, 1, S) or (B, 1, dim): one formula trains batches of users and serves them.
 """
 
 from __future__ import annotations
@@ -49,8 +48,8 @@ class Levels(nn.Module):
         self.register_buffer("gap", knots.diff())
 
     def forward(self, at: Tensor, at_knots: Tensor) -> Tensor:
-        """The function that is ``at_knots`` (n_levels,) at the knots, at ``at`` (…, 1, N), in the same shape."""
-        climbed = ((at - self.low.unsqueeze(1)) / self.gap.unsqueeze(1)).clamp(0, 1)  # (…, n_levels − 1, N)
+        """The function that is ``at_knots`` (n_levels,) at the knots, at ``at`` (B, 1, N), in the same shape."""
+        climbed = ((at - self.low.unsqueeze(1)) / self.gap.unsqueeze(1)).clamp(0, 1)  # (B, n_levels − 1, N)
         found: Tensor = at_knots.diff().unsqueeze(0) @ climbed + at_knots[:1]
         return found
 
@@ -71,23 +70,23 @@ class Share(nn.Module):
         self.register_buffer("at_knots", torch.ones(len(shots)))
 
     def forward(self, log_k: Tensor) -> Tensor:
-        """The share at log(1 + k), in the shape of ``log_k``, (…, 1, N)."""
+        """The share at log(1 + k), in the shape of ``log_k``, (B, 1, N)."""
         share: Tensor = self.by_log_k(log_k, self.at_knots)
         return share
 
 
 def log_shots(mask: Tensor) -> Tensor:
-    """log(1 + k) of each user, float32 (…, 1, 1), from ``mask`` (…, S)."""
+    """log(1 + k) of each user, float32 (B, 1, 1), from ``mask`` (B, S)."""
     return torch.log1p(mask.unsqueeze(-2).sum(-1, keepdim=True))
 
 
 def expected_anchor(w: Tensor, anchors: Tensor, bias: Tensor) -> Tensor:
-    """E_w[A] = ∇_w log Σ_a exp(w·A_a + b_a), float32 (…, 1, dim).
+    """E_w[A] = ∇_w log Σ_a exp(w·A_a + b_a), float32 (B, 1, dim).
 
     Everything stays 2-D (onnxruntime miscomputes Transpose(X) @ 1-D).
 
     Args:
-        w: float32 (…, 1, dim).
+        w: float32 (B, 1, dim).
         anchors: float32 (n_anchors, dim), A.
         bias: float32 (n_anchors, 1), b.
     """
@@ -128,29 +127,31 @@ class Adaptation(nn.Module, ABC):
         values: Tensor,
         ages: Tensor,
         mask: Tensor,
-        attribute_ids: Tensor,
-        attribute_weights: Tensor,
+        attribute_ids: Tensor | None = None,
+        attribute_weights: Tensor | None = None,
     ) -> Tensor:
-        """Adapt one user, or a batch of users at once.
+        """Adapt a batch of users.
 
         Args:
-            vectors: float32 (…, S, dim + 1), item vectors of the support.
-            values: float32 (…, S), feedback values on the data's own scale.
-            ages: float32 (…, S), days before the user's most recent event.
-            mask: float32 (…, S), 1 for an event and 0 for padding.
-            attribute_ids: int64 (…, A), what else is known about the users.
-            attribute_weights: float32 (…, A), 0 for padding.
+            vectors: float32 (B, S, dim + 1), item vectors of the support.
+            values: float32 (B, S), feedback values on the data's own scale.
+            ages: float32 (B, S), days before the user's most recent event.
+            mask: float32 (B, S), 1 for an event and 0 for padding.
+            attribute_ids: int64 (B, A), what else is known about the users; None where nothing is of anybody.
+            attribute_weights: float32 (B, A), 0 for padding.
 
         Returns:
-            float32 (…, dim + 1).
+            float32 (B, dim + 1).
         """
         log_k = log_shots(mask)
         w = self.adapt(vectors, values, ages, mask, self.own_start(attribute_ids, attribute_weights))
         log_scale = self.log_prior_scale[0] + log_k * (self.log_prior_scale[1] + self.log_prior_scale[2] * log_k)
         return torch.cat([self.share(log_k) * w, log_scale.exp()], dim=-1).squeeze(-2)
 
-    def own_start(self, attribute_ids: Tensor, attribute_weights: Tensor) -> Tensor:
-        """Where each user's adaptation starts, float32 (…, 1, dim); arguments as for ``forward``."""
+    def own_start(self, attribute_ids: Tensor | None, attribute_weights: Tensor | None) -> Tensor:
+        """Where each user's adaptation starts, float32 (B or 1, 1, dim); arguments as for ``forward``."""
+        if attribute_ids is None or attribute_weights is None:
+            return self.start.expand(1, 1, -1)
         known = nn.functional.embedding(attribute_ids, self.attribute_vectors())
         return attribute_weights.unsqueeze(-2) @ known + self.start
 
@@ -160,9 +161,9 @@ class Adaptation(nn.Module, ABC):
 
     @abstractmethod
     def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor, start: Tensor) -> Tensor:
-        """Weights w of each user before its share is taken, float32 (…, 1, dim).
+        """Weights w of each user before its share is taken, float32 (B, 1, dim).
 
-        Args as for ``forward``, and ``start``: float32 (…, 1, dim), where each user's adaptation starts.
+        Args as for ``forward``, and ``start``: float32 (B, 1, dim), where each user's adaptation starts.
         """
 
 
@@ -208,17 +209,17 @@ class InnerLoop(Adaptation):
         return self._descend(support, weights, log_shots(mask), start)
 
     def _event_weights(self, prior: Tensor, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
-        """c_e of every event; all (…, 1, S)."""
+        """c_e of every event; all (B, 1, S)."""
         fading = torch.exp(-self.rarity * prior - nn.functional.softplus(self.decay - 4) * torch.log1p(ages))
         by_value: Tensor = self.levels(values, self.event_weight)
         return by_value * fading * mask
 
     def _descend(self, support: Tensor, weights: Tensor, log_k: Tensor, start: Tensor) -> Tensor:
-        """The gradient steps from each user's ``start``, (…, 1, dim)."""
-        total = torch.linalg.vector_norm(weights, ord=1, dim=-1, keepdim=True)  # C, (…, 1, 1)
+        """The gradient steps from each user's ``start``, (B, 1, dim)."""
+        total = torch.linalg.vector_norm(weights, ord=1, dim=-1, keepdim=True)  # C, (B, 1, 1)
         pull = self.log_pull.exp()
-        towards = weights / total.clamp(min=NO_WEIGHT) @ support + pull * start  # x̄ + λ·w₀, (…, 1, dim)
-        step_sizes = torch.exp(self.log_step + self.log_step_by_k * log_k) * (total / (1 + total))  # (…, T, dim)
+        towards = weights / total.clamp(min=NO_WEIGHT) @ support + pull * start  # x̄ + λ·w₀, (B, 1, dim)
+        step_sizes = torch.exp(self.log_step + self.log_step_by_k * log_k) * (total / (1 + total))  # (B, T, dim)
 
         def gradient(w: Tensor) -> Tensor:
             """∇L(w) / C."""

@@ -108,7 +108,7 @@ class VoteGate(nn.Module):
         return torch.exp(-self.tilt * self.log_popularity)
 
     def event_votes(self, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
-        """g(value_e, age_e) ≥ 0 of every event, 0 where ``mask`` is 0; all (…, 1, S)."""
+        """g(value_e, age_e) ≥ 0 of every event, 0 where ``mask`` is 0; all (B, 1, S)."""
         fading = torch.exp(-nn.functional.softplus(self.decay - 4) * torch.log1p(ages))
         by_value: Tensor = self.levels(values, nn.functional.softplus(self.vote_weight))
         return by_value * fading * mask

@@ -93,8 +93,11 @@ class Model(Protocol):
     def attributes(self) -> Attributes:
         """The attributes of users that the bundle knows."""
 
-    def adapt(self, support: Support, attributes: Mapping[str, Value]) -> NDArray[np.float32]:
-        """The inner loop: ``user_state`` float32 (state_dim,)."""
+    async def adapt(self, support: Support, attributes: Mapping[str, Value]) -> NDArray[np.float32]:
+        """The inner loop: ``user_state`` float32 (state_dim,).
+
+        Users asked for in one tick of the event loop adapt together; no bit of a state depends on the others.
+        """
 
     async def rank(
         self, user_state: NDArray[np.float32], support: Support, excluded: NDArray[np.int64], count: int

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import UNKNOWN_ROW
+from model_store.bundle import UNKNOWN_ROW, padded
 
 SECONDS_PER_DAY = 86_400.0
 
@@ -55,6 +56,16 @@ def support_of(
     # Of few numbers Python finds the largest several times faster than numpy.
     ages = ((max(timestamps.tolist()) - timestamps) / SECONDS_PER_DAY).astype(np.float32)
     return Support(rows, values, ages, _ones(len(rows)))
+
+
+def side_by_side(supports: Sequence[Support]) -> Support:
+    """The supports of B users as the rows (B, S) of one, padded and masked as ``adapt.onnx`` takes them."""
+    return Support(
+        padded([each.rows for each in supports]),
+        padded([each.values for each in supports]),
+        padded([each.ages for each in supports]),
+        padded([each.mask for each in supports]),
+    )
 
 
 @lru_cache(1024)

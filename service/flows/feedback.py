@@ -108,7 +108,7 @@ class FeedbackFlow:
             record, served = await self._store.read_with_served(user_id)
             appended = append(record, batch, model.manifest.limits.max_support, attributes)
             if appended.record is not record:
-                appended = appended._replace(record=_own(adapted(appended.record, model)))
+                appended = appended._replace(record=_own(await adapted(appended.record, model)))
             elif not record.revision:
                 return appended, served
             # Duplicates alone are written again: who wrote them first may still be waiting for the disk.
@@ -180,12 +180,12 @@ def _own(record: UserRecord) -> UserRecord:
     return record.begun(secrets.randbits(VERSION_BITS)) if record.revision == 1 else record
 
 
-def adapted(record: UserRecord, model: Model) -> UserRecord:
+async def adapted(record: UserRecord, model: Model) -> UserRecord:
     """The record with the state that the model makes of its events and attributes."""
     events = record.events
     rows = model.catalogue.rows(events.item_ids)
     support = support_of(rows, events.values, events.timestamps, model.manifest.limits.max_support)
-    return record.with_state(UserState(model.version, model.adapt(support, record.attributes)))
+    return record.with_state(UserState(model.version, await model.adapt(support, record.attributes)))
 
 
 def _count(accepted: Sequence[GivenEvent], served: Sequence[str], spec: FeedbackSpec) -> None:

@@ -81,7 +81,7 @@ class ForgetFlow:
                 if await self._store.replace(user_id, held.record, revision):
                     raise _not_held()
                 continue
-            record = adapted(forgotten.record, model).begun(secrets.randbits(VERSION_BITS))
+            record = (await adapted(forgotten.record, model)).begun(secrets.randbits(VERSION_BITS))
             if await self._store.rewrite(user_id, record, forgotten.older, expected_revision=revision):
                 return record
 

@@ -52,7 +52,7 @@ async def recommend(user_id: str, k: int, *, include_seen: bool, store: UserStor
     support = support_of(rows, events.values, events.timestamps, model.manifest.limits.max_support)
     state = None if degraded else _current_state(record, model)
     if state is None:
-        state = model.adapt(support, record.attributes)
+        state = await model.adapt(support, record.attributes)
         await _keep_state(store, user_id, record, UserState(model.version, state))
     excluded = NOTHING if include_seen else _seen_rows(record, rows, model)
     best, scores = await model.rank(state, support, excluded, k)

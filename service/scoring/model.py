@@ -5,16 +5,28 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from prometheus_client import Histogram
 
-from model_store.bundle import Addends, Attributes, Bundle, Catalogue, Manifest, ManifestCheck, Value, open_bundle
+from model_store.bundle import (
+    NOTHING_KNOWN,
+    Addends,
+    Attributes,
+    Bundle,
+    Catalogue,
+    Encoded,
+    Manifest,
+    ManifestCheck,
+    Value,
+    open_bundle,
+)
 from service import telemetry
-from service.core.support import NO_SUPPORT, Support
+from service.core.support import NO_SUPPORT, Support, side_by_side
 from service.ticks import Ticks
 
 EXCLUDED = np.float32(-np.inf)
@@ -22,8 +34,19 @@ EXCLUDED = np.float32(-np.inf)
 # fall out of the processor's caches.
 MAX_TOGETHER = 8
 MAX_SCORES = 4_000_000
+# Users adapted at once: one costs five times what one of sixteen does, and with more there is little left to gain.
+MAX_ADAPTED = 16
 
+State = NDArray[np.float32]
 Ranked = tuple[list[int], list[float]]
+Asked = TypeVar("Asked")
+
+
+class _Adapting(NamedTuple):
+    """One user to adapt to, as :meth:`Model.adapt` takes it."""
+
+    support: Support
+    known: Encoded
 
 
 class _Ranking(NamedTuple):
@@ -54,8 +77,9 @@ class Model:
         # Weakly: a model that holds itself would outlive its replacement, since nothing collects cycles while serving.
         # Whoever waits for a rank holds the model.
         itself = weakref.proxy(self)
-        self._ticks: Ticks[_Ranking, Ranked] = Ticks(lambda asked: itself._rank_all(asked))  # noqa: SLF001, PLW0108 - bound when called, not before
-        self._start = self._adapted(NO_SUPPORT, {})
+        self._to_rank: Ticks[_Ranking, Ranked] = Ticks(lambda asked: itself._rank_all(asked))  # noqa: SLF001, PLW0108 - bound when called, not before
+        self._to_adapt: Ticks[_Adapting, State] = Ticks(lambda asked: itself._adapt_all(asked))  # noqa: SLF001, PLW0108 - likewise
+        self._start: State = self._adapt_together([_Adapting(NO_SUPPORT, NOTHING_KNOWN)])[0]
         stranger = _Ranking(self._start, NO_SUPPORT, np.zeros(0, dtype=np.int64), 1)
         # As many as there will ever be, while the memory that the golden cases took is given back: what is taken now in
         # one piece serves any number of users.
@@ -71,18 +95,29 @@ class Model:
         """The bundle's version."""
         return self.manifest.version
 
-    def adapt(self, support: Support, attributes: Mapping[str, Value]) -> NDArray[np.float32]:
-        """The inner loop: ``user_state`` float32 (state_dim,). The starting point was computed once."""
-        if support is NO_SUPPORT and not attributes:
-            return self._start
-        started = time.perf_counter()
-        state = self._adapted(support, attributes)
-        telemetry.adaptation.observe(time.perf_counter() - started)
-        return state
+    async def adapt(self, support: Support, attributes: Mapping[str, Value]) -> State:
+        """The inner loop: ``user_state`` float32 (state_dim,). The starting point was computed once.
 
-    def _adapted(self, support: Support, attributes: Mapping[str, Value]) -> NDArray[np.float32]:
-        vectors, known = self.catalogue.vectors[support.rows], self.attributes.encode(attributes)
-        return self._graphs.adapt(vectors, support.values, support.ages, support.mask, known)
+        Users asked for in one tick of the event loop adapt together; no bit of a state depends on the others.
+        """
+        known = self.attributes.encode(attributes)
+        if support is NO_SUPPORT and known is NOTHING_KNOWN:
+            return self._start
+        return await self._to_adapt.submit(_Adapting(support, known))
+
+    async def _adapt_all(self, asked: list[_Adapting]) -> list[State]:
+        states: list[State] = []
+        for run in _runs(asked, MAX_ADAPTED):
+            started = time.perf_counter()
+            states.extend(self._adapt_together(run))
+            _observe(telemetry.adaptation, started, len(run))
+        return states
+
+    def _adapt_together(self, asked: list[_Adapting]) -> State:
+        """States float32 (len(asked), state_dim)."""
+        rows, values, ages, mask = side_by_side([each.support for each in asked])
+        known = [each.known for each in asked]
+        return self._graphs.adapt(self.catalogue.vectors[rows], values, ages, mask, known)
 
     async def rank(
         self, user_state: NDArray[np.float32], support: Support, excluded: NDArray[np.int64], count: int
@@ -97,22 +132,17 @@ class Model:
             excluded: int64 (E,), rows that must not be in the list.
             count: length of the list.
         """
-        return await self._ticks.submit(_Ranking(user_state, support, excluded, count))
+        return await self._to_rank.submit(_Ranking(user_state, support, excluded, count))
 
     async def _rank_all(self, asked: list[_Ranking]) -> list[Ranked]:
-        """In runs of one size, as few as may be: one user alone takes half the time of four."""
-        size = math.ceil(len(asked) / math.ceil(len(asked) / self._together))
-        runs = (asked[first : first + size] for first in range(0, len(asked), size))
-        return [ranked for run in runs for ranked in self._rank_together(run)]
+        return [ranked for run in _runs(asked, self._together) for ranked in self._rank_together(run)]
 
     def _rank_together(self, asked: list[_Ranking]) -> list[Ranked]:
         started = time.perf_counter()
         states = np.concatenate([each.user_state for each in asked]).reshape(len(asked), -1)
         count = min(max(each.length for each in asked), self.manifest.limits.max_count)
         rows, scores = self._graphs.score(states, self._votes(asked) + _exclusions(asked), count)
-        share = (time.perf_counter() - started) / len(asked)
-        for _ in asked:
-            telemetry.scoring.observe(share)
+        _observe(telemetry.scoring, started, len(asked))
         listed = zip(rows.tolist(), scores.tolist(), asked, strict=True)
         return [_without_excluded(its_rows, its_scores, each.length) for its_rows, its_scores, each in listed]
 
@@ -125,6 +155,19 @@ class Model:
         shots = np.array([support.shots for support in supports], dtype=np.float32)
         lists, weights = self.catalogue.neighbour_rows[rows], self.catalogue.neighbour_weights[rows]
         return self._graphs.vote(lists, weights, values, ages, users, shots)
+
+
+def _runs(asked: list[Asked], at_most: int) -> Iterator[list[Asked]]:
+    """In runs of one size, as few as may be: one user alone takes half the time of four."""
+    size = math.ceil(len(asked) / math.ceil(len(asked) / at_most))
+    return (asked[first : first + size] for first in range(0, len(asked), size))
+
+
+def _observe(histogram: Histogram, started: float, users: int) -> None:
+    """Each user's share of the time since ``started``."""
+    share = (time.perf_counter() - started) / users
+    for _ in range(users):
+        histogram.observe(share)
 
 
 def _exclusions(asked: list[_Ranking]) -> Addends:

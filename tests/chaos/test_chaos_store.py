@@ -6,6 +6,7 @@ by ``tests/service/stores/test_store_durability.py``.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -145,7 +146,7 @@ def state_by_replay(model: Model, data: dict[str, Any]) -> bytes:
     for event in data["events"]:
         row = (event["item_id"], event["value"], event["timestamp"], event_key(event["event_id"]))
         record = append(record, Events.of([row]), model.manifest.limits.max_support).record
-    state = adapted(record, model).state
+    state = asyncio.run(adapted(record, model)).state
     assert state is not None
     return state.vector.tobytes()
 

@@ -283,7 +283,7 @@ def test_every_algorithm_trains_exports_and_is_served(dataset: Dataset, name: Al
     model = Model(bundle)
     liked = model.catalogue.ids.index("g3-1"), model.catalogue.ids.index("g3-2")
     two = served_support.Support(np.array(liked), *(np.full(2, each, np.float32) for each in (5, 0, 1)))
-    state = model.adapt(two, {})
+    state = asyncio.run(model.adapt(two, {}))
     expected = in_torch(network, liked)
     ranked, scores = asyncio.run(model.rank(state, two, np.array(liked), 10))
     np.testing.assert_allclose(scores, expected[ranked], rtol=1e-3, atol=1e-3)

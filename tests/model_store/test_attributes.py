@@ -155,8 +155,8 @@ def test_attributes_that_are_none_are_refused(folder: Path, content: bytes, said
         open_bundle(folder)
 
 
-def test_a_graph_that_makes_nothing_of_attributes_adapts_without_them(folder: Path) -> None:
-    """Its user state is the last event's vector."""
+def test_a_graph_of_one_user_that_makes_nothing_of_attributes_adapts_without_them(folder: Path) -> None:
+    """Its user state is the last event's vector; older bundles have graphs of its form."""
     inputs = {"vectors": ["S", 3], "values": ["S"], "ages": ["S"], "mask": ["S"]}
     last = helper.make_node("Gather", ["vectors", "last"], ["user_state"], axis=0)
     graph = helper.make_graph(
@@ -169,5 +169,6 @@ def test_a_graph_that_makes_nothing_of_attributes_adapts_without_them(folder: Pa
     onnx.save(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), folder / "adapt.onnx"
     )
-    vectors, ones = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones(2, dtype=np.float32)
-    assert Graphs(folder).adapt(vectors, ones, ones, ones, KNOWN.encode({"gender": "F"})).tolist() == [3, 4, 5]
+    vectors, ones = np.arange(12, dtype=np.float32).reshape(2, 2, 3), np.ones((2, 2), dtype=np.float32)
+    known = [KNOWN.encode({"gender": "F"})] * 2
+    assert Graphs(folder).adapt(vectors, ones, ones, ones, known).tolist() == [[3, 4, 5], [9, 10, 11]]

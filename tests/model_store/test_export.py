@@ -10,14 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_store.bundle import Registry, open_bundle
+from model_store.bundle import Registry, open_bundle, padded
 from model_store.bundle.graphs import GRAPH_FILES, open_session
 from model_store.config import TrainingConfig
 from model_store.data.schema import Dataset
 from model_store.data.sources import load
 from model_store.errors import ExportRefused
 from model_store.export import write_draft
-from model_store.export.graphs import export_vote
+from model_store.export.graphs import export_adapt, export_vote
 from model_store.export.nodes import LARGE
 from model_store.export.scan import PANEL, STATE_LEVELS, TABLE_LEVELS, InPanels
 from model_store.export.score import BLOCK_MAX_FROM, PANELS_FROM, export_score
@@ -40,6 +40,19 @@ def test_an_export_that_misses_its_parity_publishes_nothing(dataset: Dataset, tm
     network.inner._descend = lambda *args: original(*args) + torch.rand(1)
     with (
         pytest.raises(ExportRefused, match=r"adapt\.onnx: user_state differs"),
+        write_draft(registry, dataset, network, CONFIG),
+    ):
+        pass
+    assert list(registry.bundles.iterdir()) == []
+
+
+def test_a_formula_that_mixes_its_users_publishes_nothing(dataset: Dataset, tmp_path: Path) -> None:
+    network, registry = build(dataset, dataset.events, CONFIG, SHOTS), Registry(tmp_path)
+    original = network.inner._descend
+    # One user alone is no different, so that parity holds.
+    network.inner._descend = lambda *args: original(*args) + 1e-3 * (args[2] - args[2].mean(0, keepdim=True))
+    with (
+        pytest.raises(ExportRefused, match=r"adapt\.onnx: users who adapt together differ by"),
         write_draft(registry, dataset, network, CONFIG),
     ):
         pass
@@ -71,6 +84,47 @@ def test_no_graph_tells_where_it_was_exported(dataset: Dataset, tmp_path: Path) 
     graphs = {path.name: path.read_bytes() for path in registry.live_folder().glob("*.onnx")}
     assert [name for name, content in graphs.items() if b".py" in content] == []
     assert len(graphs) == len(GRAPH_FILES)
+
+
+@pytest.mark.parametrize("knows_attributes", [False, True])
+def test_a_users_state_is_the_same_bits_in_any_batch(
+    dataset: Dataset, tmp_path: Path, *, knows_attributes: bool
+) -> None:
+    adapt = tmp_path / "adapt.onnx"
+    inner = build(dataset, dataset.events, CONFIG, SHOTS).inner
+    for parameter in inner.parameters():  # as they begin, many are zero, and nothing would reach the last bits
+        torch.nn.init.normal_(parameter, std=0.5)
+    export_adapt(adapt, inner, CONFIG.dim + 1, knows_attributes=knows_attributes)
+    session, rng = open_session(adapt), np.random.default_rng(0)
+
+    def states(*users: dict[str, np.ndarray]) -> list[bytes]:
+        feed = {name: padded([each[name] for each in users]) for name in users[0] if name != "vectors"}
+        feed["vectors"] = np.zeros((*feed["mask"].shape, CONFIG.dim + 1), dtype=np.float32)
+        for row, user in zip(feed["vectors"], users, strict=True):
+            row[: len(user["vectors"])] = user["vectors"]
+        (found,) = session.run(["user_state"], feed)
+        return [state.tobytes() for state in found]
+
+    def user() -> dict[str, np.ndarray]:
+        size, known = int(rng.integers(1, CONFIG.max_support, endpoint=True)), int(rng.integers(1, 20))
+        attributes = {
+            "attribute_ids": np.zeros(known, dtype=np.int64),
+            "attribute_weights": rng.random(known, dtype=np.float32),
+        }
+        events = {
+            "vectors": rng.standard_normal((size, CONFIG.dim + 1)).astype(np.float32),
+            "values": rng.integers(1, 6, size).astype(np.float32),
+            "ages": np.sort(100 * rng.random(size, dtype=np.float32))[::-1],
+            "mask": np.ones(size, dtype=np.float32),
+        }
+        return events | attributes if knows_attributes else events
+
+    users = [user() for _ in range(60)]
+    alone = [state for each in users for state in states(each)]
+    assert len(set(alone)) == len(users)
+    for _ in range(200):
+        chosen = rng.integers(0, len(users), int(rng.integers(2, 20)))
+        assert states(*(users[each] for each in chosen)) == [alone[each] for each in chosen]
 
 
 def test_a_users_votes_are_the_same_bits_in_any_batch(dataset: Dataset, tmp_path: Path) -> None:

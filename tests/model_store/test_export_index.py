@@ -117,7 +117,7 @@ def test_excluded_and_lowered_rows_leave_room_for_others(approximate: Path) -> N
 
 def test_a_service_lists_the_exact_best(approximate: Path) -> None:
     model, excluded = Model.load(approximate, 1), np.arange(0, 200, 3)
-    state = model.adapt(NO_SUPPORT, {})
+    state = asyncio.run(model.adapt(NO_SUPPORT, {}))
     rows, scores = asyncio.run(model.rank(state, NO_SUPPORT, excluded, 20))
     exact = model.catalogue.vectors @ state
     exact[excluded] = -np.inf

@@ -26,7 +26,7 @@ def _no_collector() -> Iterator[None]:
 
 def test_a_model_that_nobody_holds_is_gone(trained_store: Path) -> None:
     model = Model.load(Registry(trained_store).live_folder(), 1)
-    state = model.adapt(NO_SUPPORT, {})
+    state = asyncio.run(model.adapt(NO_SUPPORT, {}))
     rows, _ = asyncio.run(_rank(model, state))
     assert len(rows) == 5
     held = weakref.ref(model)

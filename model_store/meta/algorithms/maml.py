@@ -43,13 +43,13 @@ class PlainDescent(Adaptation):
     def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor, start: Tensor) -> Tensor:  # noqa: ARG002 - plain: age does not count
         """The gradient steps; a user who liked nothing stays at the start."""
         weights = self.levels(values.unsqueeze(-2), self.liked) * mask.unsqueeze(-2)
-        count = weights.sum(-1, keepdim=True)  # (…, 1, 1)
+        count = weights.sum(-1, keepdim=True)  # (B, 1, 1)
         mean = weights @ vectors[..., :-1] / count.clamp(min=1)
         some = count.clamp(max=1)
         return descend(start, lambda w: self.gradient(w, mean, some), [self.step_size] * self.steps)
 
     def gradient(self, w: Tensor, mean: Tensor, some: Tensor) -> Tensor:
-        """∇L(w) (…, 1, dim), from the mean liked vector (…, 1, dim) and whether there is one (…, 1, 1)."""
+        """∇L(w) (B, 1, dim), from the mean liked vector (B, 1, dim) and whether there is one (B, 1, 1)."""
         return some * expected_anchor(w, self.anchors, self.anchor_bias) - mean
 
 

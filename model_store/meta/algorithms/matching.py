@@ -56,7 +56,7 @@ class Matching(Adaptation):
         return start + moved
 
     def attention(self, support: Tensor, values: Tensor, ages: Tensor, mask: Tensor) -> Tensor:
-        """a_e (…, 1, S), from rows like it, which sum to 1 over the events of a user, or to 0 where there are none."""
+        """a_e (B, 1, S), from rows like it, which sum to 1 over the events of a user, or to 0 where there are none."""
         by_vector = (support @ self.query).mT / math.sqrt(support.shape[-1])
         fading = nn.functional.softplus(self.decay - 4) * torch.log1p(ages)
         logits: Tensor = by_vector + self.levels(values, self.attention_by_value) - fading
