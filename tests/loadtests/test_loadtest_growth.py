@@ -48,6 +48,7 @@ def test_users_in_bulk_are_read_by_the_service_with_a_state_of_the_live_bundle(r
 
 async def read(redis: str, user_ids: list[str]):
     store = RedisStore.connect(redis, timeout_s=5, ttl_s=60, served_ttl_s=60)
-    records = [await store.read(each) for each in user_ids]
-    await store.close()
-    return records
+    try:
+        return [await store.read(each) for each in user_ids]
+    finally:
+        await store.close()
