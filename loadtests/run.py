@@ -98,7 +98,10 @@ def measure(workload: Workload, service: RunningService, bundle: Bundle, options
     started = memory_mib(service.pid)
     warm = [workload.drive(route, options.warm_up) for route in ("bare", "feedback", "recommend")]
     before = _served(service.url)
-    rounds = [_round(workload, options.seconds, number) for number in range(1, options.rounds + 1)]
+    rounds, known = [], []
+    for number in range(1, options.rounds + 1):
+        known.append(round(workload.next_user / workload.users, 1))
+        rounds.append(_round(workload, options.seconds, number))
     served = {source: count - before.get(source, 0) for source, count in _served(service.url).items()}
     shapes = bundle.manifest.shapes
     return {
@@ -112,6 +115,7 @@ def measure(workload: Workload, service: RunningService, bundle: Bundle, options
         },
         "warm_up_requests": sum(load.requests for load in warm),
         "lists_by_source": served,
+        "events_per_user": known,
         "summary": summarise(rounds),
         "rounds": [{route: load.as_json() for route, load in one.items()} for one in rounds],
     }
@@ -157,9 +161,10 @@ def table(result: dict[str, Any]) -> str:
         f"| {row['p95_ms']:.2f} | {row['p99_ms']:.2f} | {row['failures']} |"
         for route, row in result["summary"].items()
     ]
-    service = result["service"]
+    service, known = result["service"], result["events_per_user"]
+    lines.append(f"\nevents a user: {known[0]:.1f} in the first round, {known[-1]:.1f} in the last")
     memory = {when: service[f"memory_{when}_mib"] for when in ("started", "loaded")}
-    lines.append(f"\nstart {service['start_s']:.2f} s")
+    lines.append(f"start {service['start_s']:.2f} s")
     lines += [
         f"memory {when}: {each['resident']:.0f} MiB resident, {each['own']:.0f} MiB its own"
         for when, each in memory.items()

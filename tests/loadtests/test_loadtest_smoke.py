@@ -44,6 +44,11 @@ def test_ratio_is_taken_inside_the_round(result):
         assert row["ratio_to_bare"] == pytest.approx(one[route]["rate"] / one["bare"]["rate"], abs=2e-3)
 
 
+def test_rounds_tell_how_many_events_users_have(result):
+    (known,) = result["events_per_user"]
+    assert known > 1  # of a hundred users, after a second of feedback
+
+
 def test_lists_under_load_are_those_of_adapted_users(result):
     served = result["lists_by_source"]
     assert served["adapted"] > 0.9 * sum(served.values()) > 0
