@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ USERS = 400
 EVENTS = 5
 LIST_LENGTH = 20
 TOGETHER = 4
+ADAPTING = (1, 4, 16)  # users in one call of adapt.onnx
 
 Ask = Callable[[int], Awaitable[None]]
 Timings = dict[str, list[float]]
@@ -144,17 +146,16 @@ def parts(bundle: Bundle, rounds: int) -> Timings:
     values, ages = np.tile(support.values, TOGETHER), np.tile(support.ages, TOGETHER)
     users, shots = np.arange(TOGETHER).repeat(EVENTS), np.full(TOGETHER, EVENTS, dtype=np.float32)
 
-    def adapt(users: int = TOGETHER) -> Any:
+    def adapt(users: int) -> Any:
         together = side_by_side([support] * users)
         return bundle.graphs.adapt(vectors[together.rows], together.values, together.ages, together.mask)
 
     def vote() -> Addends:
         return bundle.graphs.vote(lists, weights, values, ages, users, shots)
 
-    states, addends = adapt(), vote()
+    states, addends = adapt(TOGETHER), vote()
     return {
-        "adapt.onnx, one user": _times(lambda: adapt(1), rounds),
-        f"adapt.onnx, a user of {TOGETHER}": _times(adapt, rounds, TOGETHER),
+        **{f"adapt.onnx, a user of {users}": _times(partial(adapt, users), rounds, users) for users in ADAPTING},
         f"vote.onnx, a user of {TOGETHER}": _times(vote, rounds, TOGETHER),
         f"score.onnx, a user of {TOGETHER}": _times(
             lambda: bundle.graphs.score(states, addends, LIST_LENGTH), rounds, TOGETHER

@@ -34,7 +34,7 @@ EXCLUDED = np.float32(-np.inf)
 # fall out of the processor's caches.
 MAX_TOGETHER = 8
 MAX_SCORES = 4_000_000
-# Users adapted at once: one costs five times what one of sixteen does, and with more there is little left to gain.
+# Users adapted at once: one costs six times what one of sixteen does, and with more there is little left to gain.
 MAX_ADAPTED = 16
 
 State = NDArray[np.float32]
