@@ -7,7 +7,7 @@ import mmap
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +19,9 @@ MANIFEST_FILE = "manifest.json"
 # Bytes. Each block gives up the interpreter's lock once; small ones wait for it again and again while requests run.
 HASHED_AT_ONCE = 4 << 20
 MAX_MANIFEST_BYTES = 1 << 24
+
+Kind = Literal["ratings", "counts", "clicks"]
+"""What the values of a data source are."""
 
 # Refuses a manifest, of which it gets the path and the content, by raising BundleError.
 ManifestCheck = Callable[[Path, bytes], None]
@@ -48,8 +51,11 @@ class FeedbackSpec(_Part):
 
     ``types`` maps an event type ("like", "click") to the value it stands for. A value of at least
     ``liked_at_least`` is *positive*: it counts as a hit when its item stood in the last list served.
+    ``kind`` says what several events about one item mean: of ratings the latest counts, counts add, and a click is
+    a click however often it comes.
     """
 
+    kind: Kind = "ratings"
     value_min: float
     value_max: float
     liked_at_least: float

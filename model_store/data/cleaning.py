@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model_store.bundle.manifest import Kind
 from model_store.data import columns
-from model_store.data.feedback import Kind
 from model_store.data.schema import Events
 from model_store.data.summary import Note
 from model_store.data.tables import Table

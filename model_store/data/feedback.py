@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import polars as pl
 
-from model_store.bundle.manifest import FeedbackSpec
-
-Kind = Literal["ratings", "counts"]
+from model_store.bundle.manifest import FeedbackSpec, Kind
 
 SCALE_LEVELS = range(3, 21)
 SCALE_MAX = 10.0
@@ -56,7 +52,7 @@ def feedback_spec(kind: Kind, events: pl.DataFrame, values: pl.Series) -> Feedba
         types = {"like": highest, "purchase": highest, "click": liked, "dislike": lowest}
     else:
         types = _event_types(events, liked, lowest, highest)
-    return FeedbackSpec(value_min=lowest, value_max=highest, liked_at_least=liked, types=types)
+    return FeedbackSpec(kind=kind, value_min=lowest, value_max=highest, liked_at_least=liked, types=types)
 
 
 def _event_types(events: pl.DataFrame, liked: float, lowest: float, highest: float) -> dict[str, float]:
