@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import uvloop
 from machine import provenance, two_cores
-from records import made_up_record
+from records import STARS, made_up_record
 from starlette.types import ASGIApp, Message, Scope
 from synthetic import synthetic_bundle
 from under_test import running_store
@@ -141,7 +141,7 @@ def parts(bundle: Bundle, rounds: int) -> Timings:
     record = made_up_record(EVENTS, 0, 0)
     stored, vectors = encode_record(record), bundle.catalogue.vectors
     rows = rng.integers(0, len(vectors), EVENTS * TOGETHER)
-    support = support_of(rows[:EVENTS], record.events.values, record.events.timestamps, EVENTS)
+    support = support_of(record.events, rows[:EVENTS], STARS, EVENTS)
     lists, weights = bundle.catalogue.neighbour_rows[rows], bundle.catalogue.neighbour_weights[rows]
     values, ages = np.tile(support.values, TOGETHER), np.tile(support.ages, TOGETHER)
     users, shots = np.arange(TOGETHER).repeat(EVENTS), np.full(TOGETHER, EVENTS, dtype=np.float32)

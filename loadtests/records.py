@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 from machine import provenance
 
+from model_store.bundle import scale_of
 from service.core.history import KEY
-from service.core.values import Events, UserRecord, UserState
+from service.core.values import Event, Events, UserRecord, UserState
 from service.stores.codec import decode_record, encode_record
 
 ITEMS = 60_000
 STATE_DIM = 65
+STARS = scale_of("ratings", 1.0, 5.0, 4.0)
 NOW = 1.7e9
 SITTING = 0.7  # share of events that follow another within a minute or so
 # Events, retired keys, seen items.
@@ -54,7 +56,11 @@ def made_up_record(events: int, retired: int, seen: int, seed: int = 0) -> UserR
     pauses = np.where(rng.random(events) < SITTING, rng.exponential(60, events), rng.exponential(3 * 86_400, events))
     items = [f"i{row}" for row in rng.choice(ITEMS, events + seen, replace=False)]
     columns = (rng.integers(1, 6, events), NOW + np.cumsum(pauses), rng.integers(0, KEY, events))
-    rows = list(zip(items[:events], *(column.tolist() for column in columns), strict=True))
+    numbers = zip(*(column.tolist() for column in columns), strict=True)
+    rows = [
+        Event(item_id, value, time, key, STARS)
+        for item_id, (value, time, key) in zip(items[:events], numbers, strict=True)
+    ]
     state = UserState("0123456789ab", rng.standard_normal(STATE_DIM).astype(np.float32))
     keys = rng.integers(0, KEY, retired).astype(np.uint64)
     return UserRecord(events + retired, Events.of(rows), keys, tuple(items[events:]), state)

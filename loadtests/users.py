@@ -59,10 +59,10 @@ def _record(bundle: Bundle, rng: np.random.Generator, events: int) -> bytes:
     values = rng.uniform(spec.value_min, spec.value_max, events).astype(np.float32)
     times = np.sort(rng.integers(NOW_S - 90 * 86_400, NOW_S, events)).astype(np.float64)
     keys = rng.integers(0, 1 << 63, events, dtype=np.uint64)
-    support = side_by_side([support_of(rows, values, times, limits.max_support)])
+    item_ids = tuple(bundle.catalogue.ids[row] for row in rows.tolist())
+    history = Events(item_ids, values, times, keys, (spec.scale,) * events, np.zeros(events))
+    support = side_by_side([support_of(history, rows, spec.scale, limits.max_support)])
     vectors = bundle.catalogue.vectors[support.rows]
     vector = bundle.graphs.adapt(vectors, support.values, support.ages, support.mask)[0]
-    item_ids = tuple(bundle.catalogue.ids[row] for row in rows.tolist())
-    history = Events(item_ids, values, times, keys)
     state = UserState(bundle.version, vector)
     return encode_record(UserRecord(events, history, np.zeros(0, dtype=np.uint64), (), state))

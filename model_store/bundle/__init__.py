@@ -9,6 +9,7 @@ from model_store.bundle.graphs import Addends, Graphs, padded
 from model_store.bundle.manifest import SCHEMA_VERSION, FeedbackSpec, Manifest, ManifestCheck
 from model_store.bundle.reader import Bundle, open_bundle
 from model_store.bundle.registry import Registry
+from model_store.bundle.scale import Kind, Scale, adds, read_on, scale_of
 
 __all__ = [
     "NOTHING_KNOWN",
@@ -21,10 +22,15 @@ __all__ = [
     "Encoded",
     "FeedbackSpec",
     "Graphs",
+    "Kind",
     "Manifest",
     "ManifestCheck",
     "Registry",
+    "Scale",
     "Value",
+    "adds",
     "open_bundle",
     "padded",
+    "read_on",
+    "scale_of",
 ]

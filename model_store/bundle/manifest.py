@@ -6,12 +6,14 @@ import hashlib
 import mmap
 from collections.abc import Callable
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from model_store.bundle.scale import Kind, Scale, scale_of
 from model_store.errors import BundleDamaged, SchemaMismatch
 
 SCHEMA_VERSION = 1
@@ -19,9 +21,6 @@ MANIFEST_FILE = "manifest.json"
 # Bytes. Each block gives up the interpreter's lock once; small ones wait for it again and again while requests run.
 HASHED_AT_ONCE = 4 << 20
 MAX_MANIFEST_BYTES = 1 << 24
-
-Kind = Literal["ratings", "counts", "clicks"]
-"""What the values of a data source are."""
 
 # Refuses a manifest, of which it gets the path and the content, by raising BundleError.
 ManifestCheck = Callable[[Path, bytes], None]
@@ -51,8 +50,7 @@ class FeedbackSpec(_Part):
 
     ``types`` maps an event type ("like", "click") to the value it stands for. A value of at least
     ``liked_at_least`` is *positive*: it counts as a hit when its item stood in the last list served.
-    ``kind`` says what several events about one item mean: of ratings the latest counts, counts add, and a click is
-    a click however often it comes.
+    ``kind`` says what several events about one item amount to, see ``bundle.scale``.
     """
 
     kind: Kind = "ratings"
@@ -60,6 +58,11 @@ class FeedbackSpec(_Part):
     value_max: float
     liked_at_least: float
     types: dict[str, float]
+
+    @cached_property
+    def scale(self) -> Scale:
+        """The scale of all values."""
+        return scale_of(self.kind, self.value_min, self.value_max, self.liked_at_least)
 
 
 class Shapes(_Part):

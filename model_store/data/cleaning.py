@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model_store.bundle.manifest import Kind
+from model_store.bundle.scale import Kind, adds
 from model_store.data import columns
 from model_store.data.schema import Events
 from model_store.data.summary import Note
@@ -100,9 +100,9 @@ def order_of(events: pl.DataFrame) -> tuple[Order, list[Note]]:
 
 
 def merge_pairs(events: pl.DataFrame, kind: Kind, order: Order) -> tuple[pl.DataFrame, list[Note]]:
-    """One event a user-item pair, where its last event stood: the last rating wins, counts add.
+    """One event per user-item pair, where its latest event stood, by the rule in ``bundle.scale``.
 
-    Among ratings of one moment the highest wins. Without an order the last row is the last event.
+    Without an order the last row is the latest event.
 
     Args:
         events: columns ``user`` and ``item`` (codes), ``value``, ``time``, ``seq``.
@@ -113,16 +113,15 @@ def merge_pairs(events: pl.DataFrame, kind: Kind, order: Order) -> tuple[pl.Data
         The same columns, sorted by user and item; and a note where pairs were merged.
     """
     pair = ["user", "item"]
-    last_first = [*ORDER_COLUMNS[order], "value"] if order != "random" else []
-    ordered = events.select(*pair, "value", "time", "seq").sort(*pair, *last_first, maintain_order=True)
-    if kind == "ratings":
+    ordered = events.select(*pair, "value", "time", "seq").sort(*pair, *ORDER_COLUMNS[order], maintain_order=True)
+    if not adds(kind):
         # What is not followed by its own pair: grouping twenty million pairs takes several times the memory.
         followed = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in pair)
         merged = ordered.filter(~followed.fill_null(value=False))
     else:
         merged = ordered.group_by(pair, maintain_order=True).agg(pl.col("value").sum(), pl.col("time", "seq").last())
     repeated = len(events) - len(merged)
-    how = "the last one wins" if kind == "ratings" else "values add"
+    how = "values add" if adds(kind) else "the latest one counts"
     return merged, [Note(repeated, f"events repeat a user-item pair: {how}")] if repeated else []
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from model_store.bundle.manifest import FeedbackSpec, Kind
+from model_store.bundle.manifest import FeedbackSpec
+from model_store.bundle.scale import Kind
 
 SCALE_LEVELS = range(3, 21)
 SCALE_MAX = 10.0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-from model_store.bundle.manifest import Kind
+from model_store.bundle.scale import Kind
 from model_store.data.bins import figure, quantile_bins
 from model_store.data.schema import Dataset
 

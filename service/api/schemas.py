@@ -151,12 +151,22 @@ class Problem(BaseModel):
     errors: list[Invalid] = []
 
 
+class HeldScale(BaseModel):
+    """The scale of a value: that of the bundle which was live when the event came."""
+
+    kind: Literal["ratings", "counts", "clicks"]
+    low: float
+    high: float
+    liked: float = Field(description="the value from which an event counts as liked")
+
+
 class HeldEvent(BaseModel):
     """One event that is held. Ids of clients are kept as keys of 40 bits: ``event_id`` is the key's own name."""
 
     event_id: str = Field(description="unlearns the event, as the id does that it was sent with")
     item_id: str
-    value: float
+    value: float = Field(description="as it was sent, or what its type stood for")
+    scale: HeldScale | None = Field(description="of the value; null for events from before scales were kept")
     timestamp: float
     recent: bool = Field(description="adapted from; others were replaced, or are beyond the bundle's limit")
 

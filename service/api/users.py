@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 from urllib.parse import unquote
@@ -15,7 +16,7 @@ from starlette.types import Scope
 from service.api.schemas import MAX_ID_CHARACTERS, Erasure, Problem, UserData, UserStateView
 from service.core.history import arrivals, key_name
 from service.core.ports import Model
-from service.core.values import Held
+from service.core.values import Event, Held
 from service.flows.forget import ForgetFlow
 
 JSON = "application/json"
@@ -87,14 +88,22 @@ def _user_data(user_id: str, held: Held) -> dict[str, Any]:
     return {
         "user_id": user_id,
         "version": record.version,
-        "events": [
-            {"event_id": key_name(key), "item_id": item_id, "value": value, "timestamp": time, "recent": key in recent}
-            for item_id, value, time, key in arrivals(record, held.older)
-        ],
+        "events": [_event(event, recent) for event in arrivals(record, held.older)],
         "seen": record.seen,
         "attributes": record.attributes,
         "state": record.state and {"bundle": record.state.bundle, "vector": record.state.vector.tolist()},
         "served": held.served,
         "known_event_ids": [key_name(key) for key in record.retired.tolist()],
         "expires_in_s": held.expires_in_s,
+    }
+
+
+def _event(event: Event, recent: AbstractSet[int]) -> dict[str, Any]:
+    return {
+        "event_id": key_name(event.key),
+        "item_id": event.item_id,
+        "value": event.value,
+        "scale": event.scale and event.scale._asdict(),
+        "timestamp": event.timestamp,
+        "recent": event.key in recent,
     }

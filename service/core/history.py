@@ -1,7 +1,10 @@
-"""How a user's history grows and shrinks: one event an item, duplicates once, a bounded window, no item forgotten.
+"""How a user's history grows and shrinks: one event per item, duplicates once, a bounded window, no item forgotten.
 
-What a record says is a function of the events accepted, in their order, whatever batches they came in: so an event
-is forgotten by replaying the others, and what is left is what would be there without it.
+A record is a function of the accepted events in their order of arrival, whatever batches they came in. So an event is
+forgotten by a replay of the others, and the result is the record that would exist without it.
+
+The record keeps its events in their order of arrival. Which event about an item stands, and which one leaves a full
+record, is decided by the time of the events, by the rule of ``model_store.bundle.scale`` that training follows too.
 """
 
 from __future__ import annotations
@@ -9,14 +12,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
-from model_store.bundle import Value
-from service.core.values import Departed, Events, Older, Row, UserRecord
+from model_store.bundle import Scale, Value, adds
+from service.core.values import Departed, Event, Events, Older, UserRecord
 
 # A record knows at most 512 keys, so a new event is taken for an old one once in 2⁴⁰ / 512, two thousand million times.
 KEY_BYTES = 5
@@ -68,55 +72,68 @@ def key_name(key: int) -> str:
 def append(
     record: UserRecord, batch: Events, max_support: int, attributes: Mapping[str, Value] | None = None
 ) -> Appended:
-    """Append a batch in its order of arrival: what comes last is most recent, whatever its timestamp.
+    """Append a batch of events, all on one scale, in their order of arrival.
 
-    An event about an item that has one already replaces it (as in training, where the last event of a user
-    and an item wins) and becomes the most recent. Beyond ``max_support`` events the oldest is dropped to
-    ``seen``.
+    Of several events about one item the latest by time stands, whichever arrives first; the values of counts add up.
+    Beyond ``max_support`` events the oldest by time is dropped to ``seen``.
 
     Keys of replaced and dropped events are remembered too, the last ``max_support`` of them: so an event that
-    is sent again within the next ``max_support`` accepted ones is always known.
+    is sent again within the next ``max_support`` accepted ones is always recognised.
 
     ``attributes`` replace all that were known; None leaves them.
     """
-    history = _History(record, max_support)
-    accepted = tuple(place for place, row in enumerate(batch.rows()) if history.take(row))
+    history = _History(record, max_support, scale=batch.scales[0] if batch.scales else None)
+    accepted = tuple(place for place, event in enumerate(batch.rows()) if history.take(event))
     duplicates = len(batch) - len(accepted)
-    known_of = record.attributes if attributes is None else attributes
-    if not accepted and known_of == record.attributes:
+    new_attributes = record.attributes if attributes is None else attributes
+    if not accepted and new_attributes == record.attributes:
         return Appended(record, (), duplicates)
-    return Appended(history.record(record.revision + 1, known_of), accepted, duplicates, tuple(history.departed))
+    return Appended(history.record(record.revision + 1, new_attributes), accepted, duplicates, tuple(history.departed))
 
 
-def arrivals(record: UserRecord, older: Older) -> list[Row]:
-    """Every event that is held, those in ``record`` and those that left it, in their order of arrival."""
-    rows = record.events.rows()
-    for place, row in reversed(older):  # undone one by one, each takes back the place that it had
-        rows.insert(place, row)
-    return rows
+def arrivals(record: UserRecord, older: Older) -> list[Event]:
+    """All events that are held, those in ``record`` and those that left it, in their order of arrival."""
+    events = [event._replace(earlier=0.0) for event in record.events.rows()]
+    for place, event in reversed(older):  # undone one by one, each takes back the place that it had
+        events.insert(place, event)
+    return events
 
 
 def forget(record: UserRecord, older: Older, key: int, max_support: int) -> Forgotten | None:
-    """The history as it would be if the event with ``key`` had never come, or None if it is not held.
+    """The history without the event of ``key``, as if it had never come; None if it is not held.
 
-    Where ``older`` is not all that ever left the record, what the lost events left behind stays: the items as seen.
+    Where ``older`` lacks events that left the record earlier, their traces stay: their items as seen, their values in
+    the sums of counts.
     """
-    rows = arrivals(record, older)
-    others = [row for row in rows if row[-1] != key]
-    if len(others) == len(rows):
+    events = arrivals(record, older)
+    remaining = [event for event in events if event.key != key]
+    if len(remaining) == len(events):
         return None
-    history = _History(_before(record, rows), max_support)
-    for row in others:
-        history.take(row)
+    before = _before(record, events)
+    history = _History(before, max_support, sums=_lost_sums(record, before, events, max_support))
+    for event in remaining:
+        history.take(event)
     return Forgotten(history.record(record.revision + 1, record.attributes), tuple(history.departed))
 
 
-def _before(record: UserRecord, rows: list[Row]) -> UserRecord:
-    """What ``record`` knows from before the first of ``rows``: nothing, if they are all that ever came."""
-    items, keys = {row[0] for row in rows}, [row[-1] for row in rows]
+def _before(record: UserRecord, events: list[Event]) -> UserRecord:
+    """The part of ``record`` that predates ``events``; empty if they are all that ever arrived."""
+    items, keys = {event.item_id for event in events}, [event.key for event in events]
     retired = record.retired[~np.isin(record.retired, np.array(keys, dtype=np.uint64))]
     seen = tuple(item_id for item_id in record.seen if item_id not in items)
     return replace(record, events=Events.of([]), retired=retired, seen=seen)
+
+
+def _lost_sums(record: UserRecord, before: UserRecord, events: list[Event], max_support: int) -> dict[str, float]:
+    """By item, the part of the sums in ``record`` that comes from events which are no longer held."""
+    if not record.events.earlier.any():
+        return {}
+    replayed = _History(before, max_support)
+    for event in events:
+        replayed.take(event)
+    held = {event.item_id: event.earlier for event in replayed.window()}
+    sums = zip(record.events.item_ids, record.events.earlier.tolist(), strict=True)
+    return {item_id: earlier - held.get(item_id, 0.0) for item_id, earlier in sums if earlier > held.get(item_id, 0.0)}
 
 
 class _History:
@@ -126,29 +143,53 @@ class _History:
         departed: the events that left it meanwhile.
     """
 
-    def __init__(self, record: UserRecord, max_support: int) -> None:
+    def __init__(
+        self,
+        record: UserRecord,
+        max_support: int,
+        *,
+        scale: Scale | None = None,
+        sums: Mapping[str, float] | None = None,
+    ) -> None:
+        """Begin with ``record``.
+
+        Args:
+            record: what there is.
+            max_support: events that it may hold.
+            scale: given to events of the record that have none, since they were kept before scales were.
+            sums: by item, the values of events that are not held any more; they count where values add.
+        """
         self._max_support = max_support
-        self._window = {row[0]: row for row in record.events.rows()}
+        self._window = {event.item_id: event for event in record.events.rows()}
+        if scale is not None and None in record.events.scales:
+            self._window = {item_id: _scaled(event, scale) for item_id, event in self._window.items()}
+        self._sums = dict(sums or {})
         self._seen = dict.fromkeys(record.seen)
         self._retired = deque(record.retired.tolist())
-        self._known = {*self._retired, *record.events.keys.tolist()}
+        self._keys = {*self._retired, *record.events.keys.tolist()}
         self.departed: list[Departed] = []
 
-    def take(self, row: Row) -> bool:
+    def take(self, event: Event) -> bool:
         """Whether this event is new; if so, it is in now."""
-        item_id, *_, key = row
-        if key in self._known:
+        if event.key in self._keys:
             return False
-        self._known.add(key)
-        if item_id in self._window:
-            self._leave(item_id, list(self._window).index(item_id))
-        self._window[item_id] = row
-        self._seen.pop(item_id, None)
-        while len(self._window) > self._max_support:
-            oldest = next(iter(self._window))
-            self._leave(oldest, 0)
-            self._seen[oldest] = None
+        self._keys.add(event.key)
+        item_id = event.item_id
+        former = self._window.get(item_id)
+        if former is None:
+            earlier = self._sums.pop(item_id, 0.0)
+            self._enter(event._replace(earlier=earlier) if earlier else event)
+        elif event.timestamp >= former.timestamp:
+            self._leave(list(self._window).index(item_id), former)
+            self._enter(_with_value_of(event, former))
+        else:  # a late event: it has come last and leaves at once
+            self._window[item_id] = _with_value_of(former, event)
+            self._leave(len(self._window), event)
         return True
+
+    def window(self) -> Collection[Event]:
+        """The events that stand, in their order of arrival."""
+        return self._window.values()
 
     def record(self, revision: int, attributes: Mapping[str, Value]) -> UserRecord:
         """What it has become."""
@@ -156,9 +197,32 @@ class _History:
         events = Events.of(list(self._window.values()))
         return UserRecord(revision, events, keys, tuple(self._seen), None, attributes)
 
-    def _leave(self, item_id: str, place: int) -> None:
-        row = self._window.pop(item_id)
-        self.departed.append(Departed(place, row))
-        self._retired.append(row[-1])
+    def _enter(self, event: Event) -> None:
+        """Add an event as the last to arrive, and drop the oldest by time beyond the limit."""
+        self._window.pop(event.item_id, None)
+        self._window[event.item_id] = event
+        self._seen.pop(event.item_id, None)
+        while len(self._window) > self._max_support:
+            oldest = min(self._window.values(), key=attrgetter("timestamp"))
+            place = list(self._window).index(oldest.item_id)
+            del self._window[oldest.item_id]
+            self._leave(place, oldest)
+            self._seen[oldest.item_id] = None
+
+    def _leave(self, place: int, event: Event) -> None:
+        self.departed.append(Departed(place, event._replace(earlier=0.0) if event.earlier else event))
+        self._retired.append(event.key)
         while len(self._retired) > self._max_support:
-            self._known.discard(self._retired.popleft())
+            self._keys.discard(self._retired.popleft())
+
+
+def _with_value_of(event: Event, other: Event) -> Event:
+    """``event``, with what ``other`` about the same item amounts to where values of both add."""
+    scales = event.scale, other.scale
+    if not all(scale is not None and adds(scale.kind) for scale in scales):
+        return event
+    return event._replace(earlier=event.earlier + other.earlier + other.value)
+
+
+def _scaled(event: Event, scale: Scale) -> Event:
+    return event._replace(scale=scale) if event.scale is None else event

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import UNKNOWN_ROW, padded
+from model_store.bundle import UNKNOWN_ROW, Scale, padded
+from service.core.values import Events
 
 SECONDS_PER_DAY = 86_400.0
 
@@ -19,7 +20,7 @@ class Support(NamedTuple):
 
     Attributes:
         rows: int64 (S,), rows of the catalogue.
-        values: float32 (S,), on the data's own scale.
+        values: float32 (S,), on the bundle's scale.
         ages: float32 (S,), days before the most recent of them: a function of the events alone, so that a replay
             gives the same bytes whenever it happens.
         mask: float32 (S,), all ones, but for the one masked place that stands for no events.
@@ -44,17 +45,28 @@ NO_SUPPORT = Support(
 )
 
 
-def support_of(
-    rows: NDArray[np.int64], values: NDArray[np.float32], timestamps: NDArray[np.float64], max_support: int
-) -> Support:
-    """The support from a user's events, oldest first; events whose item the catalogue lacks are left out."""
-    if len(rows) > max_support or UNKNOWN_ROW in rows.tolist():
-        known = np.flatnonzero(rows != UNKNOWN_ROW)[-max_support:]
-        rows, values, timestamps = rows[known], values[known], timestamps[known]
-    if not len(rows):
+def support_of(events: Events, rows: NDArray[np.int64], scale: Scale, max_support: int) -> Support:
+    """The support from a user's events, oldest first by time; among events of one time in their order of arrival.
+
+    Events are left out whose item the catalogue lacks, or whose value has no counterpart on the bundle's scale.
+
+    Args:
+        events: as the record holds them.
+        rows: int64 (S,), row of each event's item in the catalogue, ``UNKNOWN_ROW`` where it lacks the item.
+        scale: the bundle's.
+        max_support: the bundle's limit; the latest events are taken.
+    """
+    values, timestamps = events.values_on(scale), events.timestamps
+    times: list[float] = timestamps.tolist()
+    unread = values is not events.values and bool(np.isnan(values).any())
+    if unread or len(rows) > max_support or UNKNOWN_ROW in rows.tolist() or times != sorted(times):
+        readable = np.flatnonzero((rows != UNKNOWN_ROW) & ~np.isnan(values))
+        latest = readable[np.argsort(timestamps[readable], kind="stable")][-max_support:]
+        rows, values, timestamps = rows[latest], values[latest], timestamps[latest]
+        times = timestamps.tolist()
+    if not times:
         return NO_SUPPORT
-    # Of few numbers Python finds the largest several times faster than numpy.
-    ages = ((max(timestamps.tolist()) - timestamps) / SECONDS_PER_DAY).astype(np.float32)
+    ages = ((times[-1] - timestamps) / SECONDS_PER_DAY).astype(np.float32)
     return Support(rows, values, ages, _ones(len(rows)))
 
 

@@ -9,47 +9,87 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import Value
+from model_store.bundle import Scale, Value, read_on
 
 VERSION_BITS = 32
 
-Row = tuple[str, float, float, int]
-"""An event as (item_id, value, timestamp, key)."""
+
+class Event(NamedTuple):
+    """One event as a record holds it.
+
+    Attributes:
+        item_id: stable id of the item.
+        value: on the scale that it came in.
+        timestamp: seconds since 1970.
+        key: the number by which the event is recognised when it is sent again.
+        scale: the scale of ``value``; None in records from before scales were kept.
+        earlier: sum of the values of the user's other events about the item, where values add; else 0.
+    """
+
+    item_id: str
+    value: float
+    timestamp: float
+    key: int
+    scale: Scale | None = None
+    earlier: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Events:
-    """Events of one user in columns, oldest first.
+    """Events of one user in columns, in their order of arrival, one per item.
 
-    Columns instead of an object an event, because every request decodes a record.
+    Columns instead of an object per event, because every request decodes a record.
 
     Attributes:
         item_ids: stable item ids, S of them.
-        values: float32 (S,), on the data's own scale.
+        values: float32 (S,), each on the scale that it came in.
         timestamps: float64 (S,), whole seconds since 1970, below 2**32.
-        keys: uint64 (S,), below 2**40, what an event is recognised by when it is sent again.
+        keys: uint64 (S,), below 2**40, by which events are recognised when they are sent again.
+        scales: the scales of the values, S of them; None in records from before scales were kept.
+        earlier: float64 (S,), sum of the values of the user's other events about the item, where values add.
     """
 
     item_ids: tuple[str, ...]
     values: NDArray[np.float32]
     timestamps: NDArray[np.float64]
     keys: NDArray[np.uint64]
+    scales: tuple[Scale | None, ...]
+    earlier: NDArray[np.float64]
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> Self:
-        """Events from rows of (item_id, value, timestamp, key); fractions of a second are dropped."""
-        item_ids, values, timestamps, keys = zip(*rows, strict=True) if rows else ((), (), (), ())
+    def of(cls, events: Sequence[Event]) -> Self:
+        """Columns of ``events``; fractions of a second are dropped."""
+        columns = zip(*events, strict=True) if events else ((), (), (), (), (), ())
+        item_ids, values, timestamps, keys, scales, earlier = columns
         return cls(
             item_ids,
             np.array(values, dtype=np.float32),
             np.floor(np.array(timestamps, dtype=np.float64)),
             np.array(keys, dtype=np.uint64),
+            scales,
+            np.array(earlier, dtype=np.float64),
         )
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Event]:
         """The events as :meth:`of` takes them."""
-        columns = (self.values.tolist(), self.timestamps.tolist(), self.keys.tolist())
-        return list(zip(self.item_ids, *columns, strict=True))
+        numbers = (self.values.tolist(), self.timestamps.tolist(), self.keys.tolist())
+        columns = zip(self.item_ids, *numbers, self.scales, self.earlier.tolist(), strict=True)
+        return list(map(Event._make, columns))
+
+    def values_on(self, scale: Scale) -> NDArray[np.float32]:
+        """What the events amount to on ``scale``, float32 (S,); NaN where an event has no value there.
+
+        A value of no known scale is taken for one of ``scale``.
+        """
+        if scale.kind == "ratings" and self.scales.count(scale) == len(self.scales):
+            return self.values  # as almost always: nothing to convert
+        totals, origins = self.values + self.earlier, set(self.scales)
+        if len(origins) == 1:
+            return read_on(scale, totals, origins.pop() or scale).astype(np.float32)
+        for origin in origins:
+            places = [place for place, candidate in enumerate(self.scales) if candidate == origin]
+            totals[places] = read_on(scale, totals[places], origin or scale)
+        return totals.astype(np.float32)
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -76,7 +116,7 @@ class UserRecord:
         revision: which change made it; 0 is the user without a record. The low 32 bits count the changes, the high
             ones are drawn for a user's first record and whenever something is forgotten: so nothing made from what was
             erased is taken for something made from what followed.
-        events: the recent events, one an item, as many as the bundle's limit.
+        events: the recent events, one per item, as many as the bundle's limit.
         retired: uint64 (R,), keys of events that were replaced or fell out of ``events``, oldest first.
         seen: ids of the items that fell out of ``events``, in that order; none of them is in ``events``.
         state: what was adapted from exactly these events and attributes, if anything was.
@@ -121,12 +161,12 @@ class Departed(NamedTuple):
     """An event that left a record, replaced by a newer one about its item or beyond the limit.
 
     Attributes:
-        place: index that it had among the record's events; so the order of arrival can be told again.
-        row: the event.
+        place: index that it had among the record's events, from which the order of arrival is restored.
+        event: the event.
     """
 
     place: int
-    row: Row
+    event: Event
 
 
 Older = tuple[Departed, ...]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 from prometheus_client import Counter
 
 from model_store.bundle import UNKNOWN_ROW, FeedbackSpec, Value
@@ -16,10 +17,11 @@ from service import telemetry
 from service.core.history import KEY_BYTES, Appended, append, event_key, key_name
 from service.core.ports import Model, UserStore
 from service.core.support import support_of
-from service.core.values import VERSION_BITS, Events, Row, UserRecord, UserState
+from service.core.values import VERSION_BITS, Event, Events, UserRecord, UserState
 from service.errors import Fault, InvalidFeedback, StoreUnavailable, UserBusy
 
 MAX_AHEAD_S = 86_400.0
+MAX_COUNT = float(np.finfo(np.float32).max)
 BY_VALUE = "value"  # the label of events that carry a value instead of a type
 
 
@@ -82,7 +84,7 @@ class FeedbackFlow:
         now = self._clock()
         known, unknown = _checked(given, attributes, model, now)
         spec = model.manifest.feedback
-        batch = Events.of([_row(event, spec, now) for event in known])
+        batch = Events.of([_kept(event, spec, now) for event in known])
         lock = self._locks.setdefault(user_id, asyncio.Lock())
         try:
             async with asyncio.timeout(self._deadline_s), lock:
@@ -142,7 +144,8 @@ def _checked(
 def _faults(index: int, event: GivenEvent, spec: FeedbackSpec, now: float) -> list[Fault]:
     """What is wrong with one event, by the bundle's scale and vocabulary."""
     at = f"events[{index}]"
-    value = f"a value from {spec.value_min:g} to {spec.value_max:g}"
+    highest = _highest(spec)
+    value = f"a value from {spec.value_min:g} to {highest:g}"
     type_ = f"a type out of {', '.join(sorted(spec.types))}"
     found = []
     if event.value is None and event.type is None:
@@ -151,15 +154,20 @@ def _faults(index: int, event: GivenEvent, spec: FeedbackSpec, now: float) -> li
         found.append(Fault(f"{at}.type", event.type, "a value or a type, not both"))
     elif event.type is not None and event.type not in spec.types:
         found.append(Fault(f"{at}.type", event.type, type_))
-    elif event.value is not None and not spec.value_min <= event.value <= spec.value_max:
+    elif event.value is not None and not spec.value_min <= event.value <= highest:
         found.append(Fault(f"{at}.value", event.value, value))
     if event.timestamp is not None and event.timestamp > now + MAX_AHEAD_S:
         found.append(Fault(f"{at}.timestamp", event.timestamp, f"at most a day ahead of {now:.0f}, in seconds"))
     return found
 
 
-def _row(event: GivenEvent, spec: FeedbackSpec, now: float) -> Row:
-    return event.item_id, _value(event, spec), _time(event, now), event_key(event.event_id)
+def _highest(spec: FeedbackSpec) -> float:
+    """The highest value that is taken: of ratings the scale's; counts may grow beyond it, and the model clips them."""
+    return spec.value_max if spec.kind == "ratings" else MAX_COUNT
+
+
+def _kept(event: GivenEvent, spec: FeedbackSpec, now: float) -> Event:
+    return Event(event.item_id, _value(event, spec), _time(event, now), event_key(event.event_id), spec.scale)
 
 
 def _value(event: GivenEvent, spec: FeedbackSpec) -> float:
@@ -184,7 +192,7 @@ async def adapted(record: UserRecord, model: Model) -> UserRecord:
     """The record with the state that the model makes of its events and attributes."""
     events = record.events
     rows = model.catalogue.rows(events.item_ids)
-    support = support_of(rows, events.values, events.timestamps, model.manifest.limits.max_support)
+    support = support_of(events, rows, model.manifest.feedback.scale, model.manifest.limits.max_support)
     return record.with_state(UserState(model.version, await model.adapt(support, record.attributes)))
 
 

@@ -49,7 +49,7 @@ async def recommend(user_id: str, k: int, *, include_seen: bool, store: UserStor
 
     events = record.events
     rows = model.catalogue.rows(events.item_ids)
-    support = support_of(rows, events.values, events.timestamps, model.manifest.limits.max_support)
+    support = support_of(events, rows, model.manifest.feedback.scale, model.manifest.limits.max_support)
     state = None if degraded else _current_state(record, model)
     if state is None:
         state = await model.adapt(support, record.attributes)

@@ -25,7 +25,10 @@ COMPACT_FROM = 24
 
 _HEADER = struct.Struct("<Q4H")
 _CRC = struct.Struct("<I")
-_DECODERS = {**dict.fromkeys(plain.FORMATS, plain.decode_plain), compact.FORMAT: compact.decode_compact}
+_DECODERS = {
+    **dict.fromkeys(plain.FORMATS, plain.decode_plain),
+    **dict.fromkeys(compact.FORMATS, compact.decode_compact),
+}
 
 
 def encode_revision(revision: int) -> bytes:
@@ -36,7 +39,10 @@ def encode_revision(revision: int) -> bytes:
 def encode_record(record: UserRecord) -> bytes:
     """The bytes of ``record``."""
     is_long = len(record.events) + len(record.retired) + len(record.seen) >= COMPACT_FROM
-    form, encode = (compact.FORMAT, compact.encode_compact) if is_long else (plain.FORMATS[-1], plain.encode_plain)
+    module_formats, encode = (
+        (compact.FORMATS, compact.encode_compact) if is_long else (plain.FORMATS, plain.encode_plain)
+    )
+    form = module_formats[-1]
     sizes = len(record.events), len(record.retired), len(record.state.vector) if record.state else 0
     body = _HEADER.pack(record.revision, form, *sizes) + encode(record)
     return body + _CRC.pack(zlib.crc32(body))
@@ -50,8 +56,8 @@ def decode_record(stored: bytes) -> UserRecord:
     """
     try:
         return _decode(stored)
-    except (struct.error, ValueError, zlib.error) as exc:
-        raise RecordDamaged(f"user record: {len(stored)} bytes, expected a whole record of format 1 to 3") from exc
+    except (struct.error, ValueError, TypeError, IndexError, zlib.error) as exc:
+        raise RecordDamaged(f"user record: {len(stored)} bytes, expected a whole record of format 1 to 5") from exc
 
 
 def encode_served(item_ids: Sequence[str]) -> bytes:
@@ -70,7 +76,7 @@ def decode_served(stored: bytes) -> tuple[str, ...]:
 def _decode(stored: bytes) -> UserRecord:
     revision, form, *sizes = _HEADER.unpack_from(stored)
     if form not in _DECODERS:
-        raise RecordDamaged(f"user record: format {form}, expected one of 1 to 3")
+        raise RecordDamaged(f"user record: format {form}, expected one of 1 to 5")
     body = memoryview(stored)[: -_CRC.size]
     (checksum,) = _CRC.unpack_from(stored, len(body))
     if checksum != zlib.crc32(body):

@@ -1,13 +1,15 @@
-"""What follows the header in records of format 3, of users with many events.
+"""What follows the header in records of format 5, of users with many events.
 
     keys u40 (S) · retired u40 (R) · state f32 (D)
     numbers u32 (N), and all that follows deflated:
     seconds u32 (S) · values f32 (S) · ids u32 (N)      each as four planes, all first bytes, then all second ones
-    [item ids, seen, naming, bundle, attributes] as JSON
+    [item ids, seen, naming, bundle, attributes, scales, scale numbers, earlier] as JSON, see ``scales``
 
 ``seconds`` are differences from one event to the next, modulo 2³². Where all item ids are one prefix and a decimal
 number ("i17", "tt0123456"), the numbers stand in ``ids``, those of the events first; item ids and seen are null then,
 and ``naming`` is [prefix, digits], digits 0 for numbers without leading zeros. Otherwise N is 0.
+
+Format 3 ends after the attributes.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from numpy.typing import NDArray
 
 from service.core.history import KEY_BYTES
 from service.core.values import Events, UserRecord, UserState
+from service.stores.scales import decode_scales, encode_scales
 
-FORMAT = 3
+FORMATS = (3, 5)
 MAX_DIGITS = 9  # below 2³²
 LEVEL = 1  # 6 saves 1% and takes twice as long
 
@@ -69,9 +72,10 @@ def encode_compact(record: UserRecord) -> bytes:
     events, state = record.events, record.state
     vector, bundle = (state.vector, state.bundle) if state else ((), None)
     numbered = Numbered.of([*events.item_ids, *record.seen])
-    tail: tuple[Any, ...] = (events.item_ids, record.seen, None, bundle, record.attributes)
+    names: tuple[Any, ...] = (events.item_ids, record.seen, None)
     if numbered:
-        tail = (None, None, (numbered.prefix, numbered.digits), bundle, record.attributes)
+        names = (None, None, (numbered.prefix, numbered.digits))
+    tail = (*names, bundle, record.attributes, *encode_scales(events))
     columns = (
         _planes(np.diff(events.timestamps.astype(_U4), prepend=np.zeros(1, dtype=_U4))),
         _planes(events.values.astype(_F4)),
@@ -104,12 +108,13 @@ def decode_compact(body: memoryview, revision: int, size: int, retired: int, sta
     seconds = np.cumsum(_from_planes(columns, size, _U4), dtype=_U4)
     values = _from_planes(columns[4 * size :], size, _F4)
     numbers = _from_planes(columns[8 * size :], count, _U4)
-    item_ids, seen, naming, bundle, attributes = orjson.loads(columns[8 * size + 4 * count :])
+    item_ids, seen, naming, bundle, attributes, *later = orjson.loads(columns[8 * size + 4 * count :])
     if naming is not None:
         prefix, digits = naming
         names = Numbered(prefix, digits, numbers).names()
         item_ids, seen = names[:size], names[size:]
-    events = Events(tuple(item_ids), values, seconds.astype(np.float64), keys[:size])
+    scales, earlier = decode_scales(later, size)
+    events = Events(tuple(item_ids), values, seconds.astype(np.float64), keys[:size], scales, earlier)
     state = None if bundle is None else UserState(bundle, vector)
     return UserRecord(revision, events, keys[size:], tuple(seen), state, attributes)
 

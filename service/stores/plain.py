@@ -1,7 +1,9 @@
-"""What follows the header in records of format 2, of users with few events; and in format 1, without attributes.
+"""What follows the header in records of format 4, of users with few events.
 
 keys u64 (S) · retired u64 (R) · timestamps u32 (S) · values f32 (S) · state f32 (D)
-[item ids, seen, bundle, attributes] as JSON
+[item ids, seen, bundle, attributes, scales, scale numbers, earlier] as JSON, the last three as in ``scales``
+
+Format 2 ends after the attributes, format 1 before them.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ from numpy.typing import NDArray
 
 from service.core.history import KEY
 from service.core.values import Events, UserRecord, UserState
+from service.stores.scales import decode_scales, encode_scales
 
-FORMATS = (1, 2)
+FORMATS = (1, 2, 4)
 
 _U8, _U4, _F4 = np.dtype("<u8"), np.dtype("<u4"), np.dtype("<f4")
 _KEY = np.uint64(KEY)  # keys were longer once; their lower bytes are those of today
@@ -30,7 +33,10 @@ def encode_plain(record: UserRecord) -> bytes:
             events.timestamps.astype(_U4).tobytes(),
             events.values.astype(_F4).tobytes(),
             np.asarray(vector, dtype=_F4).tobytes(),
-            orjson.dumps((events.item_ids, record.seen, bundle, record.attributes), option=orjson.OPT_SORT_KEYS),
+            orjson.dumps(
+                (events.item_ids, record.seen, bundle, record.attributes, *encode_scales(events)),
+                option=orjson.OPT_SORT_KEYS,
+            ),
         )
     )
 
@@ -43,7 +49,8 @@ def decode_plain(body: memoryview, revision: int, size: int, retired: int, state
     start += seconds.nbytes
     floats: NDArray[np.float32] = np.frombuffer(body, _F4, size + state_dim, start)
     start += floats.nbytes
-    item_ids, seen, bundle, *attributes = orjson.loads(body[start:])
-    events = Events(tuple(item_ids), floats[:size], seconds.astype(np.float64), keys[:size])
+    item_ids, seen, bundle, *later = orjson.loads(body[start:])
+    scales, earlier = decode_scales(later[1:], size)
+    events = Events(tuple(item_ids), floats[:size], seconds.astype(np.float64), keys[:size], scales, earlier)
     state = None if bundle is None else UserState(bundle, floats[size:])
-    return UserRecord(revision, events, keys[size:], tuple(seen), state, *attributes)
+    return UserRecord(revision, events, keys[size:], tuple(seen), state, *later[:1])

@@ -27,9 +27,9 @@ from redis.exceptions import RedisError
 from running_service import Running, running, wait_until
 from store_servers import free_port, is_gone, listens, server_pid
 
-from model_store.bundle import Registry
+from model_store.bundle import Registry, scale_of
 from service.core.history import append, event_key
-from service.core.values import EMPTY, Events
+from service.core.values import EMPTY, Event, Events
 from service.flows.feedback import adapted
 from service.scoring.model import Model
 
@@ -144,8 +144,9 @@ def state_by_replay(model: Model, data: dict[str, Any]) -> bytes:
     """The state that a model makes of a user's events, given to it one by one; float32, as bytes."""
     record = EMPTY
     for event in data["events"]:
-        row = (event["item_id"], event["value"], event["timestamp"], event_key(event["event_id"]))
-        record = append(record, Events.of([row]), model.manifest.limits.max_support).record
+        scale = scale_of(**event["scale"])
+        kept = Event(event["item_id"], event["value"], event["timestamp"], event_key(event["event_id"]), scale)
+        record = append(record, Events.of([kept]), model.manifest.limits.max_support).record
     state = asyncio.run(adapted(record, model)).state
     assert state is not None
     return state.vector.tobytes()

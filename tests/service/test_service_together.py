@@ -10,6 +10,7 @@ import pytest
 
 from model_store.bundle import Registry
 from service.core.support import NO_SUPPORT, Support, support_of
+from service.core.values import Event, Events
 from service.scoring.model import MAX_ADAPTED, Model
 
 
@@ -24,7 +25,10 @@ def supports(model: Model, count: int) -> list[Support]:
     found = []
     for size in rng.integers(1, 40, count, endpoint=True):
         rows, times = rng.integers(0, len(model.catalogue), size), np.sort(rng.random(size)) * 1e7
-        found.append(support_of(rows, rng.integers(1, 6, size).astype(np.float32), times, 256))
+        values, scale = rng.integers(1, 6, size).tolist(), model.manifest.feedback.scale
+        numbered = enumerate(zip(values, times.tolist(), strict=True))
+        events = Events.of([Event(f"i{place}", value, time, place, scale) for place, (value, time) in numbered])
+        found.append(support_of(events, rows, scale, 256))
     return found
 
 

@@ -5,14 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.history import append, event_key
-from service.core.values import EMPTY, Events, UserRecord, UserState
-
-Row = tuple[str, float, float, int]
+from service.core.values import EMPTY, Event, Events, UserRecord, UserState
 
 
 def rows(*texts: str) -> Events:
     """ "a1" is event 1 about item a."""
-    return Events.of([(text[0], 1.0, 0.0, int(text[1:])) for text in texts])
+    return Events.of([Event(text[0], 1.0, 0.0, int(text[1:])) for text in texts])
 
 
 def after(*batches: Events, max_support: int = 10) -> UserRecord:
@@ -23,8 +21,8 @@ def after(*batches: Events, max_support: int = 10) -> UserRecord:
 
 
 def test_events_are_kept_in_their_order_of_arrival() -> None:
-    early, late = ("a", 1.0, 200.0, 1), ("b", 2.0, 100.0, 2)
-    assert after(Events.of([early, late])).events.rows() == [early, late]
+    first, second = Event("a", 1.0, 200.0, 1), Event("b", 2.0, 100.0, 2)
+    assert after(Events.of([first, second])).events.rows() == [first, second]
 
 
 def test_each_accepted_batch_is_one_revision() -> None:
@@ -94,7 +92,7 @@ def test_attributes_that_are_known_already_change_nothing() -> None:
 
 
 def test_fractions_of_a_second_are_dropped_before_anything_is_adapted_from_them() -> None:
-    assert Events.of([("a", 1.0, 1_700_000_000.9, 1)]).timestamps.tolist() == [1_700_000_000.0]
+    assert Events.of([Event("a", 1.0, 1_700_000_000.9, 1)]).timestamps.tolist() == [1_700_000_000.0]
 
 
 def test_an_event_key_is_a_function_of_the_id() -> None:
@@ -102,12 +100,15 @@ def test_an_event_key_is_a_function_of_the_id() -> None:
 
 
 batches = st.lists(
-    st.lists(st.tuples(st.sampled_from("abcdefgh"), st.just(1.0), st.just(0.0), st.integers(0, 40)), max_size=6)
+    st.lists(
+        st.builds(lambda item_id, key: Event(item_id, 1.0, 0.0, key), st.sampled_from("abcdefgh"), st.integers(0, 40)),
+        max_size=6,
+    )
 )
 
 
 @given(batches, st.integers(1, 5))
-def test_history_follows_its_laws(given_batches: list[list[Row]], max_support: int) -> None:
+def test_history_follows_its_laws(given_batches: list[list[Event]], max_support: int) -> None:
     record, accepted = EMPTY, []
     for batch in given_batches:
         appended = append(record, Events.of(batch), max_support)
@@ -115,9 +116,9 @@ def test_history_follows_its_laws(given_batches: list[list[Row]], max_support: i
         accepted += [batch[place] for place in appended.accepted]
         record = appended.record
     window = list(record.events.item_ids)
-    latest = list(dict.fromkeys(item_id for item_id, *_ in reversed(accepted)))[::-1]
+    latest = list(dict.fromkeys(event.item_id for event in reversed(accepted)))[::-1]
     assert window == latest[-max_support:]
     assert sorted([*window, *record.seen]) == sorted(latest)
-    recent = [key for *_, key in accepted][-max_support:]
+    recent = [event.key for event in accepted][-max_support:]
     assert {*recent} <= {*record.events.keys.tolist(), *record.retired.tolist()}
     assert len(record.retired) <= max_support

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.values import EMPTY, Events, UserRecord, UserState
+from model_store.bundle import scale_of
+from service.core.values import EMPTY, Event, Events, UserRecord, UserState
 from service.errors import RecordDamaged
 from service.stores.codec import decode_record, decode_served, encode_record, encode_revision, encode_served
 
@@ -27,7 +29,17 @@ ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 keys = st.integers(0, 2**40 - 1)
 # Named like most catalogues' items, and so that some are not quite alike: "i7", "i07", "%d7", "7".
 numbered = st.builds("{}{}{}".format, st.sampled_from(["i", "i", "", "%d"]), st.sampled_from(["", "0"]), st.integers(0))
-rows = st.tuples(ids | numbered, st.floats(width=32, allow_nan=False), st.integers(0, 2**32 - 1), keys)
+STARS = scale_of("ratings", 1.0, 5.0, 4.0)
+scales = st.sampled_from([None, STARS, scale_of("ratings", -9.95, 10.65, 6.25), scale_of("counts", 1.0, 1e6, 1.0)])
+rows = st.builds(
+    Event,
+    ids | numbered,
+    st.floats(width=32, allow_nan=False),
+    st.integers(0, 2**32 - 1),
+    keys,
+    scales,
+    st.just(0.0) | st.floats(0, 1e12),
+)
 states = st.builds(
     lambda bundle, vector: UserState(bundle, np.array(vector, dtype=np.float32)),
     ids,
@@ -63,17 +75,19 @@ def test_a_record_survives_its_bytes(record: UserRecord) -> None:
 @pytest.mark.parametrize("form", ["i{}", "{}", "tt{:07}", "100%{}", "{:09}"])
 def test_numbered_ids_survive_their_bytes(form: str) -> None:
     names = [form.format(number) for number in (7, 10, 0, 59_999, *range(100, 140))]
-    events = Events.of([(name, 3.5, 1.7e9 - place, place) for place, name in enumerate(names[:-5])])
+    events = Events.of([Event(name, 3.5, 1.7e9 - place, place) for place, name in enumerate(names[:-5])])
     record = UserRecord(1, events, EMPTY.retired, tuple(names[-5:]), None)
     assert content(decode_record(encode_record(record))) == content(record)
 
 
 @pytest.mark.parametrize("count", [1, 20, 100])
 def test_decoded_columns_have_the_types_they_promise(count: int) -> None:
-    rows = [(f"a{place}", 1.0, 2.0, place) for place in range(count)]
+    rows = [Event(f"a{place}", 1.0, 2.0, place, STARS) for place in range(count)]
     record = decode_record(encode_record(UserRecord(1, Events.of(rows), EMPTY.retired, (), None)))
-    columns = (record.events.values, record.events.timestamps, record.events.keys, record.retired)
-    assert [column.dtype for column in columns] == [np.float32, np.float64, np.uint64, np.uint64]
+    events = record.events
+    columns = (events.values, events.timestamps, events.keys, events.earlier, record.retired)
+    assert [column.dtype for column in columns] == [np.float32, np.float64, np.uint64, np.float64, np.uint64]
+    assert events.scales == (STARS,) * count
 
 
 @given(records, st.data())
@@ -99,8 +113,8 @@ def test_foreign_bytes_are_refused(stored: bytes) -> None:
 
 def test_another_format_is_named() -> None:
     stored = bytearray(encode_record(EMPTY))
-    stored[8] = 4
-    with pytest.raises(RecordDamaged, match="format 4, expected one of 1 to 3"):
+    stored[8] = 6
+    with pytest.raises(RecordDamaged, match="format 6, expected one of 1 to 5"):
         decode_record(bytes(stored))
 
 
@@ -114,7 +128,7 @@ def test_a_record_of_format_1_is_still_read() -> None:
     record = decode_record(bytes.fromhex(FORMAT_1))
     assert content(record) == (
         2,
-        [("a", 4.0, 1.7e9, 7), ("é", 1.0, 1.7e9 + 5, 8)],
+        [Event("a", 4.0, 1.7e9, 7), Event("é", 1.0, 1.7e9 + 5, 8)],
         [3],
         ("old",),
         ("0123456789ab", np.array([0.5, -2], dtype=np.float32).tobytes()),
@@ -127,7 +141,7 @@ def test_a_record_of_format_2_is_still_read() -> None:
     record = decode_record(bytes.fromhex(FORMAT_2))
     assert content(record) == (
         3,
-        [("a", 4.0, 1.7e9, 7), ("é", 1.5, 1.7e9 + 5, 8)],
+        [Event("a", 4.0, 1.7e9, 7), Event("é", 1.5, 1.7e9 + 5, 8)],
         [3],
         ("old",),
         ("0123456789ab", np.array([0.5, -2], dtype=np.float32).tobytes()),
@@ -139,12 +153,12 @@ def test_a_record_of_format_2_is_still_read() -> None:
 def test_a_user_takes_a_kilobyte_at_20_events_and_three_at_256(count: int, most: int) -> None:
     rng = np.random.default_rng(0)
     pauses = np.where(rng.random(count) < 0.7, rng.exponential(60, count), rng.exponential(3 * 86_400, count))
-    rows = zip(
+    rows = map(
+        partial(Event, scale=STARS),
         [f"tt{number:07}" for number in rng.choice(60_000, count, replace=False)],
         rng.integers(1, 6, count).tolist(),
         (1.7e9 + np.cumsum(pauses)).tolist(),
         rng.integers(0, 2**40, count).tolist(),
-        strict=True,
     )
     state = UserState("0123456789ab", rng.standard_normal(65).astype(np.float32))
     assert len(encode_record(UserRecord(20, Events.of(list(rows)), EMPTY.retired, (), state))) <= most

@@ -15,7 +15,7 @@ from store_servers import PASSWORD, connect
 
 from service.core.history import append, event_key
 from service.core.ports import UserStore
-from service.core.values import EMPTY, Departed, Events, UserRecord, UserState
+from service.core.values import EMPTY, Departed, Event, Events, UserRecord, UserState
 from service.stores.codec import encode_record
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +41,7 @@ def user_id() -> str:
 
 
 def event(item_id: str) -> Events:
-    return Events.of([(item_id, 4.5, 1.7e9, event_key(item_id))])
+    return Events.of([Event(item_id, 4.5, 1.7e9, event_key(item_id))])
 
 
 def record_of(*item_ids: str, state: UserState | None = None) -> UserRecord:
@@ -131,7 +131,7 @@ async def test_ping_answers(store: UserStore) -> None:
     await store.ping()
 
 
-LEFT = (Departed(0, ("old", 4.5, 1.7e9, 11)), Departed(3, ("\u00e9", 1.0, 1.6e9, 2**64 - 1)))
+LEFT = (Departed(0, Event("old", 4.5, 1.7e9, 11)), Departed(3, Event("\u00e9", 1.0, 1.6e9, 2**64 - 1)))
 
 
 async def test_events_that_left_the_record_are_held_beside_it_in_their_order(store: UserStore, user_id: str) -> None:

@@ -25,7 +25,7 @@ from store_servers import (
 from structlog.testing import capture_logs
 
 from service.core.history import append
-from service.core.values import EMPTY, Events
+from service.core.values import EMPTY, Event, Events
 from service.errors import StoreUnavailable, StoreUnsuitable
 from service.stores.durability import check
 from service.stores.embedded import EmbeddedStore
@@ -34,7 +34,7 @@ from service.stores.redis import RedisStore
 
 pytestmark = pytest.mark.anyio
 
-RECORD = append(EMPTY, Events.of([("a", 1.0, 1.7e9, 1)]), 10).record
+RECORD = append(EMPTY, Events.of([Event("a", 1.0, 1.7e9, 1)]), 10).record
 
 
 @pytest.fixture

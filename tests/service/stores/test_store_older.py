@@ -4,17 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.values import Departed
+from model_store.bundle import scale_of
+from service.core.values import Departed, Event
 from service.errors import RecordDamaged
 from service.stores.older import decode_older, encode_departed
 
+STARS = scale_of("ratings", 1.0, 5.0, 4.0)
+
 departed = st.builds(
-    lambda place, *row: Departed(place, row),
-    st.integers(0, 2**16 - 1),
+    lambda place, *columns: Departed(place, Event(*columns)),
+    st.integers(0, 2**15 - 1),
     st.text(max_size=12),
     st.floats(width=32, allow_nan=False),
     st.integers(0, 2**32 - 1).map(float),
     st.integers(0, 2**64 - 1),
+    st.sampled_from([None, STARS, scale_of("counts", 1.0, 1e6, 1.0)]),
 )
 
 
@@ -33,5 +37,11 @@ def test_altered_and_cut_entries_are_refused(event: Departed, data: st.DataObjec
             decode_older([damaged])
 
 
-def test_an_older_event_takes_thirty_bytes() -> None:
-    assert len(encode_departed(Departed(0, ("tt0000001", 4.0, 1.7e9, 2**63)))) < 32
+def test_an_older_event_takes_sixty_bytes() -> None:
+    assert len(encode_departed(Departed(0, Event("tt0000001", 4.0, 1.7e9, 2**40 - 1, STARS)))) < 60
+
+
+def test_an_entry_from_before_scales_were_kept_is_still_read() -> None:
+    """Bytes that the first format wrote."""
+    entry = bytes.fromhex("050000f15365000080400700000000000000c3a903f067f6")
+    assert decode_older([entry]) == (Departed(5, Event("é", 4.0, 1.7e9, 7)),)

@@ -21,7 +21,7 @@ from redis.crc import key_slot
 from store_servers import DEADLINE_S, PASSWORD, connect, free_port, server_pid, tls_redis
 
 from service.core.history import append
-from service.core.values import EMPTY, Departed, Events, UserState
+from service.core.values import EMPTY, Departed, Event, Events, UserState
 from service.errors import AddressInvalid, RecordDamaged, SettingInvalid, StoreUnavailable
 from service.stores import redis as redis_store
 from service.stores.embedded import EmbeddedStore
@@ -32,8 +32,8 @@ from service.stores.redis import MAX_OLDER, RedisStore
 
 pytestmark = pytest.mark.anyio
 
-RECORD = append(EMPTY, Events.of([("a", 1.0, 1.7e9, 1)]), 10).record
-LEFT = (Departed(0, ("old", 4.5, 1.7e9, 11)), Departed(3, ("older", 1.0, 1.6e9, 12)))
+RECORD = append(EMPTY, Events.of([Event("a", 1.0, 1.7e9, 1)]), 10).record
+LEFT = (Departed(0, Event("old", 4.5, 1.7e9, 11)), Departed(3, Event("older", 1.0, 1.6e9, 12)))
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ async def test_an_acknowledged_write_is_read_by_every_worker(embedded_url: str) 
     user_id, one, other = uuid4().hex, connect(embedded_url), connect(embedded_url)
     record = EMPTY
     for number in range(50):
-        record = append(record, Events.of([(str(number), 1.0, 0.0, number)]), 100).record
+        record = append(record, Events.of([Event(str(number), 1.0, 0.0, number)]), 100).record
         assert await one.replace(user_id, record, number)
         assert (await other.read(user_id)).revision == number + 1
     await one.close()
@@ -200,7 +200,7 @@ async def test_feedback_prolongs_a_users_life_and_a_new_bundle_does_not(store: R
     state = UserState("next bundle", np.ones(4, dtype=np.float32))
     await store.replace("ann", RECORD.with_state(state), RECORD.revision)
     assert admin.ttl(record_key("ann")) <= 10
-    grown = append(RECORD, Events.of([("b", 1.0, 0.0, 2)]), 10).record
+    grown = append(RECORD, Events.of([Event("b", 1.0, 0.0, 2)]), 10).record
     await store.replace("ann", grown, RECORD.revision)
     assert admin.ttl(record_key("ann")) > 10
 
@@ -281,8 +281,8 @@ async def test_a_list_refused_by_a_replica_gives_up_its_connections(store: Redis
 async def test_of_very_many_older_events_the_last_are_held(store: RedisStore, admin: Redis) -> None:
     await store.replace("ann", RECORD, 0)
     admin.rpush(older_key("ann"), *map(encode_departed, MAX_OLDER * LEFT))
-    grown = append(RECORD, Events.of([("b", 1.0, 0.0, 2)]), 10).record
-    last = Departed(2, ("last", 1.0, 1.0, 3))
+    grown = append(RECORD, Events.of([Event("b", 1.0, 0.0, 2)]), 10).record
+    last = Departed(2, Event("last", 1.0, 1.0, 3))
     await store.replace("ann", grown, RECORD.revision, (last,))
     older = (await store.held("ann")).older
     assert (len(older), older[-1]) == (MAX_OLDER, last)

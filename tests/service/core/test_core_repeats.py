@@ -1,0 +1,139 @@
+"""Several events about one item amount to the same in training and in the service, whatever order they arrive in."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_store.bundle import Kind, Scale, scale_of
+from model_store.data.cleaning import arrange, merge_pairs
+from service.core.history import append
+from service.core.support import NO_SUPPORT, Support, support_of
+from service.core.values import EMPTY, Event, Events, UserRecord
+
+ITEMS = list("abcdef")
+DAY_S = 86_400.0
+SCALES = {
+    "ratings": scale_of("ratings", 1.0, 9.0, 7.0),
+    "counts": scale_of("counts", 1.0, 1e6, 1.0),
+    "clicks": scale_of("clicks", 1.0, 9.0, 1.0),
+}
+
+kinds = st.sampled_from(["ratings", "counts", "clicks"])
+# (item, value, day) in their order of arrival; few days, so that many events are late and many of one time.
+logs = st.lists(st.tuples(st.sampled_from(ITEMS), st.integers(1, 9), st.integers(0, 4)), min_size=1, max_size=25)
+
+Log = list[tuple[str, int, int]]
+
+
+def record_of(log: Log, scale: Scale, max_support: int = 100) -> UserRecord:
+    record = EMPTY
+    for key, (item_id, value, day) in enumerate(log):
+        event = Event(item_id, float(value), day * DAY_S, key, scale)
+        record = append(record, Events.of([event]), max_support).record
+    return record
+
+
+def served(record: UserRecord, scale: Scale, max_support: int = 100) -> Support:
+    rows = np.array([ITEMS.index(item_id) for item_id in record.events.item_ids], dtype=np.int64)
+    return support_of(record.events, rows, scale, max_support)
+
+
+def trained(log: Log, kind: Kind) -> dict[str, tuple[float, float]]:
+    """Value and age in days of every item, as training reads the same events from a table."""
+    frame = pl.DataFrame(
+        {
+            "user": np.zeros(len(log), dtype=np.int64),
+            "item": [ITEMS.index(item_id) for item_id, _, _ in log],
+            "value": [float(value) for _, value, _ in log],
+            "time": [day * DAY_S for _, _, day in log],
+            "seq": pl.Series([None] * len(log), dtype=pl.Float64),
+        }
+    )
+    merged, _ = merge_pairs(frame, kind, "time")
+    events = arrange(merged, "time", ["u"], ITEMS)
+    ages = (events.times.max() - events.times) / DAY_S
+    return {ITEMS[item]: pair for item, *pair in zip(events.items, events.values.tolist(), ages.tolist(), strict=True)}
+
+
+@given(logs, kinds)
+def test_training_and_service_read_the_same_from_the_same_events(log: Log, kind: Kind) -> None:
+    support = served(record_of(log, SCALES[kind]), SCALES[kind])
+    columns = (support.rows.tolist(), support.values.tolist(), support.ages.tolist())
+    assert {ITEMS[row]: pair for row, *pair in zip(*columns, strict=True)} == trained(log, kind)
+    assert sorted(support.ages.tolist(), reverse=True) == support.ages.tolist()
+
+
+@given(logs, kinds, st.integers(1, 4), st.data())
+def test_the_order_of_arrival_does_not_matter_where_times_differ(
+    log: Log, kind: Kind, max_support: int, data: st.DataObject
+) -> None:
+    """Counts of items that once left a full record are the exception: what left is not read again."""
+    timed = [(item_id, value, place) for place, (item_id, value, _) in enumerate(log)]
+    shuffled = data.draw(st.permutations(timed))
+    limit = 100 if kind == "counts" else max_support
+    supports = [served(record_of(arrived, SCALES[kind], limit), SCALES[kind], limit) for arrived in (timed, shuffled)]
+    for one, other in zip(*supports, strict=True):
+        assert one.tolist() == other.tolist()
+
+
+def test_a_late_event_does_not_replace_a_newer_one() -> None:
+    stars = SCALES["ratings"]
+    record = record_of([("a", 9, 4), ("a", 1, 1)], stars)
+    assert [(event.value, event.timestamp) for event in record.events.rows()] == [(9.0, 4 * DAY_S)]
+
+
+def test_counts_add_up_and_a_late_one_counts_too() -> None:
+    support = served(record_of([("a", 3, 4), ("b", 1, 4), ("a", 2, 1)], SCALES["counts"]), SCALES["counts"])
+    assert dict(zip(support.rows.tolist(), support.values.tolist(), strict=True)) == {0: 5.0, 1: 1.0}
+
+
+def test_a_full_record_drops_the_oldest_by_time() -> None:
+    record = record_of([("a", 9, 4), ("b", 9, 0), ("c", 9, 2)], SCALES["ratings"], max_support=2)
+    assert (record.events.item_ids, record.seen) == (("a", "c"), ("b",))
+
+
+def test_a_late_event_beyond_a_full_record_is_only_seen() -> None:
+    record = record_of([("a", 9, 4), ("b", 9, 3), ("c", 9, 0)], SCALES["ratings"], max_support=2)
+    assert (record.events.item_ids, record.seen) == (("a", "b"), ("c",))
+
+
+@pytest.mark.parametrize(("value", "expected"), [(1.0, 2.0), (4.0, 8.0), (5.0, 10.0)])
+def test_an_event_keeps_the_scale_that_it_came_in(value: float, expected: float) -> None:
+    stars, ten = scale_of("ratings", 1.0, 5.0, 4.0), scale_of("ratings", 2.0, 10.0, 8.0)
+    record = append(EMPTY, Events.of([Event("a", value, 0.0, 1, stars)]), 10).record
+    assert served(record, ten).values.tolist() == [pytest.approx(expected)]
+    assert served(record, stars).values.tolist() == [value]
+    mixed = append(record, Events.of([Event("b", 10.0, 1.0, 2, ten)]), 10).record
+    assert served(mixed, ten).values.tolist() == [pytest.approx(expected), 10.0]
+    assert served(mixed, stars).values.tolist() == [value, 5.0]
+
+
+def test_an_event_without_a_value_on_the_scale_is_left_out_of_the_support() -> None:
+    stars, counts = SCALES["ratings"], SCALES["counts"]
+    record = append(EMPTY, Events.of([Event("a", 1.0, 0.0, 1, stars), Event("b", 9.0, 1.0, 2, stars)]), 10).record
+    assert served(record, counts).rows.tolist() == [1]
+    disliked = append(EMPTY, Events.of([Event("a", 1.0, 0.0, 1, stars)]), 10).record
+    assert served(disliked, counts) is NO_SUPPORT
+
+
+def test_events_from_before_scales_were_kept_take_the_scale_of_the_next_batch() -> None:
+    record = append(EMPTY, Events.of([Event("a", 3.0, 0.0, 1)]), 10).record
+    counts = SCALES["counts"]
+    later = append(record, Events.of([Event("a", 2.0, 1.0, 2, counts)]), 10).record
+    assert later.events.scales == (counts,)
+    assert served(later, counts).values.tolist() == [5.0]
+
+
+def test_the_part_of_a_sum_that_is_not_held_any_more_outlives_forgetting() -> None:
+    from service.core.history import forget
+
+    counts = SCALES["counts"]
+    batch = Events.of([Event("a", float(value), float(value), value, counts) for value in (1, 2, 4, 8)])
+    record, older = (appended := append(EMPTY, batch, 10)).record, appended.departed
+    forgotten = forget(record, older[1:], 4, 10)  # the first event is lost, the third is to be forgotten
+    assert forgotten is not None
+    assert forgotten.record.events.values_on(counts).tolist() == [1.0 + 2.0 + 8.0]
