@@ -42,19 +42,22 @@ class Episodes:
         rest: int64 (2, n_rest), episode and item row of the events outside the support.
         rest_liked: bool (n_rest,), which of them are the query: what the user liked.
         support_liked: bool (B, S), which support events were liked.
+        rest_weights: float32 (n_rest,), how much each counts as a like; None where all count alike.
     """
 
     support: Support
     rest: NDArray[np.int64]
     rest_liked: NDArray[np.bool_]
     support_liked: NDArray[np.bool_]
+    rest_weights: NDArray[np.float32] | None = None
 
     def select(self, chosen: NDArray[np.int64]) -> Episodes:
         """The episodes ``chosen`` only, increasing places in the batch; supports stay as wide as they were."""
         support = Support(**{name: array[chosen] for name, array in vars(self.support).items()})
         kept = np.isin(self.rest[0], chosen)
         rest = np.stack([np.searchsorted(chosen, self.rest[0][kept]), self.rest[1][kept]])
-        return Episodes(support, rest, self.rest_liked[kept], self.support_liked[chosen])
+        weights = None if self.rest_weights is None else self.rest_weights[kept]
+        return Episodes(support, rest, self.rest_liked[kept], self.support_liked[chosen], weights)
 
 
 def pack_support(events: Events, places: list[NDArray[np.int64]], users: NDArray[np.int64] | None = None) -> Support:
@@ -120,6 +123,7 @@ def deal(
         rest=np.stack([episode, events.items[rest_places].astype(np.int64)]),
         rest_liked=events.values[rest_places] >= liked_at_least,
         support_liked=(support.values >= liked_at_least) & (support.mask > 0),
+        rest_weights=None if events.weights is None else events.weights[rest_places],
     )
 
 

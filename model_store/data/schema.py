@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,8 @@ class Events:
         values: float32 (n_events,), on the data's own scale.
         times: float64 (n_events,), seconds; all zeros where the data has no time.
         attributes: what else is known about the same users; None where the data has nothing about users.
+        weights: float32 (n_events,), in 0 … 1, how much each event counts as a like where types of event differ in
+            value; None where all count alike.
     """
 
     indptr: NDArray[np.int64]
@@ -75,6 +77,7 @@ class Events:
     values: NDArray[np.float32]
     times: NDArray[np.float64]
     attributes: UserAttributes | None = None
+    weights: NDArray[np.float32] | None = None
 
     @property
     def n_users(self) -> int:
@@ -93,7 +96,12 @@ class Events:
         """The events of ``users`` only, in that order."""
         indptr, places = _runs(self.indptr, users)
         attributes = self.attributes and self.attributes.select(users)
-        return Events(indptr, self.items[places], self.values[places], self.times[places], attributes)
+        return replace(self.at(places, indptr), attributes=attributes)
+
+    def at(self, places: NDArray[np.int64] | NDArray[np.bool_], indptr: NDArray[np.int64]) -> Events:
+        """The events at ``places`` as runs of users by ``indptr``, of whom no attributes are known."""
+        weights = None if self.weights is None else self.weights[places]
+        return Events(indptr, self.items[places], self.values[places], self.times[places], weights=weights)
 
 
 def _runs(indptr: NDArray[np.int64], users: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

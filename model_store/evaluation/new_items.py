@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from model_store.data.episodes import Support
-from model_store.data.schema import Dataset, Events
+from model_store.data.schema import Dataset
 from model_store.errors import DataError
 from model_store.evaluation.baselines import (
     ByShots,
@@ -62,8 +62,7 @@ def without_items(dataset: Dataset, held_out: Mask) -> Dataset:
     events = dataset.events
     kept = ~held_out[events.items]
     before = np.concatenate([[0], np.cumsum(kept)])
-    fewer = Events(before[events.indptr], events.items[kept], events.values[kept], events.times[kept])
-    return dataclasses.replace(dataset, events=fewer)
+    return dataclasses.replace(dataset, events=events.at(kept, before[events.indptr]))
 
 
 def new_item_tasks(dataset: Dataset, held_out: Mask, users: NDArray[np.int64], protocol: KShot) -> Tasks:

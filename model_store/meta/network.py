@@ -205,13 +205,20 @@ def build(
     likes = recent_likes(training, dataset.n_items, dataset.feedback.liked_at_least, config.half_life)
     prior, prior_of_new = log_popularity(likes)
     encoder = ItemEncoder(id_vectors, _feature_matrix(dataset.features, use=config.content), prior, prior_of_new)
-    levels, liked = _levels(training.values, dataset.feedback.liked_at_least)
+    levels, weight_at = _levels(training, dataset.feedback.liked_at_least)
     popular = torch.from_numpy(np.argsort(-statistics.counts, kind="stable")[: config.anchors].copy())
     inner = adaptation(
-        config.dim, config.inner_steps, id_vectors[popular], levels, liked, Share(shots), len(dataset.attribute_names)
+        config.dim,
+        config.inner_steps,
+        id_vectors[popular],
+        levels,
+        weight_at,
+        Share(shots),
+        len(dataset.attribute_names),
     )
     popularity = torch.from_numpy((statistics.counts + 1) / (training.n_users + 1)).float()
-    gate = VoteGate(levels, 2 * liked - 1, popularity, Share(shots))
+    vote_weight = 2 * weight_at - 1 if training.weights is None else _before_softplus(weight_at)
+    gate = VoteGate(levels, vote_weight, popularity, Share(shots))
     linear = LinearMemory(dataset.n_items, dataset.feedback.liked_at_least, Share(shots))
     return Network(encoder, inner, gate, conditional_neighbours(statistics.liked, config.neighbours), linear)
 
@@ -255,8 +262,12 @@ def _feature_matrix(features: ItemFeatures, *, use: bool) -> Tensor:
     return torch.sparse_coo_tensor(places, torch.from_numpy(weights), shape, check_invariants=True).coalesce()
 
 
-def _levels(values: NDArray[np.float32], liked_at_least: float) -> tuple[Levels, Tensor]:
-    """Knots over the scale of values, and a first weight for each: 1 where liked, falling below."""
+def _levels(events: Events, liked_at_least: float) -> tuple[Levels, Tensor]:
+    """Knots over the scale of values, and a first weight for each.
+
+    The weight is 1 where an event is liked, falling below. Where types of event differ in value it is the event's own.
+    """
+    values = events.values
     distinct = np.unique(values)
     if len(distinct) > MAX_LEVELS:
         distinct = np.unique(np.quantile(values, np.linspace(0, 1, MAX_LEVELS)))
@@ -264,4 +275,12 @@ def _levels(values: NDArray[np.float32], liked_at_least: float) -> tuple[Levels,
         distinct = np.array([distinct[0], distinct[0] + 1])
     spread = max(float(distinct[-1] - distinct[0]), 1e-6)
     weight = np.where(distinct >= liked_at_least, 1.0, 0.3 - (liked_at_least - distinct) / spread)
+    if events.weights is not None:
+        by_value, places = np.unique(values, return_index=True)
+        weight = np.interp(distinct, by_value, events.weights[places])
     return Levels(torch.from_numpy(distinct).float()), torch.from_numpy(weight).float()
+
+
+def _before_softplus(weight: Tensor) -> Tensor:
+    """Inverse of softplus, at votes in proportion to ``weight`` > 0; a weight of 1 votes like a liked rating."""
+    return torch.log(torch.expm1(nn.functional.softplus(torch.ones(())) * weight))

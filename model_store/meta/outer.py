@@ -173,9 +173,21 @@ def episode_loss(
     # The support is not recommended again, so it does not compete either.
     seen = torch.zeros_like(target).scatter_add(1, rows, mask)
     likelihood = torch.log_softmax(scores.masked_fill(seen > 0, -1e9), dim=1)
-    counted = target if weights is None else target * weights
+    counted = _like_weights(episodes, target)
+    counted = counted if weights is None else counted * weights
     whole = world.total(counted.sum()).clamp(min=1)
     return vector_penalty(network, config) / world.size - (likelihood * counted).sum() / whole
+
+
+def _like_weights(episodes: Episodes, target: Tensor) -> Tensor:
+    """How much each item of a query counts, float32 (B, n_items): as ``target`` where all likes count alike."""
+    if episodes.rest_weights is None:
+        return target
+    liked = episodes.rest_liked
+    episode, item = torch.from_numpy(episodes.rest[:, liked])
+    weighted = torch.zeros_like(target)
+    weighted[episode, item] = torch.from_numpy(episodes.rest_weights[liked])
+    return weighted
 
 
 def episode_step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | None:

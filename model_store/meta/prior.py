@@ -3,9 +3,10 @@
 Where users' events have an order, popularity changes within it: what everybody reads first is not what everybody reads
 next. So an item's likes may count less the further back in their user's events they stand,
 
-    n_i = Σ_u Σ_{i liked by u} 2^{−b / h},   b = events of u after it, h = half-life in events,
+    n_i = Σ_u Σ_{i liked by u} ω · 2^{−b / h},   b = events of u after it, h = half-life in events,
 
-scaled to as many likes as there are, so that what an item nobody liked gets does not depend on h. Age is counted in
+scaled to as many likes as there are, so that what an item nobody liked gets does not depend on h. Where types of event
+differ in value, ω is the weight of the event, else 1. Age is counted in
 events and not in days: a user who came a year ago was new then just as those that will be served are now.
 """
 
@@ -31,11 +32,14 @@ def recent_likes(events: Events, n_items: int, liked_at_least: float, half_life:
     """
     liked = events.values >= liked_at_least
     items = events.items[liked]
-    if half_life is None:
+    if half_life is None and events.weights is None:
         return np.bincount(items, minlength=n_items).astype(np.float64)
-    ends = np.repeat(events.indptr[1:], events.lengths())
-    later = (ends - 1 - np.arange(len(events.items)))[liked]
-    counts = np.bincount(items, weights=0.5 ** (later / half_life), minlength=n_items)
+    weights = np.ones(len(items)) if events.weights is None else events.weights[liked].astype(np.float64)
+    if half_life is not None:
+        ends = np.repeat(events.indptr[1:], events.lengths())
+        later = (ends - 1 - np.arange(len(events.items)))[liked]
+        weights *= 0.5 ** (later / half_life)
+    counts = np.bincount(items, weights=weights, minlength=n_items)
     return np.asarray(counts * (len(items) / max(float(counts.sum()), NO_LIKE)))
 
 

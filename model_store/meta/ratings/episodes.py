@@ -106,4 +106,4 @@ def deal(rated: RatedUsers, rng: np.random.Generator) -> Episodes:
 
 def _where(events: Events, chosen: NDArray[np.bool_]) -> Events:
     indptr = np.concatenate([[0], np.cumsum(chosen)])[events.indptr].astype(np.int64)
-    return Events(indptr, events.items[chosen], events.values[chosen], events.times[chosen])
+    return events.at(chosen, indptr)
