@@ -13,13 +13,28 @@ import typer
 
 from model_store.bundle import Registry, open_bundle
 from model_store.bundle.index import import_faiss
-from model_store.config import AlgorithmName, EvaluationProtocol, IndexName, RatingConfig, Sweep, TrainingConfig
+from model_store.config import (
+    DEFAULT_READ_OPTIONS,
+    AlgorithmName,
+    EvaluationProtocol,
+    IndexName,
+    RatingConfig,
+    ReadOptions,
+    Sweep,
+    TrainingConfig,
+    columns_of,
+)
 from model_store.errors import DataError, ModelStoreError
 
 DEFAULT_STORE = Path("store")
 DEFAULTS = TrainingConfig()
 
 Data = Annotated[str, typer.Option(help="demo:movies, demo:grocery, or a folder with interactions and items.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(help="Columns of the data that have other names, e.g. user_id=userId,item_id=movieId,value=rating."),
+]
+Encoding = Annotated[str, typer.Option(help="Encoding of CSV files, e.g. latin-1.")]
 Store = Annotated[Path, typer.Option(help="Folder of the bundles.")]
 Seed = Annotated[int, typer.Option(help="One seed gives one result.", min=0)]
 Content = Annotated[bool, typer.Option(help="Let item features take part in the item vectors.")]
@@ -83,6 +98,8 @@ def train(
     max_items: MaxItems = 5000,
     sweep: Tuning = Sweep.QUICK,
     index: FirstStage = DEFAULTS.index,
+    columns: Columns = None,
+    encoding: Encoding = DEFAULT_READ_OPTIONS.encoding,
     json: Json = None,
 ) -> None:
     """Meta-train on DATA, evaluate against tuned baselines, and publish a bundle to STORE.
@@ -103,12 +120,12 @@ def train(
     )
     if index is IndexName.APPROXIMATE:
         import_faiss()  # its absence is told before the training, not after it
-    console, judging = _console(), _judging(shots, max_items, sweep)
+    console, judging, reading = _console(), _judging(shots, max_items, sweep), _reading(columns, encoding)
     with joined() as world:
         if not world.is_first:
-            jobs.assist(data, store, config, judging)
+            jobs.assist(data, store, config, judging, reading)
             return
-        version, results = jobs.train(data, store, config, judging, console)
+        version, results = jobs.train(data, store, config, judging, console, reading)
     _show(results, console, json)
     folder = Registry(store).folder(version)
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
@@ -130,17 +147,20 @@ def evaluate(
     splits: Splits = 1,
     protocol: AskedFor = EvaluationProtocol.KSHOT,
     ablations: Ablations = False,
+    columns: Columns = None,
+    encoding: Encoding = DEFAULT_READ_OPTIONS.encoding,
     json: Json = None,
 ) -> None:
     """Print the k-shot curve of the model and its tuned baselines on users never seen in training.
 
     With --protocol melu: errors of predicted ratings, for existing and new users and items, as in the MeLU paper.
     """
+    reading = _reading(columns, encoding)
     if protocol is not EvaluationProtocol.KSHOT:
         _refuse(protocol, {"--store": store, "--ablations": ablations or None})
     if protocol is EvaluationProtocol.MELU:
         _refuse(protocol, {"--shots": shots})
-        _evaluate_ratings(data, RatingConfig(seed=seed, content=content, max_epochs=max_epochs), json)
+        _evaluate_ratings(data, RatingConfig(seed=seed, content=content, max_epochs=max_epochs), reading, json)
         return
     from model_store import jobs
     from model_store.studies import new_items
@@ -148,13 +168,13 @@ def evaluate(
     console, judging = _console(), _judging(shots, max_items, sweep, ablations=ablations)
     config = TrainingConfig(seed=seed, content=content, algorithm=algorithm, max_epochs=max_epochs)
     if protocol is EvaluationProtocol.NEW_ITEMS:
-        results = new_items.evaluate_new_items(data, config, judging, console)
+        results = new_items.evaluate_new_items(data, config, judging, console, reading)
     elif store is None:
-        results = jobs.evaluate_anew(data, config, judging, console, splits)
+        results = jobs.evaluate_anew(data, config, judging, console, splits, reading)
     elif ablations:
         raise DataError(f"--ablations trains variants of its own, expected no --store {store}")
     else:
-        results = jobs.evaluate_store(data, store, judging, console)
+        results = jobs.evaluate_store(data, store, judging, console, reading)
     _show(results, console, json, ablations=ablations)
 
 
@@ -168,6 +188,8 @@ def compare(
     content: Content = True,
     shots: Shots = None,
     max_epochs: MaxEpochs = DEFAULTS.max_epochs,
+    columns: Columns = None,
+    encoding: Encoding = DEFAULT_READ_OPTIONS.encoding,
     json: Json = None,
 ) -> None:
     """Train each meta-learning algorithm on DATA and print their k-shot curves on users never seen in training."""
@@ -177,7 +199,8 @@ def compare(
 
     console, config = _console(), TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
     judged_at = None if shots is None else jobs.shots_of(shots)
-    results = contest.compare(data, contest.algorithms_of(algorithms), config, judged_at, console)
+    names, reading = contest.algorithms_of(algorithms), _reading(columns, encoding)
+    results = contest.compare(data, names, config, judged_at, console, reading)
     console.print(algorithm_table(results))
     _write(results, json)
 
@@ -188,12 +211,12 @@ def _refuse(protocol: EvaluationProtocol, options: dict[str, object]) -> None:
             raise DataError(f"{option} {value}: --protocol {protocol} trains a model of its own, expected no {option}")
 
 
-def _evaluate_ratings(data: str, config: RatingConfig, json: Path | None) -> None:
+def _evaluate_ratings(data: str, config: RatingConfig, reading: ReadOptions, json: Path | None) -> None:
     from model_store.evaluation.ratings.story import evaluate_ratings
     from model_store.evaluation.ratings.table import rating_table
 
     console = _console()
-    results = evaluate_ratings(data, config, console)
+    results = evaluate_ratings(data, config, console, reading)
     console.print(rating_table(results))
     _write(results, json)
 
@@ -202,6 +225,10 @@ def _judging(shots: str | None, max_items: int, sweep: Sweep, *, ablations: bool
     from model_store import jobs
 
     return jobs.Judging(None if shots is None else jobs.shots_of(shots), max_items, sweep, ablations)
+
+
+def _reading(columns: str | None, encoding: str) -> ReadOptions:
+    return ReadOptions(columns=columns_of(columns or ""), encoding=encoding)
 
 
 def _console() -> Any:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from model_store.errors import DataError
+
+COLUMNS = ("user_id", "item_id", "value", "timestamp", "seq", "event", "title")
 
 
 class Sweep(StrEnum):
@@ -47,6 +53,44 @@ class EpisodeOrder(StrEnum):
     SHUFFLED = "shuffled"
     CHRONOLOGICAL = "chronological"
     AUTO = "auto"
+
+
+class ReadOptions(BaseModel):
+    """How the tables of a source are read, where that does not follow from the tables themselves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    columns: dict[str, str] = Field(
+        default={}, description="name in the source by the name it has here, e.g. user_id: userId"
+    )
+    encoding: str = Field(default="utf-8", description="encoding of CSV files, by its name in Python, e.g. latin-1")
+    feedback: Literal["ratings", "counts", "clicks"] | None = Field(
+        default=None, description="what the values are; decided by the data if absent"
+    )
+    liked_from: float | None = Field(
+        default=None, description="value from which an event counts as liked; decided by the data if absent"
+    )
+
+
+DEFAULT_READ_OPTIONS = ReadOptions()
+
+
+def columns_of(text: str) -> dict[str, str]:
+    """Parse "user_id=userId,item_id=movieId"; a part that holds a comma stands in double quotes.
+
+    Raises:
+        DataError: naming the part and the names that columns have here.
+    """
+    columns: dict[str, str] = {}
+    for part in next(csv.reader([text], skipinitialspace=True), []):
+        name, equals, source_name = part.partition("=")
+        if not equals or not source_name or name.strip() not in COLUMNS or name.strip() in columns:
+            raise DataError(
+                f"--columns {text!r}: part {part!r}, expected NAME=COLUMN with a column of the data and a NAME out of "
+                f"{', '.join(COLUMNS)}, each NAME once; e.g. user_id=userId,item_id=movieId"
+            )
+        columns[name.strip()] = source_name
+    return columns
 
 
 class TrainingConfig(BaseModel):

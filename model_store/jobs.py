@@ -14,7 +14,7 @@ import orjson
 from rich.console import Console
 
 from model_store.bundle import Registry, open_bundle
-from model_store.config import IndexName, Sweep, TrainingConfig
+from model_store.config import DEFAULT_READ_OPTIONS, IndexName, ReadOptions, Sweep, TrainingConfig
 from model_store.data.schema import Dataset
 from model_store.data.sources import Loaded, load
 from model_store.data.split import UserSplit, split_users
@@ -60,18 +60,27 @@ class Judged:
     results: Results
 
 
-def train(source: str, store: Path, config: TrainingConfig, judging: Judging, console: Console) -> tuple[str, Results]:
+def train(
+    source: str,
+    store: Path,
+    config: TrainingConfig,
+    judging: Judging,
+    console: Console,
+    reading: ReadOptions = DEFAULT_READ_OPTIONS,
+) -> tuple[str, Results]:
     """Meta-train on ``source``, evaluate, export, and publish to ``store``.
 
     Returns:
         The version published, and its results.
     """
-    version, judged = _train(source, store, config, judging, console)
+    version, judged = _train(source, store, config, judging, console, reading)
     return version, judged.results
 
 
-def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, console: Console) -> tuple[str, Judged]:
-    loaded = load(source)
+def _train(
+    source: str, store: Path, config: TrainingConfig, judging: Judging, console: Console, reading: ReadOptions
+) -> tuple[str, Judged]:
+    loaded = load(source, reading)
     console.print(loaded.summary.render())
     if loaded.dataset.n_items >= WORTHWHILE_FROM and config.index is IndexName.EXACT:
         console.print("so many items take more than 10 ms a list; --index approximate asks an index first")
@@ -95,16 +104,20 @@ def _train(source: str, store: Path, config: TrainingConfig, judging: Judging, c
     return version, judged
 
 
-def assist(source: str, store: Path, config: TrainingConfig, judging: Judging) -> None:
+def assist(
+    source: str, store: Path, config: TrainingConfig, judging: Judging, reading: ReadOptions = DEFAULT_READ_OPTIONS
+) -> None:
     """Take this process's share of the outer loop of a training that another process leads with ``train``."""
-    dataset = load(source).dataset
+    dataset = load(source, reading).dataset
     split, protocol = split_users(dataset.events.n_users, config.seed), choose_protocol(dataset, judging.shots)
     checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
     best_trained(dataset, dataset.events.select(split.train), validation, config, checkpoint, Console(quiet=True))
 
 
-def evaluate_store(source: str, store: Path, judging: Judging, console: Console) -> Results:
+def evaluate_store(
+    source: str, store: Path, judging: Judging, console: Console, reading: ReadOptions = DEFAULT_READ_OPTIONS
+) -> Results:
     """Judge the live bundle of ``store`` on the test users of the data that it was trained on.
 
     The baselines' sweep is read from the bundle's report where it is the one asked for: only what it chose is fitted.
@@ -114,7 +127,7 @@ def evaluate_store(source: str, store: Path, judging: Judging, console: Console)
     """
     folder = Registry(store).live_folder()
     bundle = open_bundle(folder)
-    loaded = load(source)
+    loaded = load(source, reading)
     found, expected = loaded.dataset.fingerprint, bundle.manifest.data
     if found.sha256 != expected.sha256:
         raise DataError(
@@ -133,7 +146,14 @@ def evaluate_store(source: str, store: Path, judging: Judging, console: Console)
     return results | ({"ablations": report["ablations"]} if same and "ablations" in report else {})
 
 
-def evaluate_anew(source: str, config: TrainingConfig, judging: Judging, console: Console, splits: int = 1) -> Results:
+def evaluate_anew(
+    source: str,
+    config: TrainingConfig,
+    judging: Judging,
+    console: Console,
+    splits: int = 1,
+    reading: ReadOptions = DEFAULT_READ_OPTIONS,
+) -> Results:
     """Train bundles that are not kept, one for each of ``splits`` user splits, and judge them together.
 
     The seeds count up from the configuration's. Users of several test sets count once in each.
@@ -143,7 +163,7 @@ def evaluate_anew(source: str, config: TrainingConfig, judging: Judging, console
         console.print(f"split {len(judged) + 1} of {splits}, seed {seed}")
         with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
             own = config.model_copy(update={"seed": seed})
-            judged.append(_train(source, Path(folder), own, judging, console)[1])
+            judged.append(_train(source, Path(folder), own, judging, console, reading)[1])
     first = judged[0].results
     if splits == 1:
         return first

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_store.bundle.manifest import DataFingerprint
+from model_store.config import DEFAULT_READ_OPTIONS, ReadOptions
 from model_store.data import demos
 from model_store.data.cleaning import arrange, merge_pairs, order_of, usable_events
 from model_store.data.features import content_features
@@ -33,7 +34,7 @@ class Loaded(NamedTuple):
     summary: Summary
 
 
-def load(source: str) -> Loaded:
+def load(source: str, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Loaded:
     """Read and clean ``demo:movies``, ``demo:grocery`` or a folder.
 
     Users and items are coded in the order of their ids. The fingerprint covers ids, cleaned events and attributes.
@@ -41,10 +42,10 @@ def load(source: str) -> Loaded:
     Raises:
         DataError: the source cannot be read, or holds nothing to learn from.
     """
-    return prepare(source, read_source(source))
+    return prepare(source, read_source(source, options), options)
 
 
-def read_source(source: str) -> Tables:
+def read_source(source: str, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Tables:
     """The tables of a source, as they stand there.
 
     Raises:
@@ -56,10 +57,10 @@ def read_source(source: str) -> Tables:
     if source.startswith("demo:") or not folder.is_dir():
         expected = f"{', '.join(DEMOS)}, or a folder with interactions.parquet or interactions.csv"
         raise DataError(f"{source!r}: no such data source; expected {expected}")
-    return read_folder(folder)
+    return read_folder(folder, options)
 
 
-def prepare(source: str, tables: Tables) -> Loaded:
+def prepare(source: str, tables: Tables, _options: ReadOptions = DEFAULT_READ_OPTIONS) -> Loaded:
     """Clean the tables of a source.
 
     Raises:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from model_store.config import DEFAULT_READ_OPTIONS, ReadOptions
 from model_store.data.summary import Note
 from model_store.errors import DataError
 
@@ -49,7 +50,7 @@ class Tables:
     users: Table | None = None
 
 
-def read_folder(folder: Path) -> Tables:
+def read_folder(folder: Path, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Tables:
     """Read ``interactions.*``, ``items.*`` and ``users.*``, Parquet before CSV.
 
     Raises:
@@ -59,9 +60,9 @@ def read_folder(folder: Path) -> Tables:
     if interactions is None:
         raise DataError(f"{folder}: no interactions.parquet or interactions.csv, expected one of them")
     return Tables(
-        _read(interactions, _of_interactions),
-        items=_read_described(_find(folder, "items"), ITEM_COLUMNS),
-        users=_read_described(_find(folder, "users"), USER_COLUMNS),
+        _read(interactions, options, _of_interactions),
+        items=_read_described(_find(folder, "items"), options, ITEM_COLUMNS),
+        users=_read_described(_find(folder, "users"), options, USER_COLUMNS),
     )
 
 
@@ -70,11 +71,13 @@ def _find(folder: Path, stem: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _read(path: Path, narrow: Callable[[pl.LazyFrame], pl.LazyFrame] = lambda rows: rows) -> Table:
+def _read(
+    path: Path, options: ReadOptions, narrow: Callable[[pl.LazyFrame], pl.LazyFrame] = lambda rows: rows
+) -> Table:
     try:
-        return Table(str(path), narrow(_scan(path)).collect())
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as exc:
-        kind = "a Parquet file" if path.suffix == ".parquet" else "a CSV file with a header, in UTF-8"
+        return Table(str(path), narrow(_renamed(_scan(path, options), options)).collect())
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError, LookupError) as exc:
+        kind = "a Parquet file" if path.suffix == ".parquet" else f"a CSV file with a header, in {options.encoding}"
         reason = str(exc).splitlines()[0]
         raise DataError(f"{path}: cannot be read ({reason}); expected {kind}") from exc
 
@@ -87,18 +90,25 @@ def _of_interactions(rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.select(name for name in names if name in INTERACTION_COLUMNS)
 
 
-def _scan(path: Path) -> pl.LazyFrame:
+def _renamed(rows: pl.LazyFrame, options: ReadOptions) -> pl.LazyFrame:
+    names = rows.collect_schema().names()
+    return rows.rename({source: name for name, source in options.columns.items() if source in names})
+
+
+def _scan(path: Path, options: ReadOptions) -> pl.LazyFrame:
     """CSV is read as text: an id of 007 keeps its zeros, and a bad number can be named with its row."""
     if path.suffix == ".parquet":
         return pl.scan_parquet(path, glob=False)
+    if options.encoding != DEFAULT_READ_OPTIONS.encoding:
+        return pl.read_csv(path, glob=False, infer_schema=False, encoding=options.encoding).lazy()
     return pl.scan_csv(path, glob=False, infer_schema=False)
 
 
-def _read_described(path: Path | None, names: tuple[str, ...]) -> Table | None:
+def _read_described(path: Path | None, options: ReadOptions, names: tuple[str, ...]) -> Table | None:
     """Columns of a CSV file that hold nothing but numbers become numbers, but for ids and other ``names``."""
     if path is None:
         return None
-    table = _read(path)
+    table = _read(path, options)
     if path.suffix == ".parquet":
         return table
     text = table.frame.select(pl.exclude(names))

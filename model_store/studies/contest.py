@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from model_store.config import AlgorithmName, TrainingConfig
+from model_store.config import DEFAULT_READ_OPTIONS, AlgorithmName, ReadOptions, TrainingConfig
 from model_store.data.schema import Dataset
 from model_store.data.sources import load
 from model_store.data.split import UserSplit, split_users
@@ -29,6 +29,7 @@ def compare(
     config: TrainingConfig,
     shots: tuple[int, ...] | None,
     console: Console,
+    reading: ReadOptions = DEFAULT_READ_OPTIONS,
 ) -> Results:
     """Train each of ``algorithms`` with the same configuration on the same users, and judge all on the same others.
 
@@ -41,11 +42,12 @@ def compare(
         config: of all trainings but for the algorithm.
         shots: the k, or None to let the data decide.
         console: for progress.
+        reading: how the data is read.
 
     Returns:
         What the table is made from and ``--json`` writes.
     """
-    loaded = load(source)
+    loaded = load(source, reading)
     dataset, split = loaded.dataset, split_users(loaded.dataset.events.n_users, config.seed)
     protocol = choose_protocol(dataset, shots)
     tasks = make_tasks(dataset, split.judged, protocol)

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from model_store.bundle import Registry
-from model_store.config import TrainingConfig
+from model_store.config import DEFAULT_READ_OPTIONS, ReadOptions, TrainingConfig
 from model_store.data.schema import Dataset
 from model_store.data.sources import load
 from model_store.data.split import UserSplit, split_users
@@ -26,7 +26,13 @@ from model_store.progress import bar
 METRICS = (HEADLINE, "recall@20")
 
 
-def evaluate_new_items(source: str, config: TrainingConfig, judging: Judging, console: Console) -> Results:
+def evaluate_new_items(
+    source: str,
+    config: TrainingConfig,
+    judging: Judging,
+    console: Console,
+    reading: ReadOptions = DEFAULT_READ_OPTIONS,
+) -> Results:
     """Judge the model and content baselines on items held out of training.
 
     The model is judged as it would be served: by a bundle, in which the held-out items stand with their content only.
@@ -34,7 +40,7 @@ def evaluate_new_items(source: str, config: TrainingConfig, judging: Judging, co
     Raises:
         DataError: no item has content, or no user can be asked.
     """
-    loaded = load(source)
+    loaded = load(source, reading)
     console.print(loaded.summary.render())
     everything, seed = loaded.dataset, config.seed
     held_out = hold_out(everything, seed)

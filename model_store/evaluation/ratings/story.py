@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from model_store.config import RatingConfig
+from model_store.config import DEFAULT_READ_OPTIONS, RatingConfig, ReadOptions
 from model_store.data.schema import Dataset, Events, ItemFeatures
 from model_store.data.sources import prepare, read_source
 from model_store.data.split import UserSplit, split_users
@@ -40,7 +40,9 @@ MODEL = "kshot"
 NDCG_AT = (1, 3, 5)
 
 
-def evaluate_ratings(source: str, config: RatingConfig, console: Console) -> Results:
+def evaluate_ratings(
+    source: str, config: RatingConfig, console: Console, reading: ReadOptions = DEFAULT_READ_OPTIONS
+) -> Results:
     """Train the rating model on what existing users told about existing items, and judge it in all four quadrants.
 
     Returns:
@@ -50,8 +52,8 @@ def evaluate_ratings(source: str, config: RatingConfig, console: Console) -> Res
     Raises:
         DataError: the source cannot be read, holds no ratings, or too few users have enough of them.
     """
-    tables = read_source(source)
-    loaded = prepare(source, tables)
+    tables = read_source(source, reading)
+    loaded = prepare(source, tables, reading)
     dataset = loaded.dataset
     if loaded.summary.kind != "ratings":
         raise DataError(f"{source}: values are {loaded.summary.kind}, expected ratings for the melu protocol")
