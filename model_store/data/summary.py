@@ -1,8 +1,10 @@
-"""What a source turned out to hold, on one page: read before training, kept in the report."""
+"""A page about a source: printed before training, kept in the report."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -15,14 +17,42 @@ from model_store.data.schema import Dataset
 
 MAX_BARS = 20
 BAR_WIDTH = 40
+LINE_WIDTH = 110
+MAX_COLUMNS = 30
+MAX_NAME_WIDTH = 24
 
 
 @dataclass(frozen=True)
 class Note:
-    """Rows that were dropped, merged or lack something: how many, and why."""
+    """Rows that were dropped, merged or lack something.
+
+    Attributes:
+        count: number of rows, or of what ``reason`` names.
+        reason: the rest of the sentence that the count begins.
+        warns: whether somebody should look at the data before training; ``kshot inspect --strict`` fails on it.
+    """
 
     count: int
     reason: str
+    warns: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.count:,} {self.reason}"
+
+
+@dataclass(frozen=True)
+class ColumnFact:
+    """A column of ``items.*`` or ``users.*``, and the features that it became.
+
+    Attributes:
+        table: "items" or "users".
+        name: name of the column.
+        became: e.g. "10 bins, 1 missing".
+    """
+
+    table: str
+    name: str
+    became: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +84,9 @@ class Summary:
         liked_at_least: value from which an event counts as liked.
         liked_share: share of the events that are liked, 0 … 1.
         histogram: events by value.
-        notes: what was dropped, merged or missing, and why.
+        notes: rows that were dropped, merged or lack something, and why.
+        columns: columns of the items and the users, and what they became.
+        warnings: sentences about what somebody should look at before training.
     """
 
     source: str
@@ -73,10 +105,16 @@ class Summary:
     liked_share: float
     histogram: tuple[Bar, ...]
     notes: tuple[Note, ...]
+    columns: tuple[ColumnFact, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, one key an attribute; bars as {"low", "high", "count"}, notes as {"count", "reason"}."""
-        return asdict(self)
+        """One key per attribute, for JSON.
+
+        Bars are {"low", "high", "count"}, notes {"count", "reason"}, columns {"table", "name", "became"}.
+        """
+        notes = [{"count": note.count, "reason": note.reason} for note in self.notes]
+        return asdict(self) | {"notes": notes}
 
     def render(self) -> Text:
         """The page as text; nothing in it is taken for markup."""
@@ -91,13 +129,35 @@ class Summary:
             "events": f"{self.n_events:,}, density {self.density:.3%}, order: {self.order}",
             "liked": f"{self.liked_share:.1%} of the events, those with {self.kind} from {liked}",
         }
-        lines = [f"{name:<8}{fact}" for name, fact in facts.items()]
-        notes = [f"{note.count:,} {note.reason}" for note in self.notes]
-        return Text("\n".join([*lines, *_bars(self.histogram), *_under("notes", notes)]))
+        lines = []
+        for name, fact in facts.items():
+            lines += [f"{name:<8}{fact}", *_columns(self.columns, name)]
+        lines += [*_bars(self.histogram), *_listed("notes", map(str, self.notes))]
+        return Text("\n".join([*lines, *_listed("warning", self.warnings)]))
 
 
-def summarise(dataset: Dataset, *, source: str, kind: Kind, order: str, notes: list[Note]) -> Summary:
-    """Count what the page says about a cleaned data set."""
+def summarise(
+    dataset: Dataset,
+    *,
+    source: str,
+    kind: Kind,
+    order: str,
+    notes: Iterable[Note],
+    columns: Iterable[ColumnFact] = (),
+    warnings: Iterable[str] = (),
+) -> Summary:
+    """Count what the page says about a cleaned data set.
+
+    Args:
+        dataset: the cleaned data.
+        source: SOURCE as it was given.
+        kind: kind of the values.
+        order: what the events of a user are ordered by.
+        notes: what was found while cleaning; those that warn become warnings.
+        columns: columns of the items and the users.
+        warnings: warnings that have no count.
+    """
+    notes = list(notes)
     events, liked_at_least = dataset.events, dataset.feedback.liked_at_least
     n_events = len(events.items)
     return Summary(
@@ -116,8 +176,19 @@ def summarise(dataset: Dataset, *, source: str, kind: Kind, order: str, notes: l
         liked_at_least=liked_at_least,
         liked_share=float(np.mean(events.values >= liked_at_least)),
         histogram=_histogram(events.values.astype(np.float64)),
-        notes=tuple(notes),
+        notes=tuple(note for note in notes if not note.warns),
+        columns=tuple(columns),
+        warnings=(*warnings, *(str(note) for note in notes if note.warns)),
     )
+
+
+def shorten(text: str, width: int) -> str:
+    """``text`` on one line of at most ``width`` characters, with "…" where some are left out.
+
+    Control characters, line ends among them, become blanks: what a table holds cannot move a terminal's cursor.
+    """
+    line = "".join(each if each.isprintable() else " " for each in text)
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def _histogram(values: NDArray[np.float64]) -> tuple[Bar, ...]:
@@ -134,6 +205,23 @@ def _bars(histogram: tuple[Bar, ...]) -> list[str]:
     bars = ["█" * round(BAR_WIDTH * bar.count / most) for bar in histogram]
     rows = zip(names, bars, histogram, strict=True)
     return _under("values", [f"{name:>{width}} {drawn} {bar.count:,}" for name, drawn, bar in rows])
+
+
+def _columns(columns: tuple[ColumnFact, ...], table: str) -> list[str]:
+    """One line per column of ``table``, names aligned at their colon; the last line counts those left out."""
+    facts = [fact for fact in columns if fact.table == table]
+    shown = facts[:MAX_COLUMNS]
+    names = [shorten(fact.name, MAX_NAME_WIDTH) for fact in shown]
+    width = max(map(len, names), default=0)
+    lines = [f"{name:>{width}}: {fact.became}" for name, fact in zip(names, shown, strict=True)]
+    more = [f"and {len(facts) - len(shown)} more columns"] if len(facts) > len(shown) else []
+    return _under("", [*lines, *more])
+
+
+def _listed(heading: str, sentences: Iterable[str]) -> list[str]:
+    """Sentences below a heading, long ones on several lines."""
+    wrapped = [wrap(sentence, LINE_WIDTH, subsequent_indent="  ", break_on_hyphens=False) for sentence in sentences]
+    return _under(heading, [line for lines in wrapped for line in lines])
 
 
 def _under(heading: str, lines: list[str]) -> list[str]:

@@ -180,7 +180,7 @@ def render(results: Results) -> str:
         ablations=_ablations(results.get("ablations", {})),
         tuning=_tuning(results.get("baselines", {})),
         training=_training(results["training"]) if "training" in results else None,
-        values=_values(results.get("data", {}).get("values", [])),
+        values=_values(results.get("data", {}).get("histogram", [])),
     )
 
 
@@ -330,15 +330,16 @@ def _epochs(history: list[Results], key: str, title: str, best: int) -> Chart:
     return Chart(title, "epoch", ticks, [Line(key, points)], (f"best: {best}", best))
 
 
-def _values(values: list[Results]) -> tuple[Histogram, Table] | None:
-    """How often each value was given; None where the data says nothing of it."""
-    total = sum(row["events"] for row in values)
+def _values(histogram: list[Results]) -> tuple[Histogram, Table] | None:
+    """Share of the events by value, as bars and as a table; None where the data says nothing of it."""
+    total = sum(row["count"] for row in histogram)
     if not total:
         return None
-    bars = [(f"{row['value']:g}", row["events"] / total) for row in values]
+    labels = [" to ".join(dict.fromkeys((f"{row['low']:g}", f"{row['high']:g}"))) for row in histogram]
+    bars = [(label, row["count"] / total) for label, row in zip(labels, histogram, strict=True)]
     rows = [
-        (label, [Cell(f"{row['events']:,}"), Cell(f"{share:.1%}")])
-        for (label, share), row in zip(bars, values, strict=True)
+        (label, [Cell(f"{row['count']:,}"), Cell(f"{share:.1%}")])
+        for (label, share), row in zip(bars, histogram, strict=True)
     ]
     title = "Share of events by value"
     return Histogram(title, "value", bars), Table("Events by value", ["events", "share"], rows)

@@ -4,6 +4,7 @@ from itertools import pairwise
 import pytest
 
 from model_store.data.sources import load
+from model_store.data.summary import ColumnFact, Note, shorten, summarise
 
 EVENTS = {
     "user_id": ["a", "a", "a", "b", "b", "c"],
@@ -51,3 +52,31 @@ def test_many_levels_of_value_share_at_most_twenty_bars(write_source):
     assert sum(bar.count for bar in histogram) == n_events
     assert (histogram[0].low, histogram[-1].high) == (0, 999)
     assert all(first.high < second.low for first, second in pairwise(histogram))
+
+
+def test_columns_stand_below_their_table_and_warnings_below_all(write_source):
+    dataset = load(write_source(EVENTS)).dataset
+    columns = [
+        ColumnFact("items", "price", "10 bins, 1 missing"),
+        ColumnFact("items", "id", "nothing"),
+        ColumnFact("users", "plan", "2 tags"),
+    ]
+    notes = [Note(1200, "events dropped: odd"), Note(2, "columns became nothing", warns=True)]
+    page = summarise(
+        dataset, source="s", kind="ratings", order="time", notes=notes, columns=columns, warnings=["look " * 60]
+    )
+    lines = page.render().plain.splitlines()
+    users, items = (next(place for place, line in enumerate(lines) if line.startswith(name)) for name in ("us", "it"))
+    assert lines[users + 1] == "        plan: 2 tags"
+    assert lines[items + 1 : items + 3] == ["        price: 10 bins, 1 missing", "           id: nothing"]
+    assert "notes   1,200 events dropped: odd" in lines
+    assert page.warnings[1] == "2 columns became nothing"
+    warned = lines[lines.index("warning " + ("look " * 22).strip()) :]
+    assert warned[-1] == "        2 columns became nothing"
+    assert max(map(len, lines)) <= 118
+    assert page.as_dict()["columns"][2] == {"table": "users", "name": "plan", "became": "2 tags"}
+
+
+def test_names_on_the_page_are_short_and_move_no_cursor():
+    assert shorten("a\nb\x1b[2Jc", 10) == "a b [2Jc"
+    assert shorten("abcdef", 4) == "abc…"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from model_store.config import TrainingConfig
+from model_store.data.summary import Bar, ColumnFact, Note, Summary
 from model_store.evaluation import comparison, report
 from model_store.evaluation.protocol import Judgement
 from model_store.evaluation.table import kshot_table
@@ -61,8 +62,13 @@ def results_of(judged: comparison.Judgements) -> dict:
             "density": 0.0164,
             "median_events": 71.0,
             "liked_share": 0.51,
-            "values": [{"value": 4.0, "events": 28_750}, {"value": 4.5, "events": 7_723}],
-            "notes": ["17 events dropped: the rating is no number"],
+            "histogram": [{"low": 4.0, "high": 4.0, "count": 28_750}, {"low": 4.5, "high": 5.0, "count": 7_723}],
+            "notes": [{"count": 17, "reason": "events dropped: the rating is no number"}],
+            "columns": [
+                {"table": "items", "name": "year", "became": "10 bins, 7 missing"},
+                {"table": "users", "name": "gender", "became": "2 tags"},
+            ],
+            "warnings": ["items: column url became nothing"],
         },
         "protocol": {
             "shots": shots,
@@ -169,7 +175,9 @@ class TestPage:
         assert "<script" not in html
 
     def test_everything_from_outside_is_escaped(self, results):
-        results["data"]["source"] = results["data"]["notes"][0] = results["protocol"]["order"] = ATTACK
+        results["data"]["source"] = results["data"]["notes"][0]["reason"] = results["protocol"]["order"] = ATTACK
+        results["data"]["columns"][0] = {"table": "items", "name": ATTACK, "became": ATTACK}
+        results["data"]["warnings"] = [ATTACK]
         results["models"][ATTACK] = results["models"].pop("EASE")
         results["baselines"][ATTACK] = {**results["baselines"].pop("EASE"), "note": ATTACK}
         results["best_baseline"]["20"]["name"] = ATTACK
@@ -305,8 +313,20 @@ class TestPlots:
         bars = [float(bar.get("height")) for bar in plot(page(results), "Share of events by value").iter("rect")]
         assert bars[0] / bars[1] == pytest.approx(28_750 / 7_723, rel=0.01)
 
+    def test_the_page_about_the_data_stands_in_the_report(self, results):
+        summary = Summary(
+            source="shop", kind="ratings", order="time", n_users=2, n_items=3, n_items_with_events=2, n_events=4,
+            n_features=1, n_attributes=0, n_users_described=0, density=0.5, median_events=2.0, liked_at_least=4.0,
+            liked_share=0.5, histogram=(Bar(1.0, 3.5, 1), Bar(5.0, 5.0, 3)), notes=(Note(7, "events dropped: odd"),),
+            columns=(ColumnFact("items", "price", "10 bins, 1 missing"),), warnings=("column url became nothing",),
+        )  # fmt: skip
+        results["data"] = orjson.loads(orjson.dumps(summary.as_dict()))
+        words = text(page(results))
+        for said in ("7 events dropped: odd", "10 bins, 1 missing", "column url became nothing", "1 to 3.5", "75.0%"):
+            assert said in words
+
     def test_many_values_are_labelled_sparsely(self, results):
-        results["data"]["values"] = [{"value": value, "events": 1 + value} for value in range(100)]
+        results["data"]["histogram"] = [{"low": value, "high": value, "count": 1 + value} for value in range(100)]
         drawing = plot(page(results), "Share of events by value")
         labels = [each.text for each in drawing.iter("text") if each.get("y") == str(report.BOTTOM + 16)]
         assert len(drawing.findall("rect")) == 100
@@ -321,7 +341,7 @@ class TestPlots:
     def test_one_k_one_epoch_and_one_value_are_enough(self):
         results = results_of(judgements({"kshot": 0.0}, shots=(1,)))
         results["training"]["history"] = results["training"]["history"][:1]
-        results["data"]["values"] = results["data"]["values"][:1]
+        results["data"]["histogram"] = results["data"]["histogram"][:1]
         middle = str((report.LEFT + report.RIGHT) / 2)
         assert plot(page(results), "NDCG@10").find(".//circle").get("cx") == middle
 
