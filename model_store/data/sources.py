@@ -12,11 +12,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_store.bundle.manifest import DataFingerprint
+from model_store.bundle.scale import Kind
 from model_store.config import DEFAULT_READ_OPTIONS, ReadOptions
 from model_store.data import demos
 from model_store.data.cleaning import arrange, merge_pairs, order_of, usable_events
 from model_store.data.features import content_features
-from model_store.data.feedback import feedback_spec, kind_of
+from model_store.data.feedback import feedback_spec, read_feedback, unusual_share
 from model_store.data.items import catalogue
 from model_store.data.schema import Dataset, Events
 from model_store.data.summary import Summary, summarise
@@ -60,14 +61,18 @@ def read_source(source: str, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Tab
     return read_folder(folder, options)
 
 
-def prepare(source: str, tables: Tables, _options: ReadOptions = DEFAULT_READ_OPTIONS) -> Loaded:
+def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Loaded:
     """Clean the tables of a source.
 
     Raises:
         DataError: a column is missing or of another type, or nothing is left to learn from.
     """
-    events, notes = usable_events(tables.interactions)
-    _check_enough(tables.interactions.name, events)
+    name = tables.interactions.name
+    usable, notes = usable_events(tables.interactions)
+    _check_enough(name, usable)
+    read = read_feedback(name, usable, options)
+    events, kind = read.events, read.kind
+    _check_enough(name, events)
     items, item_notes = catalogue(tables.items, events["item_id"].unique())
     user_ids, item_ids = events["user_id"].unique().sort(), items["item_id"]
     attributes, user_notes = user_attributes(tables.users, user_ids)
@@ -75,9 +80,10 @@ def prepare(source: str, tables: Tables, _options: ReadOptions = DEFAULT_READ_OP
         user=pl.col("user_id").cast(pl.Enum(user_ids)).to_physical(),
         item=pl.col("item_id").cast(pl.Enum(item_ids)).to_physical(),
     ).drop("user_id", "item_id")
-    kind, (order, order_notes) = kind_of(coded), order_of(coded)
+    order, order_notes = order_of(coded)
     merged, merge_notes = merge_pairs(coded, kind, order)
-    _check_liked(tables.interactions.name, merged)
+    _check_liked(name, kind, merged["value"])
+    feedback = feedback_spec(kind, coded, merged["value"], options.liked_from)
     arranged = replace(arrange(merged, order, user_ids.to_list(), item_ids.to_list()), attributes=attributes)
     dataset = Dataset(
         user_ids=user_ids.to_list(),
@@ -86,12 +92,21 @@ def prepare(source: str, tables: Tables, _options: ReadOptions = DEFAULT_READ_OP
         events=arranged,
         has_order=order != "random",
         has_time=order == "time",
-        feedback=feedback_spec(kind, coded, merged["value"]),
+        feedback=feedback,
         features=content_features(items),
         fingerprint=_fingerprint(source, user_ids.to_list(), item_ids.to_list(), arranged),
     )
-    all_notes = [*tables.notes, *notes, *order_notes, *merge_notes, *item_notes, *user_notes]
-    return Loaded(dataset, summarise(dataset, source=source, kind=kind, order=order, notes=all_notes))
+    all_notes = [*tables.notes, *notes, *read.notes, *order_notes, *merge_notes, *item_notes, *user_notes]
+    summary = summarise(
+        dataset,
+        source=source,
+        kind=kind,
+        reason=read.reason,
+        order=order,
+        notes=all_notes,
+        warnings=[*read.warnings, *unusual_share(feedback, merged["value"])],
+    )
+    return Loaded(dataset, summary)
 
 
 def _check_enough(name: str, events: pl.DataFrame) -> None:
@@ -101,10 +116,11 @@ def _check_enough(name: str, events: pl.DataFrame) -> None:
             raise DataError(f"{name}: column {column!r} has {found} usable {noun}, expected at least 2")
 
 
-def _check_liked(name: str, merged: pl.DataFrame) -> None:
-    highest = merged["value"].max()
-    if not (isinstance(highest, float) and highest > 0):
-        raise DataError(f"{name}: column 'value' is at most {highest!r}, expected some values above 0")
+def _check_liked(name: str, kind: Kind, values: pl.Series) -> None:
+    """Something must be liked: of ratings the highest are, of anything else what is above 0."""
+    levels = values.unique().sort().to_list()
+    if levels[-1] <= 0 and (kind != "ratings" or len(levels) == 1):
+        raise DataError(f"{name}: column 'value' is at most {levels[-1]!r}, expected some values above 0")
 
 
 def _fingerprint(source: str, user_ids: list[str], item_ids: list[str], events: Events) -> DataFingerprint:

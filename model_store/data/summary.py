@@ -70,7 +70,7 @@ class Summary:
 
     Attributes:
         source: SOURCE as it was given.
-        kind: whether values are ratings or counts.
+        kind: whether values are ratings, counts or clicks.
         order: what the events of a user are ordered by.
         n_users: users with at least one event.
         n_items: rows of the catalogue, items without events included.
@@ -85,6 +85,9 @@ class Summary:
         liked_share: share of the events that are liked, 0 … 1.
         histogram: events by value.
         notes: rows that were dropped, merged or lack something, and why.
+        value_min: lowest value.
+        value_max: highest value.
+        reason: why the values are taken for ``kind``, as a clause.
         columns: columns of the items and the users, and what they became.
         warnings: sentences about what somebody should look at before training.
     """
@@ -105,6 +108,9 @@ class Summary:
     liked_share: float
     histogram: tuple[Bar, ...]
     notes: tuple[Note, ...]
+    value_min: float
+    value_max: float
+    reason: str
     columns: tuple[ColumnFact, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -119,6 +125,7 @@ class Summary:
     def render(self) -> Text:
         """The page as text; nothing in it is taken for markup."""
         known, liked = f"{self.n_items_with_events:,} with events", figure(self.liked_at_least)
+        span = " to ".join(dict.fromkeys((figure(self.value_min), figure(self.value_max))))
         described = (
             f", {self.n_attributes:,} attributes known of {self.n_users_described:,}" if self.n_attributes else ""
         )
@@ -127,6 +134,7 @@ class Summary:
             "users": f"{self.n_users:,}, median {figure(self.median_events)} events{described}",
             "items": f"{self.n_items:,}, {known}, {self.n_features:,} content features",
             "events": f"{self.n_events:,}, density {self.density:.3%}, order: {self.order}",
+            "kind": f"{self.kind}, {span}: {self.reason} (--feedback and --liked-from change this)",
             "liked": f"{self.liked_share:.1%} of the events, those with {self.kind} from {liked}",
         }
         lines = []
@@ -143,6 +151,7 @@ def summarise(
     kind: Kind,
     order: str,
     notes: Iterable[Note],
+    reason: str = "",
     columns: Iterable[ColumnFact] = (),
     warnings: Iterable[str] = (),
 ) -> Summary:
@@ -154,6 +163,7 @@ def summarise(
         kind: kind of the values.
         order: what the events of a user are ordered by.
         notes: what was found while cleaning; those that warn become warnings.
+        reason: why the values are taken for ``kind``, as a clause.
         columns: columns of the items and the users.
         warnings: warnings that have no count.
     """
@@ -177,6 +187,9 @@ def summarise(
         liked_share=float(np.mean(events.values >= liked_at_least)),
         histogram=_histogram(events.values.astype(np.float64)),
         notes=tuple(note for note in notes if not note.warns),
+        value_min=dataset.feedback.value_min,
+        value_max=dataset.feedback.value_max,
+        reason=reason,
         columns=tuple(columns),
         warnings=(*warnings, *(str(note) for note in notes if note.warns)),
     )

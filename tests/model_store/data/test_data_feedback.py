@@ -1,16 +1,45 @@
+from collections.abc import Iterable
+
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import ArrayLike, NDArray
 
+from model_store.config import ReadOptions
 from model_store.data.sources import Loaded, prepare
 from model_store.data.tables import Table, Tables
+from model_store.errors import DataError
+
+Stars = dict[float, float]
+
+MOVIES = {0.5: 1.1, 1: 3.3, 1.5: 1.7, 2: 7.3, 2.5: 4.4, 3: 20, 3.5: 10.5, 4: 28.7, 4.5: 7.7, 5: 15.3}
+STARS = {1: 5, 2: 10, 3: 28, 4: 34, 5: 23}
+TEN = {1: 2, 2: 3, 3: 5, 4: 5, 5: 10, 6: 10, 7: 20, 8: 25, 9: 15, 10: 5}
+COMPLAINTS = {1: 208, 2: 92, 3: 69, 4: 80, 5: 91}
+BOOKS = {0: 62, 1: 0.15, 2: 0.25, 3: 0.5, 4: 0.75, 5: 4.5, 6: 3, 7: 6.5, 8: 9, 9: 6, 10: 7}
+SIZES = (500, 20_000)
 
 
-def loaded(values: list[float], event: list[str] | None = None) -> Loaded:
-    """One item a value, of three users in turn."""
-    places = range(len(values))
-    frame = {"user_id": [place % 3 for place in places], "item_id": list(places), "value": values}
-    return prepare("test", Tables(Table("test", pl.DataFrame(frame | ({"event": event} if event else {}))), None))
+def loaded(values: Iterable[float], event: list[str] | None = None, repeat: int = 1, **options: object) -> Loaded:
+    """One item per value, of three users in turn; every event stands there ``repeat`` times."""
+    numbers = np.repeat(np.array(list(values), dtype=np.float64), repeat)
+    places = np.arange(len(numbers)) // repeat
+    frame = {"user_id": places % 3, "item_id": places, "value": numbers}
+    table = Table("test", pl.DataFrame(frame | ({"event": event} if event else {})))
+    return prepare("test", Tables(table, None), ReadOptions(**options))
+
+
+def drawn(shares: Stars, events: int) -> NDArray[np.float64]:
+    """Values drawn with given shares."""
+    weights = np.array(list(shares.values()), dtype=np.float64)
+    return np.random.default_rng(events).choice(
+        np.array(list(shares), dtype=np.float64), events, p=weights / weights.sum()
+    )
+
+
+def decimals(low: float, high: float, mean: float, spread: float, events: int) -> NDArray[np.float64]:
+    """Bell-shaped ratings with two decimals on a bounded scale."""
+    return np.clip(np.random.default_rng(events).normal(mean, spread, events), low, high).round(2)
 
 
 def repeated(counts: dict[float, int]) -> list[float]:
@@ -39,21 +68,252 @@ def test_a_rating_scale_is_recognised_and_liked_from_four_fifths_on(counts, like
     }
 
 
+@pytest.mark.parametrize("events", SIZES)
+@pytest.mark.parametrize(
+    ("shares", "low", "high", "liked"),
+    [
+        (MOVIES, 0.5, 5, 4),
+        (STARS, 1, 5, 4),
+        ({1: 15, 2: 8, 3: 10, 4: 22, 5: 45}, 1, 5, 4),  # the best and the worst
+        (COMPLAINTS, 1, 5, 4),
+        ({1: 60, 2: 8, 3: 6, 4: 6, 5: 20}, 1, 5, 4),
+        ({1: 85, 2: 4, 3: 2, 4: 2, 5: 7}, 1, 5, 4),
+        ({1: 50, 2: 20, 3: 12, 4: 10, 5: 8}, 1, 5, 4),
+        (TEN, 1, 10, 8),
+        ({0: 4, 1: 3, 2: 4, 3: 5, 4: 7, 5: 10, 6: 12, 7: 16, 8: 18, 9: 12, 10: 9}, 0, 10, 8),
+        ({0: 12, 1: 3, 2: 2, 3: 3, 4: 3, 5: 10, 6: 7, 7: 12, 8: 18, 9: 12, 10: 18}, 0, 10, 8),
+        ({2: 5, 4: 10, 6: 28, 8: 34, 10: 23}, 2, 10, 8),
+        ({1: 5, 2: 8, 3: 12, 4: 20, 5: 25, 6: 20, 7: 10}, 1, 7, 6),
+        ({0: 38, 1: 62}, 0, 1, 1),
+        ({-1: 20, 1: 80}, -1, 1, 1),
+        ({-1: 20, 0: 30, 1: 50}, -1, 1, 1),
+        ({-2: 10, -1: 20, 0: 20, 1: 30, 2: 20}, -2, 2, 2),
+        ({1: 30, 2: 70}, 1, 2, 2),
+        ({1: 50, 5: 50}, 1, 5, 5),
+        ({0: 1, 0.25: 1, 0.5: 1, 0.75: 1, 1: 2}, 0, 1, 1),
+    ],
+)
+def test_ratings_of_any_scale_are_recognised(shares, low, high, liked, events):
+    result = loaded(drawn(shares, events))
+    spec = result.dataset.feedback
+    assert (spec.kind, spec.value_min, spec.value_max, spec.liked_at_least) == ("ratings", low, high, liked)
+    assert result.summary.kind == "ratings"
+
+
+@pytest.mark.parametrize("events", SIZES)
+@pytest.mark.parametrize(
+    ("low", "high", "mean", "spread", "liked"),
+    [(1, 10, 7, 1.5, 8), (-10, 10, 0.7, 5.2, 6), (0, 100, 65, 25, 80), (0, 1, 0.6, 0.3, 0.8), (0, 5, 3.4, 1, 4)],
+)
+def test_decimals_on_a_bounded_scale_are_ratings(low, high, mean, spread, liked, events):
+    spec = loaded(decimals(low, high, mean, spread, events)).dataset.feedback
+    assert (spec.kind, spec.liked_at_least, spec.value_max) == ("ratings", liked, high)
+
+
+def amounts(name: str, events: int) -> ArrayLike:
+    rng = np.random.default_rng(events)
+    return {
+        "plays": lambda: np.minimum(rng.zipf(1.7, events), 100_000),
+        "visits": lambda: rng.geometric(0.5, events),
+        "purchases": lambda: rng.geometric(0.8, events),
+        "many purchases": lambda: rng.geometric(0.1, events),
+        "six-packs": lambda: rng.choice([1, 2, 3, 4, 5, 6, 12], events, p=[0.7, 0.12, 0.04, 0.04, 0.01, 0.05, 0.04]),
+        "seconds": lambda: rng.lognormal(3, 1.2, events).round(1),
+        "hours": lambda: rng.lognormal(0, 1.5, events).round(2),
+        "money": lambda: rng.exponential(20, events).round(2),
+        "returns": lambda: np.where(rng.random(events) < 0.02, -rng.geometric(0.5, events), rng.geometric(0.4, events)),
+        "powers of ten": lambda: rng.choice([1, 10, 1000, 1_000_000], events),
+        "up to 39": lambda: rng.integers(1, 40, events),
+    }[name]()
+
+
+@pytest.mark.parametrize("events", SIZES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plays",
+        "visits",
+        "purchases",
+        "many purchases",
+        "six-packs",
+        "seconds",
+        "hours",
+        "money",
+        "returns",
+        "powers of ten",
+        "up to 39",
+    ],
+)
+def test_amounts_are_not_taken_for_ratings(name, events):
+    values = amounts(name, events)
+    spec = loaded(values).dataset.feedback
+    assert spec.kind == "counts"
+    assert spec.liked_at_least == np.min(np.extract(np.asarray(values) > 0, values))
+    assert spec.value_max == np.max(values)
+
+
 @pytest.mark.parametrize(
     "values",
     [
-        [1.0] * 9,
         repeated({1: 50, 2: 20, 3: 8, 4: 3, 7: 1}),
         repeated({1: 50, 2: 20, 3: 8, 40: 1}),
         [float(value) for value in range(1, 40)],
-        [0.0, 1.0, 1.0, 0.0],
     ],
 )
-def test_counts_are_not_taken_for_ratings(values):
+def test_few_counts_are_not_taken_for_ratings(values):
+    feedback = loaded(values).dataset.feedback
+    assert (feedback.kind, feedback.liked_at_least, feedback.value_max) == ("counts", 1, max(values))
+
+
+@pytest.mark.parametrize("value", [1.0, 5.0])
+def test_one_value_is_a_click_unless_pairs_repeat(value):
+    feedback = loaded([value] * 30).dataset.feedback
+    assert (feedback.kind, feedback.value_min, feedback.liked_at_least, feedback.value_max) == ("clicks", *[value] * 3)
+    assert loaded([value] * 30, repeat=2).dataset.feedback.kind == "counts"
+
+
+@pytest.mark.parametrize("stray", [99, 55, 1000, 1e6, 3e38, -1, -5, 0, 11, 10.5])
+@pytest.mark.parametrize(
+    ("shares", "events"), [(TEN, 300), (TEN, 20_000), ({1: 10, 2: 20, 3: 9, 8: 14, 9: 32, 10: 15}, 780)]
+)
+def test_one_wrong_row_changes_neither_kind_nor_scale(shares, events, stray):
+    result = loaded([*drawn(shares, events), stray])
+    spec = result.dataset.feedback
+    assert (spec.kind, spec.value_min, spec.value_max, spec.liked_at_least) == ("ratings", 1, 10, 8)
+    (note,) = [note for note in result.summary.notes if "value is" in note.reason]
+    assert note.count == 1
+    assert str(int(stray) if stray < 1e6 else "") in note.reason
+    assert result.dataset.n_items == events
+
+
+@pytest.mark.parametrize("stray", [2, 7.5, 10])
+def test_a_rare_value_within_the_scale_stays(stray):
+    values = [*drawn({1: 10, 3: 20, 5: 20, 8: 25, 9: 25}, 500), stray]
+    spec = loaded(values).dataset.feedback
+    assert (spec.kind, spec.value_min, spec.value_max) == ("ratings", 1, max(9, stray))
+    assert len(loaded(values).dataset.item_ids) == len(values)
+
+
+@pytest.mark.parametrize(
+    ("shares", "dropped", "low", "high"),
+    [
+        (TEN | {-1: 25}, -1, 1, 10),
+        (STARS | {-1: 40}, -1, 1, 5),
+        (MOVIES | {-1: 5}, -1, 0.5, 5),
+        (TEN | {99: 70}, 99, 1, 10),
+        (STARS | {9: 20}, 9, 1, 5),
+        (STARS | {999: 20}, 999, 1, 5),
+        (BOOKS, 0, 1, 10),
+        (STARS | {0: 150}, 0, 1, 5),
+        (MOVIES | {0: 150}, 0, 0.5, 5),
+        (STARS | {3.4e38: 12}, 1e15, 1, 5),
+    ],
+)
+def test_marks_of_a_missing_rating_are_left_out_and_counted(shares, dropped, low, high):
+    values = drawn(shares, 5000)
     result = loaded(values)
-    assert result.summary.kind == "counts"
-    assert result.dataset.feedback.liked_at_least == 1
-    assert result.dataset.feedback.value_max == max(values)
+    spec = result.dataset.feedback
+    assert (spec.kind, spec.value_min, spec.value_max) == ("ratings", low, high)
+    outside = int(((values < low) | (values > high)).sum())
+    assert [note.count for note in result.summary.notes if f"{dropped:g}" in note.reason] == [outside]
+    assert len(result.dataset.events.values) == len(values) - outside
+
+
+def test_99_is_not_a_joke_rating():
+    jokes = decimals(-10, 10, 0.7, 5.2, 3000)
+    result = loaded(np.where(np.random.default_rng(1).random(3000) < 0.4, 99, jokes))
+    assert (result.summary.kind, result.summary.value_min, result.summary.value_max) == ("ratings", -10, 10)
+
+
+@pytest.mark.parametrize("shares", [{0: 38, 1: 62}, {0: 20, 1: 15, 2: 15, 3: 20, 4: 20, 5: 10}, {-1: 1, 0: 1, 1: 1}])
+def test_zero_is_a_rating_where_its_neighbours_are_as_common(shares):
+    values = drawn(shares, 2000)
+    assert len(loaded(values).dataset.events.values) == len(values)
+
+
+def test_zeros_of_counts_are_events_without_a_like():
+    values = repeated({0: 500, 1: 300, 2: 100, 3: 40, 4: 12, 5: 3, 6: 1})
+    feedback = loaded(values).dataset.feedback
+    assert (feedback.kind, feedback.value_min, feedback.liked_at_least) == ("counts", 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("shares", "kind", "other"),
+    [
+        ({1: 90, 2: 10}, "counts", "ratings"),
+        ({1: 30, 2: 70}, "ratings", "counts"),
+        ({1: 50, 20: 50}, "counts", "ratings"),
+        ({1: 45, 2: 25, 3: 15, 4: 10, 5: 5}, "ratings", "counts"),
+        ({1: 80, 2: 15, 3: 5}, "counts", "ratings"),
+    ],
+)
+def test_weak_evidence_is_a_warning_that_names_the_option(shares, kind, other):
+    result = loaded(drawn(shares, 5000))
+    assert result.summary.kind == kind
+    (warning,) = result.summary.warnings
+    assert f"may be {other}" in warning
+    assert f"--feedback {kind} or --feedback {other}" in warning
+    for chosen in (kind, other):
+        assert not [text for text in loaded(drawn(shares, 5000), feedback=chosen).summary.warnings if "may be" in text]
+
+
+@pytest.mark.parametrize("shares", [STARS, TEN, MOVIES, COMPLAINTS, {0: 38, 1: 62}])
+def test_clear_evidence_warns_of_nothing(shares):
+    assert loaded(drawn(shares, 2000)).summary.warnings == ()
+
+
+def test_repeated_pairs_speak_for_counts_where_the_values_leave_it_open():
+    values = drawn({1: 45, 2: 25, 3: 15, 4: 10, 5: 5}, 3000)
+    assert loaded(values).summary.kind == "ratings"
+    result = loaded(values, repeat=2)
+    assert (result.summary.kind, result.summary.warnings) == ("counts", ())
+
+
+@pytest.mark.parametrize(
+    ("chosen", "low", "high", "liked"), [("ratings", 1, 5, 4), ("counts", 1, 5, 1), ("clicks", 1, 1, 1)]
+)
+def test_the_kind_can_be_set(chosen, low, high, liked):
+    result = loaded(drawn(STARS, 300), feedback=chosen)
+    spec = result.dataset.feedback
+    assert (spec.kind, spec.value_min, spec.value_max, spec.liked_at_least) == (chosen, low, high, liked)
+    assert "set by --feedback" in result.summary.render().plain
+
+
+def test_as_clicks_what_is_not_above_zero_is_not_liked():
+    feedback = loaded([-1.0, 0.0, 3.0, 5.0, 1.0, 0.0], feedback="clicks").dataset.feedback
+    assert (feedback.value_min, feedback.liked_at_least, feedback.value_max) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("liked_from", [1, 3, 4.5, 5])
+def test_the_first_liked_rating_can_be_set(liked_from):
+    result = loaded(drawn(STARS, 300), liked_from=liked_from)
+    assert result.dataset.feedback.liked_at_least == liked_from
+    assert result.dataset.feedback.types["click"] == liked_from
+
+
+@pytest.mark.parametrize("liked_from", [0.5, 6, -3])
+def test_a_threshold_outside_of_the_scale_is_refused_with_the_scale(liked_from):
+    with pytest.raises(DataError, match=rf"--liked-from {liked_from:g}: the ratings run from 1 to 5"):
+        loaded(drawn(STARS, 300), liked_from=liked_from)
+
+
+@pytest.mark.parametrize(("liked_from", "share"), [(10, "2."), (2, "9")])
+def test_a_threshold_that_likes_hardly_anything_or_nearly_all_is_a_warning(liked_from, share):
+    (warning,) = loaded(drawn(TEN | {10: 3}, 3000), liked_from=liked_from).summary.warnings
+    assert warning.startswith(share)
+    assert "--liked-from" in warning
+
+
+def test_the_page_says_what_was_decided_and_why():
+    page = loaded(drawn(STARS, 300)).summary.render().plain
+    assert (
+        "kind    ratings, 1 to 5: they end at 5, where counts would go on (--feedback and --liked-from change" in page
+    )
+
+
+def test_values_that_are_no_numbers_of_anything_are_refused():
+    with pytest.raises(DataError, match="column 'value' has no number within ±1e\\+15"):
+        loaded([1e38, 2e38, 3e38])
 
 
 def test_weights_of_event_types_are_counts_and_name_the_vocabulary():
@@ -71,8 +331,33 @@ def test_weights_of_event_types_are_counts_and_name_the_vocabulary():
     }
 
 
+def test_a_stray_name_of_an_event_changes_nothing():
+    values = drawn(STARS, 500)
+    assert loaded(values, ["rate"] * 499 + ["view"]).summary.kind == "ratings"
+
+
+def test_ratings_of_several_types_of_event_are_ratings():
+    values = drawn(STARS, 500)
+    assert loaded(values, ["web", "app"] * 250).summary.kind == "ratings"
+
+
+def test_ratings_mixed_with_events_of_one_value_are_refused_unless_the_kind_is_set():
+    values, names = [*drawn(STARS, 500), *[1.0] * 300], ["rate"] * 500 + ["view"] * 300
+    with pytest.raises(
+        DataError, match=r"column 'event' mixes ratings \(rate 1 to 5\) .* \(view 1\).* --feedback counts"
+    ):
+        loaded(values, names)
+    for kind in ("ratings", "counts"):
+        assert loaded(values, names, feedback=kind).summary.kind == kind
+
+
+def test_quantities_mixed_with_events_of_one_value_are_counts():
+    values = [*np.random.default_rng(0).geometric(0.7, 500), *[1.0] * 300]
+    assert loaded(values, ["buy"] * 500 + ["view"] * 300).summary.kind == "counts"
+
+
 def test_what_is_not_above_zero_is_not_liked():
-    feedback = loaded([-1.0, 1.0, 0.0, 2.0, 1.0, -1.0]).dataset.feedback
+    feedback = loaded([-1.0, 1.0, 0.0, 2.0, 1.0, -1.0], feedback="counts").dataset.feedback
     assert (feedback.value_min, feedback.liked_at_least, feedback.value_max) == (-1, 1, 2)
 
 
