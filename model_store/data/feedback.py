@@ -14,6 +14,7 @@ from model_store.bundle.scale import Kind
 from model_store.config import ReadOptions
 from model_store.data.bins import figure
 from model_store.data.distribution import LARGEST_VALUE, Distribution, Trimmed, plausible, rating_scale
+from model_store.data.event_types import differ, liked_value, type_values
 from model_store.data.kinds import Verdict, judge
 from model_store.data.summary import Note
 from model_store.errors import DataError
@@ -165,7 +166,7 @@ def feedback_spec(kind: Kind, events: pl.DataFrame, values: pl.Series, liked_fro
 
     Ratings are liked from the first level at 4/5 of the highest one on (4 of 5, 8 of 10), or, on a scale that starts
     below 0, from 4/5 of the way up (6 of -10 … 10); counts and clicks from the lowest value above 0, of which there
-    must be one.
+    must be one. Where types of event differ in value, a pair is liked from the most valuable type that is common.
 
     Args:
         kind: kind of the values.
@@ -177,13 +178,19 @@ def feedback_spec(kind: Kind, events: pl.DataFrame, values: pl.Series, liked_fro
         DataError: ``liked_from`` lies outside of the scale.
     """
     levels = values.unique().sort().to_numpy()
-    lowest, highest = float(levels[0]), float(levels[-1])
+    # Counts add up, so a single event may lie below all pairs.
+    lowest = min(float(levels[0]), float(events["value"].to_numpy().min()))
+    highest = float(levels[-1])
     if liked_from is not None and not lowest <= liked_from <= highest:
         raise DataError(
             f"--liked-from {liked_from:g}: the {kind} run from {figure(lowest)} to {figure(highest)}, "
             "expected a value out of these"
         )
-    liked = _threshold(kind, levels) if liked_from is None else liked_from
+    liked = liked_from
+    if liked is None and differ(kind, own_types := type_values(events)):
+        liked = liked_value(own_types, values.to_numpy())
+    if liked is None:
+        liked = _threshold(kind, levels)
     if kind == "ratings":
         types = {"like": highest, "purchase": highest, "click": liked, "dislike": lowest}
     else:
@@ -216,7 +223,7 @@ def unusual_share(feedback: FeedbackSpec, values: pl.Series) -> tuple[str, ...]:
 
 
 def _event_types(events: pl.DataFrame, liked: float, lowest: float, highest: float) -> dict[str, float]:
-    """The usual types at the value of a typical event; the source's own most common ones at their medians."""
+    """The source's most common types at their medians, and, where these are all alike, the usual ones like them."""
     typical = float(np.clip(np.median(events["value"].to_numpy()), liked, highest))
     own = (
         events.filter(
@@ -228,6 +235,6 @@ def _event_types(events: pl.DataFrame, liked: float, lowest: float, highest: flo
         .sort("len", "event", descending=[True, False])
         .head(MAX_EVENT_TYPES)
     )
-    return dict.fromkeys(("view", "click", "like", "purchase"), typical) | dict(
-        own.select("event", "value").iter_rows()
-    )
+    by_type = dict(own.select("event", "value").iter_rows())
+    usual = {} if differ("counts", by_type) else dict.fromkeys(("view", "click", "like", "purchase"), typical)
+    return usual | by_type

@@ -16,6 +16,7 @@ from model_store.bundle.scale import Kind
 from model_store.config import DEFAULT_READ_OPTIONS, ReadOptions
 from model_store.data import demos
 from model_store.data.cleaning import arrange, merge_pairs, order_of, usable_events
+from model_store.data.event_types import differ, like_weights, type_values
 from model_store.data.features import content_features
 from model_store.data.feedback import feedback_spec, read_feedback, unusual_share
 from model_store.data.items import catalogue
@@ -84,7 +85,10 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
     merged, merge_notes = merge_pairs(coded, kind, order)
     _check_liked(name, kind, merged["value"])
     feedback = feedback_spec(kind, coded, merged["value"], options.liked_from)
+    types = type_values(coded)
     arranged = replace(arrange(merged, order, user_ids.to_list(), item_ids.to_list()), attributes=attributes)
+    if differ(kind, types):
+        arranged = replace(arranged, weights=like_weights(types, arranged.values))
     dataset = Dataset(
         user_ids=user_ids.to_list(),
         item_ids=item_ids.to_list(),
@@ -103,6 +107,7 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
         kind=kind,
         reason=read.reason,
         order=order,
+        types=types,
         notes=all_notes,
         warnings=[*read.warnings, *unusual_share(feedback, merged["value"])],
     )
@@ -128,6 +133,8 @@ def _fingerprint(source: str, user_ids: list[str], item_ids: list[str], events: 
     digest = hashlib.sha256()
     names = [user_ids, item_ids]
     arrays: list[NDArray[Any]] = [events.indptr, events.items, events.values, events.times]
+    if events.weights is not None:
+        arrays.append(events.weights)
     known = events.attributes
     if known is not None:
         names.append(known.names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from textwrap import wrap
 from typing import Any
@@ -88,6 +88,7 @@ class Summary:
         value_min: lowest value.
         value_max: highest value.
         reason: why the values are taken for ``kind``, as a clause.
+        types: median value of every common type of event.
         columns: columns of the items and the users, and what they became.
         warnings: sentences about what somebody should look at before training.
     """
@@ -111,6 +112,7 @@ class Summary:
     value_min: float
     value_max: float
     reason: str
+    types: dict[str, float]
     columns: tuple[ColumnFact, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -135,13 +137,25 @@ class Summary:
             "items": f"{self.n_items:,}, {known}, {self.n_features:,} content features",
             "events": f"{self.n_events:,}, density {self.density:.3%}, order: {self.order}",
             "kind": f"{self.kind}, {span}: {self.reason} (--feedback and --liked-from change this)",
+            "types": self._worth(),
             "liked": f"{self.liked_share:.1%} of the events, those with {self.kind} from {liked}",
         }
         lines = []
         for name, fact in facts.items():
+            if not fact:
+                continue
             lines += [f"{name:<8}{fact}", *_columns(self.columns, name)]
         lines += [*_bars(self.histogram), *_listed("notes", map(str, self.notes))]
         return Text("\n".join([*lines, *_listed("warning", self.warnings)]))
+
+    def _worth(self) -> str:
+        """What each type of event is worth; "" where there are not several."""
+        if len(self.types) < 2 or self.kind == "ratings":  # noqa: PLR2004 - one type is worth what all are
+            return ""
+        worth = ", ".join(f"{name} is worth {figure(value)}" for name, value in self.types.items())
+        if len(set(self.types.values())) == 1:
+            return f"{worth}: all alike; give each type a value of its own to weigh them"
+        return f"{worth}: as likes, in popularity and in adaptation"
 
 
 def summarise(
@@ -152,6 +166,7 @@ def summarise(
     order: str,
     notes: Iterable[Note],
     reason: str = "",
+    types: Mapping[str, float] | None = None,
     columns: Iterable[ColumnFact] = (),
     warnings: Iterable[str] = (),
 ) -> Summary:
@@ -164,6 +179,7 @@ def summarise(
         order: what the events of a user are ordered by.
         notes: what was found while cleaning; those that warn become warnings.
         reason: why the values are taken for ``kind``, as a clause.
+        types: median value of every common type of event.
         columns: columns of the items and the users.
         warnings: warnings that have no count.
     """
@@ -190,6 +206,7 @@ def summarise(
         value_min=dataset.feedback.value_min,
         value_max=dataset.feedback.value_max,
         reason=reason,
+        types=dict(types or {}),
         columns=tuple(columns),
         warnings=(*warnings, *(str(note) for note in notes if note.warns)),
     )

@@ -1,0 +1,56 @@
+"""Worth of the types of event: where a purchase has a higher value than a view, it counts for more as a like."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from model_store.bundle.scale import Kind
+
+# Rarer types say nothing about the others.
+COMMON_SHARE = 0.01
+# Likes must be so common among the user-item pairs that there is enough to learn from.
+LIKED_SHARE = 1 / 3
+MIN_WEIGHT = 0.01
+
+
+def type_values(events: pl.DataFrame) -> dict[str, float]:
+    """Median value of every common type of event, the lowest first.
+
+    Args:
+        events: columns ``value`` and ``event``, before user-item pairs are merged.
+    """
+    typed = events.filter(pl.col("event").is_not_null())
+    medians = typed.group_by("event").agg(pl.len(), pl.col("value").median())
+    common = medians.filter(pl.col("len") >= COMMON_SHARE * len(events)).sort("value", "event")
+    return dict(common.select("event", "value").iter_rows())
+
+
+def differ(kind: Kind, types: dict[str, float]) -> bool:
+    """Whether the types of event say how much an event counts: values of counts that are not all alike."""
+    return kind == "counts" and len(set(types.values())) > 1
+
+
+def liked_value(types: dict[str, float], values: NDArray[np.float64]) -> float | None:
+    """The highest value of a type that a third of the user-item pairs reach; None if none above 0 is so common.
+
+    Args:
+        types: value of each type.
+        values: float64 (n_pairs,), value of each user-item pair.
+    """
+    for value in sorted(set(types.values()), reverse=True):
+        if value > 0 and np.mean(values >= value) >= LIKED_SHARE:
+            return value
+    return None
+
+
+def like_weights(types: dict[str, float], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much each user-item pair counts as a like, float32 (n_pairs,), ``MIN_WEIGHT`` … 1.
+
+    The weight grows with the pair's value up to that of the most valuable type, so that no number of views is worth
+    more than a purchase.
+    """
+    highest = max(types.values())
+    weights: NDArray[np.float32] = np.clip(values / np.float32(highest), MIN_WEIGHT, 1).astype(np.float32)
+    return weights
