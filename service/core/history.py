@@ -160,7 +160,7 @@ class _History:
             sums: by item, the values of events that are not held any more; they count where values add.
         """
         self._max_support = max_support
-        self._window = {event.item_id: event for event in record.events.rows()}
+        self._window = dict(zip(record.events.item_ids, record.events.rows(), strict=True))
         if scale is not None and None in record.events.scales:
             self._window = {item_id: _scaled(event, scale) for item_id, event in self._window.items()}
         self._sums = dict(sums or {})

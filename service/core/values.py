@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -32,6 +33,14 @@ class Event(NamedTuple):
     key: int
     scale: Scale | None = None
     earlier: float = 0.0
+
+
+@lru_cache(1024)
+def no_sums(count: int) -> NDArray[np.float64]:
+    """``Events.earlier`` of events whose values do not add, float64 (count,); made once, since nearly all are this."""
+    zeros = np.zeros(count)
+    zeros.flags.writeable = False
+    return zeros
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +76,7 @@ class Events:
             np.floor(np.array(timestamps, dtype=np.float64)),
             np.array(keys, dtype=np.uint64),
             scales,
-            np.array(earlier, dtype=np.float64),
+            np.array(earlier, dtype=np.float64) if any(earlier) else no_sums(len(earlier)),
         )
 
     def rows(self) -> list[Event]:

@@ -8,22 +8,23 @@ earlier          sum of the values of other events about the item, for each even
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store.bundle import Scale, scale_of
-from service.core.values import Events
+from service.core.values import Events, no_sums
 
 
 def encode_scales(events: Events) -> tuple[Any, Any, Any]:
     """The three values, for :func:`orjson.dumps`."""
-    scales = list(dict.fromkeys(events.scales))
-    numbers = None if len(scales) <= 1 else [scales.index(scale) for scale in events.scales]
+    scales, numbers = list(events.scales[:1]), None
+    if events.scales.count(events.scales[0] if scales else None) < len(events):
+        scales = list(dict.fromkeys(events.scales))
+        numbers = [scales.index(scale) for scale in events.scales]
     stored = [None if scale is None else tuple(scale) for scale in scales]  # orjson refuses named tuples
-    return stored, numbers, events.earlier.tolist() if events.earlier.any() else None
+    return stored, numbers, events.earlier.tolist() if np.count_nonzero(events.earlier) else None
 
 
 def decode_scales(encoded: Sequence[Any], size: int) -> tuple[tuple[Scale | None, ...], NDArray[np.float64]]:
@@ -33,17 +34,10 @@ def decode_scales(encoded: Sequence[Any], size: int) -> tuple[tuple[Scale | None
         ValueError: these are not the values of so many events.
     """
     if not encoded or not size:
-        return (None,) * size, np.zeros(size)
+        return (None,) * size, no_sums(size)
     stored, numbers, sums = encoded
     scales = [None if scale is None else scale_of(*scale) for scale in stored]
     if (numbers is not None and len(numbers) != size) or (sums is not None and len(sums) != size):
         raise ValueError(f"scales of a record: {len(stored)}, expected those of {size} events")
     by_event = (scales[0],) * size if numbers is None else tuple(scales[number] for number in numbers)
-    return by_event, _zeros(size) if sums is None else np.array(sums, dtype=np.float64)
-
-
-@lru_cache(1024)
-def _zeros(size: int) -> NDArray[np.float64]:
-    zeros = np.zeros(size)
-    zeros.flags.writeable = False
-    return zeros
+    return by_event, no_sums(size) if sums is None else np.array(sums, dtype=np.float64)
