@@ -208,6 +208,6 @@ def _near(shots: list[int], scores: list[NDArray[np.float64]], place: int) -> ND
 
 
 def _clearly_better(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
-    """Whether the mean paired difference over users exceeds its standard error."""
+    """Whether the mean paired difference over users exceeds its standard error, which one user does not have."""
     gain = one - other
-    return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
+    return len(gain) > 1 and bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))

@@ -224,9 +224,13 @@ def build(
 
 
 def _svd_start(statistics: Statistics, config: TrainingConfig, generator: torch.Generator) -> Tensor:
-    """Right singular vectors of the centred liked matrix, scaled; noise where the data has fewer dimensions."""
+    """Right singular vectors of the centred liked matrix, scaled; noise where the data has fewer dimensions.
+
+    Where every item is liked by all users or by nobody, the centred matrix is zero, and all is noise.
+    """
     liked = statistics.liked
     n_users, n_items = liked.shape
+    varies = bool(((statistics.counts > 0) & (statistics.counts < n_users)).any())
     rank = min(config.dim, min(n_users, n_items) - 1)
     mean = (statistics.counts / n_users).astype(np.float32)
     centred = sp.linalg.LinearOperator(
@@ -236,11 +240,11 @@ def _svd_start(statistics: Statistics, config: TrainingConfig, generator: torch.
         rmatvec=lambda u: liked.T @ u.ravel() - mean * u.sum(),
     )
     start = 0.01 * torch.randn(n_items, config.dim, generator=generator)
-    if rank > 0:
+    if rank > 0 and varies:
         first = np.random.default_rng(config.seed).standard_normal(min(n_users, n_items)).astype(np.float32)
         _, singular, right = svds(centred, k=rank, v0=first)
         scaled = right.T * np.sqrt(singular / singular.max())
-        start[:, :rank] = SVD_SCALE * torch.from_numpy(np.ascontiguousarray(scaled[:, ::-1])).float()
+        start[:, :rank] = SVD_SCALE * torch.from_numpy(scaled[:, ::-1].copy()).float()
     return start
 
 

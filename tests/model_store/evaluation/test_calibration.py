@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -91,6 +92,14 @@ def test_parts_that_help_as_they_are_keep_their_share() -> None:
 def test_parts_that_say_nothing_leave_popularity() -> None:
     dense, votes, linear, _, _ = shares(dense=0, votes=0)
     assert dense == votes == linear == [0, 0, 0]
+
+
+def test_one_user_decides_nothing() -> None:
+    everybody = tasks()
+    one = replace(everybody, users=everybody.users[:1], queries=everybody.queries[:1], masked=everybody.masked[:1])
+    network = FakeNetwork(one, dense=1, votes=0, linear=0)
+    calibrate([Witness(network, one, NO_COUNTS)], 10)
+    assert network.inner.share.at_knots.tolist() == network.gate.share.at_knots.tolist() == [0, 0, 0]
 
 
 def test_a_linear_memory_that_helps_is_fitted_as_it_helps_best() -> None:
