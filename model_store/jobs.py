@@ -23,7 +23,7 @@ from model_store.evaluation import comparison, report
 from model_store.evaluation.ablation import Variant, take_apart, train_otherwise
 from model_store.evaluation.beyond_accuracy import ItemFacts
 from model_store.evaluation.models import ServedModel
-from model_store.evaluation.protocol import KShot, Tasks, choose_protocol, evaluate, make_tasks
+from model_store.evaluation.protocol import KShot, Parts, Tasks, choose_protocol, evaluate, make_tasks
 from model_store.evaluation.tuning import Shortlist, Tuner, shortlist
 from model_store.export import Draft, write_draft
 from model_store.export.index import WORTHWHILE_FROM
@@ -86,7 +86,7 @@ def _train(
         console.print("so many items take more than 10 ms a list; --index approximate asks an index first")
     registry = Registry(store)
     dataset, split = loaded.dataset, split_users(loaded.dataset.events.n_users, config.seed)
-    protocol = choose_protocol(dataset, judging.shots)
+    protocol = choose_protocol(dataset, judging.shots, judged_parts(split))
     checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
     learned = learn(dataset, split, protocol, config, checkpoint, console)
     with ExitStack() as until_published:
@@ -109,7 +109,8 @@ def assist(
 ) -> None:
     """Take this process's share of the outer loop of a training that another process leads with ``train``."""
     dataset = load(source, reading).dataset
-    split, protocol = split_users(dataset.events.n_users, config.seed), choose_protocol(dataset, judging.shots)
+    split = split_users(dataset.events.n_users, config.seed)
+    protocol = choose_protocol(dataset, judging.shots, judged_parts(split))
     checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
     best_trained(dataset, dataset.events.select(split.train), validation, config, checkpoint, Console(quiet=True))
@@ -136,7 +137,7 @@ def evaluate_store(
         )
     seed = int(bundle.manifest.training["seed"])
     split = split_users(loaded.dataset.events.n_users, seed)
-    protocol = choose_protocol(loaded.dataset, judging.shots)
+    protocol = choose_protocol(loaded.dataset, judging.shots, judged_parts(split))
     model = ServedModel(bundle.graphs, bundle.catalogue)
     report = orjson.loads((folder / "report.json").read_bytes())
     same = report["protocol"]["shots"] == list(protocol.shots) and report["max_items"] == judging.max_items
@@ -250,6 +251,11 @@ def _judge(
         "best_baseline": comparison.against_best_baseline(judgements),
     }
     return Judged(judgements, results)
+
+
+def judged_parts(split: UserSplit) -> Parts:
+    """The users of a split that a protocol asks: those who choose, and those whom the figures are of."""
+    return {"validation users": split.validation[:MAX_VALIDATION_USERS], "test users": split.judged}
 
 
 def describe_protocol(tasks: Tasks, dataset: Dataset, seed: int) -> Results:

@@ -28,7 +28,7 @@ from model_store.evaluation.baselines import (
     rare_counts_more,
 )
 from model_store.evaluation.mixing import mixed_headline
-from model_store.evaluation.protocol import KShot, Recommender, Tasks
+from model_store.evaluation.protocol import KShot, Recommender, Tasks, fewer_shots
 from model_store.evaluation.tuning import BETAS, Grid, Tuned
 from model_store.meta.mapping import columns_of, fit_mapping, knowledge
 
@@ -87,9 +87,11 @@ def new_item_tasks(dataset: Dataset, held_out: Mask, users: NDArray[np.int64], p
     enough = left.lengths()[users] >= protocol.min_events
     chosen = [place for place, query in enumerate(queries) if enough[place] and len(query)]
     if not chosen:
+        lengths = left.lengths()
+        longest = max((lengths[user] for user, query in zip(users, queries, strict=True) if len(query)), default=0)
         raise DataError(
             f"none of {len(users)} users has {protocol.min_events} events and likes one of the {held_out.sum()} items "
-            "held out of training; ask for fewer shots, e.g. --shots 0,1,2,3"
+            f"held out of training; {fewer_shots(protocol, lambda fewer: fewer.min_events <= longest)}"
         )
     others = np.flatnonzero(~held_out).astype(np.int32)
     queries = [queries[place] for place in chosen]

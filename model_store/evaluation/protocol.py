@@ -6,9 +6,10 @@ A user's events in order: the first k are the support; the query is what the use
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,10 @@ HEADLINE = "ndcg@10"
 DENSE_SHOTS = (0, 1, 3, 5, 10, 20)
 SPARSE_SHOTS = (0, 1, 2, 3)
 DENSE_MIN_EVENTS = 30
+
+Parts = Mapping[str, NDArray[np.int64]]
+"""Users, int64 (n,), by what they are called, e.g. "validation users"."""
+NO_PARTS: Parts = MappingProxyType({})
 
 
 class Recommender(Protocol):
@@ -89,14 +94,83 @@ class Tasks:
         return [slice(first, min(first + BATCH, len(self.users))) for first in range(0, len(self.users), BATCH)]
 
 
-def choose_protocol(dataset: Dataset, shots: tuple[int, ...] | None = None) -> KShot:
-    """The protocol that fits the data: up to 20 shots, or up to 3 where hardly anyone has 30 events."""
-    if shots is None:
-        dense = np.mean(dataset.events.lengths() >= DENSE_MIN_EVENTS) >= 0.1  # noqa: PLR2004 - a tenth of the users
-        shots = DENSE_SHOTS if dense else SPARSE_SHOTS
+class Reach(NamedTuple):
+    """How many shots users have events for, int64 (n,) both.
+
+    Attributes:
+        lengths: events of each user.
+        last_liked: place of each user's last liked event, from 0; -1 where nothing is liked.
+    """
+
+    lengths: NDArray[np.int64]
+    last_liked: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, dataset: Dataset, users: NDArray[np.int64]) -> Reach:
+        """The reach of ``users``, in that order."""
+        events = dataset.events.select(users)
+        lengths = events.lengths()
+        owners = np.repeat(np.arange(len(users)), lengths)
+        liked = np.flatnonzero(events.values >= dataset.feedback.liked_at_least)
+        last_liked = np.full(len(users), -1, dtype=np.int64)
+        last_liked[owners[liked]] = liked - events.indptr[owners[liked]]  # of several the last assignment stands
+        return cls(lengths, last_liked)
+
+    def allows(self, protocol: KShot) -> NDArray[np.bool_]:
+        """Whether the protocol applies to each user, bool (n,): events enough, and a liked one in the query."""
+        return (self.lengths >= protocol.min_events) & (self.last_liked >= protocol.query_after)
+
+
+def choose_protocol(dataset: Dataset, shots: tuple[int, ...] | None = None, parts: Parts = NO_PARTS) -> KShot:
+    """The protocol that fits the data: up to 20 shots, or up to 3, 2 or 1 where users have few events.
+
+    Args:
+        dataset: the data.
+        shots: the k, if they are not the data's to choose.
+        parts: users by the name of their part; each part needs somebody whom the protocol applies to.
+
+    Raises:
+        DataError: in one of ``parts`` the protocol applies to nobody.
+    """
+    candidates = [_protocol(shots)] if shots else _candidates(dataset)
+    reaches = {name: Reach.of(dataset, users) for name, users in parts.items()}
+    for protocol in candidates:
+        if all(reach.allows(protocol).any() for reach in reaches.values()):
+            return protocol
+    raise _refusal(candidates[-1], reaches)
+
+
+def _protocol(shots: tuple[int, ...]) -> KShot:
     # Ten events of query where the support is long; where data is sparse, one must do.
     query_after = max(shots)
     return KShot(shots, query_after + (10 if query_after >= max(DENSE_SHOTS) else 1))
+
+
+def _candidates(dataset: Dataset) -> list[KShot]:
+    """Protocols that users may have events enough for, the longest first."""
+    dense = np.mean(dataset.events.lengths() >= DENSE_MIN_EVENTS) >= 0.1  # noqa: PLR2004 - a tenth of the users
+    shorter = [SPARSE_SHOTS[:length] for length in range(len(SPARSE_SHOTS), 1, -1)]
+    return [_protocol(shots) for shots in ([DENSE_SHOTS] if dense else []) + shorter]
+
+
+def _refusal(protocol: KShot, reaches: Mapping[str, Reach]) -> DataError:
+    """The first part that ``protocol`` applies to nobody of, and shots that all parts have events for."""
+    name, reach = next((name, reach) for name, reach in reaches.items() if not reach.allows(protocol).any())
+    lacking = (
+        f"none of {len(reach.lengths)} {name} has {protocol.min_events} events and likes one after event "
+        f"{protocol.query_after}"
+    )
+    advice = fewer_shots(protocol, lambda fewer: all(other.allows(fewer).any() for other in reaches.values()))
+    return DataError(f"{lacking}; {advice}")
+
+
+def fewer_shots(protocol: KShot, applies: Callable[[KShot], bool]) -> str:
+    """Advice for data that a protocol does not apply to: the most shots that do apply, or more events."""
+    for most in range(protocol.query_after - 1, 0, -1):
+        shots = (*(k for k in protocol.shots if k < most), most)
+        if applies(_protocol(shots)):
+            return f"ask for fewer shots: --shots {','.join(map(str, shots))}"
+    return "one shot is too many, too; expected more events: add events, or users who have several"
 
 
 def make_tasks(dataset: Dataset, users: NDArray[np.int64], protocol: KShot) -> Tasks:
@@ -105,22 +179,17 @@ def make_tasks(dataset: Dataset, users: NDArray[np.int64], protocol: KShot) -> T
     Raises:
         DataError: there is none.
     """
-    events = dataset.events
-    kept, queries, masked = [], [], []
-    for user in users[events.lengths()[users] >= protocol.min_events]:
+    reach, events, after = Reach.of(dataset, users), dataset.events, protocol.query_after
+    kept = users[reach.allows(protocol)]
+    if not len(kept):
+        raise _refusal(protocol, {"users": reach})
+    queries, masked = [], []
+    for user in kept:
         run = events.user(int(user))
         items, liked = events.items[run], events.values[run] >= dataset.feedback.liked_at_least
-        query = items[protocol.query_after :][liked[protocol.query_after :]]
-        if len(query):
-            kept.append(user)
-            queries.append(query)
-            masked.append(items[: protocol.query_after])
-    if not kept:
-        raise DataError(
-            f"none of {len(users)} users has {protocol.min_events} events and likes one after event "
-            f"{protocol.query_after}; ask for fewer shots, e.g. --shots 0,1,2,3"
-        )
-    return Tasks(protocol, events, np.array(kept), queries, masked, dataset.n_items)
+        queries.append(items[after:][liked[after:]])
+        masked.append(items[:after])
+    return Tasks(protocol, events, kept, queries, masked, dataset.n_items)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from model_store.errors import DataError
 from model_store.evaluation import comparison
 from model_store.evaluation.models import DenseModel, TrainingModel
 from model_store.evaluation.protocol import KShot, choose_protocol, evaluate, make_tasks
-from model_store.jobs import describe_protocol
+from model_store.jobs import describe_protocol, judged_parts
 from model_store.learning import Learned, learn
 from model_store.meta.checkpoint import Checkpoint
 
@@ -49,7 +49,7 @@ def compare(
     """
     loaded = load(source, reading)
     dataset, split = loaded.dataset, split_users(loaded.dataset.events.n_users, config.seed)
-    protocol = choose_protocol(dataset, shots)
+    protocol = choose_protocol(dataset, shots, judged_parts(split))
     tasks = make_tasks(dataset, split.judged, protocol)
     whole: comparison.Judgements = {}
     dense: comparison.Judgements = {}

@@ -80,6 +80,13 @@ def test_a_tenth_of_the_items_with_events_is_held_out_by_the_seed():
     assert all(N_ITEMS - 1 not in hold_out(dataset, seed).nonzero()[0] for seed in range(50))
 
 
+@pytest.mark.parametrize(("others", "advice"), [(3, "--shots 0,2"), (2, "--shots 0,1"), (1, "add events")])
+def test_too_many_shots_for_new_items_are_refused_with_fewer_that_work(others, advice):
+    dataset = dataset_of([(7, 5.0), *((item, 5.0) for item in range(others))])
+    with pytest.raises(DataError, match=rf"none of 1 users has 6 events .* held out of training; .*{advice}"):
+        new_item_tasks(dataset, masked(7, 8), np.arange(1), KShot((0, 5), 6))
+
+
 def test_without_content_there_is_nothing_to_ask():
     none = np.zeros(0, dtype=np.int64)
     bare = ItemFeatures([], np.zeros(N_ITEMS + 1, dtype=np.int64), none, none.astype(np.float32))

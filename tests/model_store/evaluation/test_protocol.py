@@ -128,10 +128,44 @@ def test_only_the_users_asked_for_are_judged():
     assert tasks.support(1, slice(0, 2)).rows.tolist() == [[6], [0]]
 
 
-def test_data_without_a_user_to_judge_is_refused_with_a_way_out():
+@pytest.mark.parametrize("shots", [(0, 20), (0, 1, 2, 3), (0, 5, 7), (0, 6, 10)])
+@pytest.mark.parametrize("lengths", [(2, 2), (3, 2), (2, 4), (5, 3), (3, 3)])
+def test_too_many_shots_are_refused_with_some_that_every_part_has_events_for(shots, lengths):
+    dataset = dataset_of(*[liking(*range(length)) for length in lengths])
+    parts = {"validation users": np.array([0]), "test users": np.array([1])}
+    with pytest.raises(DataError, match=r"none of 1 (validation|test) users has .*: --shots [\d,]+$") as refused:
+        choose_protocol(dataset, shots, parts)
+    advice = str(refused.value).rpartition(" ")[2]
+    followed = choose_protocol(dataset, tuple(map(int, advice.split(","))), parts)
+    assert followed.query_after == min(lengths) - 1
+    for users in parts.values():
+        assert make_tasks(dataset, users, followed).users.tolist() == users.tolist()
+
+
+@pytest.mark.parametrize("shots", [None, (0, 1), (0, 3, 20)])
+def test_users_with_one_event_each_are_refused_without_advice_on_shots(shots):
+    dataset = dataset_of(liking(0, 1, 2), liking(3))
+    parts = {"validation users": np.array([0]), "test users": np.array([1])}
+    with pytest.raises(DataError, match=r"none of 1 .* users .*; one shot is too many, .* add events, or users who"):
+        choose_protocol(dataset, shots, parts)
+
+
+def test_users_without_a_task_are_refused_with_shots_that_work():
     dataset = dataset_of(liking(0, 1), liking(2, 3))
-    with pytest.raises(DataError, match=r"none of 2 users has 30 events .* after event 20; .*--shots 0,1,2,3"):
-        make_tasks(dataset, everybody(dataset), KShot((0, 20), min_events=30))
+    with pytest.raises(DataError, match=r"none of 2 users has 4 events .* after event 3; .*: --shots 0,1$"):
+        make_tasks(dataset, everybody(dataset), KShot((0, 1, 2, 3), min_events=4))
+
+
+@pytest.mark.parametrize(("events", "shots"), [(2, (0, 1)), (3, (0, 1, 2)), (4, (0, 1, 2, 3)), (9, (0, 1, 2, 3))])
+def test_the_data_chooses_shots_that_somebody_of_every_part_has_events_for(events, shots):
+    dataset = dataset_of(*[liking(*range(events))] * 9, liking(*range(9)))
+    parts = {"validation users": np.array([0]), "test users": np.array([9])}
+    assert choose_protocol(dataset, parts=parts).shots == shots
+
+
+def test_a_query_without_a_like_is_no_query():
+    dataset = dataset_of([*liking(0, 1), (2, DISLIKED), (3, DISLIKED)])
+    assert choose_protocol(dataset, parts={"test users": everybody(dataset)}).shots == (0, 1)
 
 
 def test_many_users_are_judged_in_their_own_order():
