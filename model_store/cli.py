@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from model_store.bundle import Registry, open_bundle
+from model_store.bundle import Kind, Registry, open_bundle
 from model_store.bundle.index import import_faiss
+from model_store.bundle.manifest import MANIFEST_FILE, read_manifest
 from model_store.config import (
     DEFAULT_READ_OPTIONS,
     AlgorithmName,
@@ -35,6 +36,19 @@ Columns = Annotated[
     typer.Option(help="Columns of the data that have other names, e.g. user_id=userId,item_id=movieId,value=rating."),
 ]
 Encoding = Annotated[str, typer.Option(help="Encoding of CSV files, e.g. latin-1.")]
+FeedbackKind = Annotated[
+    Kind | None,
+    typer.Option(
+        "--feedback", help="What values are: ratings on a scale, counts that add, or clicks; absent: decided."
+    ),
+]
+LikedFrom = Annotated[
+    float | None,
+    typer.Option(help="Value from which an item counts as liked, e.g. 4 of 5; the data decides if absent."),
+]
+NewScale = Annotated[
+    bool, typer.Option("--new-scale", help="Publish though values are of another kind or scale than the live bundle's.")
+]
 Store = Annotated[Path, typer.Option(help="Folder of the bundles.")]
 Seed = Annotated[int, typer.Option(help="One seed gives one result.", min=0)]
 Content = Annotated[bool, typer.Option(help="Let item features take part in the item vectors.")]
@@ -75,6 +89,9 @@ def _clear_errors(command: Callable[..., None]) -> Callable[..., None]:
         except ModelStoreError as exc:
             typer.echo(f"error: {exc}", err=True)
             raise typer.Exit(1) from exc
+        except OSError as exc:
+            typer.echo(f"error: {_of_file_system(exc)}", err=True)
+            raise typer.Exit(1) from exc
         except ModuleNotFoundError as exc:
             if exc.name not in {"torch", "polars", "scipy", "rich", "onnx", "matplotlib", "jinja2", "implicit"}:
                 raise
@@ -82,6 +99,15 @@ def _clear_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(1) from exc
 
     return run
+
+
+def _of_file_system(error: OSError) -> str:
+    """One line about a file that could not be used, e.g. since the disk became full in the middle of a training."""
+    what = error.filename or "a file"
+    return (
+        f"{what}: {error.strerror or error}; expected a file system with free space, and files that this user may read "
+        "and write: mend that and run the command again"
+    )
 
 
 @_clear_errors
@@ -100,12 +126,16 @@ def train(
     index: FirstStage = DEFAULTS.index,
     columns: Columns = None,
     encoding: Encoding = DEFAULT_READ_OPTIONS.encoding,
+    feedback: FeedbackKind = None,
+    liked_from: LikedFrom = None,
+    new_scale: NewScale = False,
     json: Json = None,
 ) -> None:
     """Meta-train on DATA, evaluate against tuned baselines, and publish a bundle to STORE.
 
     Under torchrun all processes take part in the outer loop, and the first one does the rest.
     """
+    _must_be_writable(json)
     from model_store import jobs
     from model_store.meta.distributed import joined
 
@@ -120,12 +150,16 @@ def train(
     )
     if index is IndexName.APPROXIMATE:
         import_faiss()  # its absence is told before the training, not after it
-    console, judging, reading = _console(), _judging(shots, max_items, sweep), _reading(columns, encoding)
+    console, judging, reading = (
+        _console(),
+        _judging(shots, max_items, sweep),
+        _reading(columns, encoding, feedback, liked_from),
+    )
     with joined() as world:
         if not world.is_first:
             jobs.assist(data, store, config, judging, reading)
             return
-        version, results = jobs.train(data, store, config, judging, console, reading)
+        version, results = jobs.train(data, store, config, judging, console, reading, new_scale=new_scale)
     _show(results, console, json)
     folder = Registry(store).folder(version)
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
@@ -149,13 +183,16 @@ def evaluate(
     ablations: Ablations = False,
     columns: Columns = None,
     encoding: Encoding = DEFAULT_READ_OPTIONS.encoding,
+    feedback: FeedbackKind = None,
+    liked_from: LikedFrom = None,
     json: Json = None,
 ) -> None:
     """Print the k-shot curve of the model and its tuned baselines on users never seen in training.
 
     With --protocol melu: errors of predicted ratings, for existing and new users and items, as in the MeLU paper.
     """
-    reading = _reading(columns, encoding)
+    _must_be_writable(json)
+    reading = _reading(columns, encoding, feedback, liked_from)
     if protocol is not EvaluationProtocol.KSHOT:
         _refuse(protocol, {"--store": store, "--ablations": ablations or None})
     if protocol is EvaluationProtocol.MELU:
@@ -190,16 +227,19 @@ def compare(
     max_epochs: MaxEpochs = DEFAULTS.max_epochs,
     columns: Columns = None,
     encoding: Encoding = DEFAULT_READ_OPTIONS.encoding,
+    feedback: FeedbackKind = None,
+    liked_from: LikedFrom = None,
     json: Json = None,
 ) -> None:
     """Train each meta-learning algorithm on DATA and print their k-shot curves on users never seen in training."""
+    _must_be_writable(json)
     from model_store import jobs
     from model_store.evaluation.algorithm_table import algorithm_table
     from model_store.studies import contest
 
     console, config = _console(), TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
     judged_at = None if shots is None else jobs.shots_of(shots)
-    names, reading = contest.algorithms_of(algorithms), _reading(columns, encoding)
+    names, reading = contest.algorithms_of(algorithms), _reading(columns, encoding, feedback, liked_from)
     results = contest.compare(data, names, config, judged_at, console, reading)
     console.print(algorithm_table(results))
     _write(results, json)
@@ -227,8 +267,10 @@ def _judging(shots: str | None, max_items: int, sweep: Sweep, *, ablations: bool
     return jobs.Judging(None if shots is None else jobs.shots_of(shots), max_items, sweep, ablations)
 
 
-def _reading(columns: str | None, encoding: str) -> ReadOptions:
-    return ReadOptions(columns=columns_of(columns or ""), encoding=encoding)
+def _reading(
+    columns: str | None, encoding: str, feedback: Kind | None = None, liked_from: float | None = None
+) -> ReadOptions:
+    return ReadOptions(columns=columns_of(columns or ""), encoding=encoding, feedback=feedback, liked_from=liked_from)
 
 
 def _console() -> Any:
@@ -246,6 +288,25 @@ def _show(results: dict[str, Any], console: Any, json: Path | None, *, ablations
     for table in ablation_tables(results) if ablations else ():  # the report has them in any case
         console.print(table)
     _write(results, json)
+
+
+def _must_be_writable(json: Path | None) -> None:
+    """Open the file for the numbers before hours of work, not after them; a new one is removed again.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    if json is None or json.is_fifo() or json.is_char_device():
+        return
+    existed = json.exists()
+    try:
+        json.open("ab").close()
+    except OSError as exc:
+        raise DataError(
+            f"--json {json}: cannot be written ({exc.strerror}), expected a file in a folder there is"
+        ) from exc
+    if not existed:
+        json.unlink()
 
 
 def _write(results: dict[str, Any], json: Path | None) -> None:
@@ -277,7 +338,9 @@ def list_bundles(store: Store = DEFAULT_STORE) -> None:
 def show(version: Version = None, store: Store = DEFAULT_STORE) -> None:
     """The manifest of a bundle, as JSON."""
     registry = Registry(store)
-    typer.echo((registry.folder(version or registry.live()) / "manifest.json").read_text(encoding="utf-8"), nl=False)
+    folder = registry.folder(version or registry.live())
+    read_manifest(folder)
+    typer.echo((folder / MANIFEST_FILE).read_text(encoding="utf-8"), nl=False)
 
 
 @bundles.command()

@@ -27,12 +27,14 @@ from model_store.evaluation.protocol import KShot, Parts, Tasks, choose_protocol
 from model_store.evaluation.tuning import Shortlist, Tuner, shortlist
 from model_store.export import Draft, write_draft
 from model_store.export.index import WORTHWHILE_FROM
+from model_store.export.live_scale import check_scale, describe, same_scale
 from model_store.learning import MAX_VALIDATION_USERS, Learned, best_trained, learn
 from model_store.meta.checkpoint import Checkpoint
 from model_store.meta.network import Network, count
 from model_store.progress import bar
 
 Results = dict[str, Any]
+CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -67,27 +69,54 @@ def train(
     judging: Judging,
     console: Console,
     reading: ReadOptions = DEFAULT_READ_OPTIONS,
+    *,
+    new_scale: bool = False,
 ) -> tuple[str, Results]:
     """Meta-train on ``source``, evaluate, export, and publish to ``store``.
 
+    Whether the store can be written, and whether values have the scale of its live bundle, is found out first.
+
+    Args:
+        source: the data.
+        store: folder of the bundles.
+        config: of the training.
+        judging: how the model is judged.
+        console: for the page about the data and for progress.
+        reading: how the data is read.
+        new_scale: whether values may be of another kind or scale than those of the live bundle.
+
     Returns:
         The version published, and its results.
+
+    Raises:
+        RegistryError: the store cannot be written.
+        TrainingError: values have another scale than those of the live bundle, or training fails.
+        DataError: the data cannot be read, or holds nothing to learn from.
     """
-    version, judged = _train(source, store, config, judging, console, reading)
+    registry = Registry(store)
+    registry.check_writable(CHECKPOINTS)
+    loaded = _load(source, reading, console)
+    if not new_scale:
+        check_scale(registry, loaded.dataset.feedback)
+    version, judged = _train(loaded, registry, config, judging, console)
     return version, judged.results
 
 
-def _train(
-    source: str, store: Path, config: TrainingConfig, judging: Judging, console: Console, reading: ReadOptions
-) -> tuple[str, Judged]:
+def _load(source: str, reading: ReadOptions, console: Console) -> Loaded:
     loaded = load(source, reading)
     console.print(loaded.summary.render())
+    return loaded
+
+
+def _train(
+    loaded: Loaded, registry: Registry, config: TrainingConfig, judging: Judging, console: Console
+) -> tuple[str, Judged]:
     if loaded.dataset.n_items >= WORTHWHILE_FROM and config.index is IndexName.EXACT:
         console.print("so many items take more than 10 ms a list; --index approximate asks an index first")
-    registry = Registry(store)
     dataset, split = loaded.dataset, split_users(loaded.dataset.events.n_users, config.seed)
     protocol = choose_protocol(dataset, judging.shots, judged_parts(split))
-    checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
+    registry.check_space(_bundle_bytes(dataset, config))
+    checkpoint = _checkpoint(registry.store, dataset, config)
     learned = learn(dataset, split, protocol, config, checkpoint, console)
     with ExitStack() as until_published:
         with bar(console, "export") as exporting:
@@ -104,6 +133,19 @@ def _train(
     return version, judged
 
 
+def _checkpoint(store: Path, dataset: Dataset, config: TrainingConfig) -> Checkpoint:
+    """The checkpoint of a training on this data, its values read as they are now."""
+    feedback = dataset.feedback
+    identity = f"{dataset.fingerprint.sha256}{feedback.kind}{feedback.liked_at_least!r}"
+    return Checkpoint(store / CHECKPOINTS, identity, config)
+
+
+def _bundle_bytes(dataset: Dataset, config: TrainingConfig) -> int:
+    """Least size of a bundle: vectors in float32 and int8, and two memories of rows and weights."""
+    neighbours = min(config.neighbours, dataset.n_items)
+    return dataset.n_items * ((config.dim + 1) * 5 + 2 * neighbours * 8)
+
+
 def assist(
     source: str, store: Path, config: TrainingConfig, judging: Judging, reading: ReadOptions = DEFAULT_READ_OPTIONS
 ) -> None:
@@ -111,7 +153,7 @@ def assist(
     dataset = load(source, reading).dataset
     split = split_users(dataset.events.n_users, config.seed)
     protocol = choose_protocol(dataset, judging.shots, judged_parts(split))
-    checkpoint = Checkpoint(store / "checkpoints", dataset.fingerprint.sha256, config)
+    checkpoint = _checkpoint(store, dataset, config)
     validation = make_tasks(dataset, split.validation[:MAX_VALIDATION_USERS], protocol)
     best_trained(dataset, dataset.events.select(split.train), validation, config, checkpoint, Console(quiet=True))
 
@@ -134,6 +176,11 @@ def evaluate_store(
         raise DataError(
             f"{source}: events have sha256 {found.sha256[:12]}…, bundle {bundle.version} was trained on "
             f"{expected.source} with {expected.sha256[:12]}…; evaluate it on the same data"
+        )
+    if not same_scale(bundle.manifest.feedback, loaded.dataset.feedback):
+        raise DataError(
+            f"{source}: values are read as {describe(loaded.dataset.feedback)}, bundle {bundle.version} was trained "
+            f"with {describe(bundle.manifest.feedback)}; set --feedback and --liked-from as they were"
         )
     seed = int(bundle.manifest.training["seed"])
     split = split_users(loaded.dataset.events.n_users, seed)
@@ -164,7 +211,8 @@ def evaluate_anew(
         console.print(f"split {len(judged) + 1} of {splits}, seed {seed}")
         with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
             own = config.model_copy(update={"seed": seed})
-            judged.append(_train(source, Path(folder), own, judging, console, reading)[1])
+            loaded = _load(source, reading, console)
+            judged.append(_train(loaded, Registry(Path(folder)), own, judging, console)[1])
     first = judged[0].results
     if splits == 1:
         return first

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from model_store.bundle.registry import replace_file
 from model_store.errors import SignatureRefused, SigningKeyInvalid
 
 SUFFIX = ".sig"
@@ -75,18 +76,34 @@ def make_keys(path: Path) -> Path:
         The file of the public key.
 
     Raises:
-        SigningKeyInvalid: one of the files exists already, or cannot be written.
+        SigningKeyInvalid: one of the files exists already, or cannot be written; then neither is.
     """
+    if not path.name:
+        raise SigningKeyInvalid(f"{path}: a folder, expected the name of a new file for the private key")
     key, public = Ed25519PrivateKey.generate(), path.with_name(f"{path.name}.pub")
     private_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public_pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    _write_new(path, private_pem, 0o600)
     try:
-        for file, content, mode in ((path, private_pem, 0o600), (public, public_pem, 0o644)):
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
-                stream.write(content)
-    except OSError as exc:
-        raise SigningKeyInvalid(f"{exc.filename}: cannot be made ({exc.strerror}), expected a new file") from exc
+        _write_new(public, public_pem, 0o644)
+    except SigningKeyInvalid:
+        path.unlink()
+        raise
     return public
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    """Write a file that must not exist yet; none is left where that fails."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
+            try:
+                stream.write(content)
+                stream.flush()
+            except OSError:
+                path.unlink()
+                raise
+    except OSError as exc:
+        raise SigningKeyInvalid(f"{path}: cannot be made ({exc.strerror}), expected a new file") from exc
 
 
 def sign_manifest(manifest: Path, private_key: Path) -> Path:
@@ -94,13 +111,12 @@ def sign_manifest(manifest: Path, private_key: Path) -> Path:
 
     Raises:
         SigningKeyInvalid: ``private_key`` is no Ed25519 key in PEM.
+        RegistryError: the signature cannot be written.
     """
     key = _private(private_key)
     signature = key.sign(PURPOSE + manifest.read_bytes())
     path = manifest.with_suffix(SUFFIX)
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    temporary.write_bytes(base64.b64encode(signature) + b"\n")
-    temporary.replace(path)
+    replace_file(path, base64.b64encode(signature) + b"\n")
     return path
 
 

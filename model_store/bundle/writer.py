@@ -23,13 +23,19 @@ from model_store.bundle.manifest import (
     file_entry,
     sealed,
 )
+from model_store.bundle.registry import writing
 
 
 @contextmanager
 def draft(bundles: Path) -> Iterator[Path]:
-    """A temporary folder beside the bundles of a store, removed unless it was sealed."""
-    bundles.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".draft-", dir=bundles))
+    """A temporary folder beside the bundles of a store, removed unless it was sealed.
+
+    Raises:
+        RegistryError: it cannot be made.
+    """
+    with writing(bundles):
+        bundles.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".draft-", dir=bundles))
     try:
         yield folder
     finally:

@@ -50,15 +50,26 @@ class Checkpoint:
             raise TrainingError(f"{self._path}: cannot resume from it ({exc}); delete it to train anew") from exc
 
     def save(self, outer: Outer, progress: Progress, *, every_s: float = SAVE_EVERY_S) -> None:
-        """Write the state, at most every ``every_s`` seconds; a reader sees the old file or the new one."""
+        """Write the state, at most every ``every_s`` seconds; a reader sees the old file or the new one.
+
+        Raises:
+            TrainingError: it cannot be written, and nor could a bundle be.
+        """
         if time.monotonic() - self._saved < every_s:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(f".{os.getpid()}")
         # Not dataclasses.asdict: it would copy every tensor once more.
         fields = {each.name: getattr(progress, each.name) for each in dataclasses.fields(progress)}
-        torch.save({"outer": outer.state_dict(), "progress": fields}, temporary)
-        temporary.replace(self._path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save({"outer": outer.state_dict(), "progress": fields}, temporary)
+            temporary.replace(self._path)
+        except (OSError, RuntimeError) as exc:  # torch's writer raises RuntimeError for a full disk
+            temporary.unlink(missing_ok=True)
+            raise TrainingError(
+                f"{self._path}: the checkpoint cannot be written ({str(exc).splitlines()[0]}); expected a folder with "
+                "free space: free some, or set --store to another folder, and train again"
+            ) from exc
         self._saved = time.monotonic()
 
     def discard(self) -> None:

@@ -115,6 +115,27 @@ def test_training_on_a_folder_without_data_ends_with_one_line(training: Command,
     assert "interactions" in line
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--liked-from", "7"], "--liked-from 7: the ratings run from 1 to 5, expected a value out of these"),
+        (["--liked-from", "nan"], "--liked-from nan: the ratings run from 1 to 5, expected a value out of these"),
+        (["--feedback", "counts", "--liked-from", "99"], "--liked-from 99: the counts run from 1 to 5"),
+    ],
+)
+def test_a_threshold_outside_of_the_values_is_named_with_their_scale(
+    tmp_path: Path, options: list[str], message: str
+) -> None:
+    rows = [f"{user},{item},{1 + (user + item) % 5}" for user in range(12) for item in range(12)]
+    (tmp_path / "interactions.csv").write_text("\n".join(["user_id,item_id,value", *rows, ""]))
+    app = typer.Typer()
+    app.command()(train)
+    ended = CliRunner().invoke(app, ["--data", str(tmp_path), "--store", str(tmp_path / "new"), *options])
+    assert ended.exit_code == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"error: {message}")
+
+
 def test_training_on_a_table_with_a_missing_column_names_file_and_column(training: Command, tmp_path: Path) -> None:
     path = tmp_path / "interactions.csv"
     path.write_text("user_id,value\nann,5\n")

@@ -1,0 +1,191 @@
+"""A store that cannot be written or read: found out before a training, and said in one line that names the way out."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
+
+from model_store import jobs
+from model_store.bundle import Registry
+from model_store.bundle.signature import make_keys, sign_manifest
+from model_store.bundle.writer import draft
+from model_store.cli import bundles, compare, evaluate, train
+from model_store.config import TrainingConfig
+from model_store.errors import RegistryError, SigningKeyInvalid
+
+Spoil = Callable[[Path], None]
+
+
+@contextmanager
+def no_file_may_grow() -> Iterator[None]:
+    """A disk without a free byte, as far as this process can tell."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store with two versions, of which the second is live; what they hold does not matter here."""
+    store = tmp_path / "store"
+    for version in ("one", "two"):
+        (store / "bundles" / version).mkdir(parents=True)
+        Registry(store).promote(version)
+    return store
+
+
+def a_file(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("in the way")
+
+
+def a_folder(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.mkdir()
+
+
+def contents(folder: Path) -> dict[str, str | None]:
+    return {str(path): path.read_text() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+@pytest.mark.parametrize("path", [".", "bundles", "checkpoints"])
+def test_a_store_with_a_file_in_place_of_a_folder_is_refused_before_the_data_is_read(tmp_path: Path, path: str) -> None:
+    a_file(tmp_path / "store" / path)
+    with pytest.raises(RegistryError, match=r"store.*: cannot be written \(.*\); .* set --store to another folder"):
+        jobs.train("no data", tmp_path / "store", TrainingConfig(), jobs.Judging(), Console(quiet=True))
+
+
+def test_a_full_disk_is_found_out_before_the_data_is_read(tmp_path: Path) -> None:
+    with no_file_may_grow(), pytest.raises(RegistryError, match=r"store: cannot be written \(File too large\)"):
+        jobs.train("no data", tmp_path / "store", TrainingConfig(), jobs.Judging(), Console(quiet=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_can_be_written_is_left_as_it_was(tmp_path: Path, store: Path) -> None:
+    before = contents(tmp_path)
+    Registry(store).check_writable("checkpoints")
+    Registry(tmp_path / "deep" / "new").check_writable("checkpoints")
+    Registry(store).check_space(1)
+    Registry(tmp_path / "deep" / "new").check_space(1)
+    assert contents(tmp_path) == before
+
+
+def test_a_store_without_room_for_a_bundle_is_refused_with_both_sizes(store: Path) -> None:
+    with pytest.raises(RegistryError, match=r"store: [\d,]+ MiB are free, expected at least 1,099,511,627,776 MiB"):
+        Registry(store).check_space(1 << 60)
+
+
+def test_a_full_disk_leaves_the_live_version_as_it_was(store: Path) -> None:
+    before = contents(store)
+    for change in (Registry(store).rollback, lambda: Registry(store).promote("one")):
+        with (
+            no_file_may_grow(),
+            pytest.raises(RegistryError, match=r"promotions: cannot be written \(File too large\)"),
+        ):
+            change()
+        assert contents(store) == before
+    assert Registry(store).rollback() == "one"
+
+
+def test_a_draft_that_cannot_be_made_names_its_folder(tmp_path: Path) -> None:
+    a_file(tmp_path / "bundles")
+    with pytest.raises(RegistryError, match="bundles: cannot be written"), draft(tmp_path / "bundles"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        ("live", "list"),
+        ("live", "show"),
+        ("live", "verify"),
+        *((name, "rollback") for name in ("promotions", ".promoting")),
+    ],
+)
+def test_a_folder_in_place_of_a_file_of_the_store_is_one_line(store: Path, path: str, command: str) -> None:
+    a_folder(store / path)
+    ended = CliRunner().invoke(bundles, [command, "--store", str(store)])
+    assert ended.exit_code == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"error: {store / path}: cannot be ")
+
+
+@pytest.mark.parametrize("command", ["rollback", "list", "show", "verify"])
+def test_a_file_in_place_of_the_store_is_one_line_to_every_command(tmp_path: Path, command: str) -> None:
+    a_file(tmp_path / "store")
+    ended = CliRunner().invoke(bundles, [command, "--store", str(tmp_path / "store")])
+    assert ended.exit_code == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'store'}")
+
+
+def test_a_bundle_without_a_manifest_is_one_line(store: Path) -> None:
+    ended = CliRunner().invoke(bundles, ["show", "--store", str(store)])
+    assert (ended.exit_code, len(ended.stderr.splitlines())) == (1, 1)
+    assert "manifest.json: expected a plain file" in ended.stderr
+
+
+def test_a_live_version_of_bytes_that_are_no_text_is_no_bundle(store: Path) -> None:
+    (store / "live").write_bytes(b"\xff\xfe")
+    with pytest.raises(RegistryError, match=r"no bundle .*; the store holds none"):
+        Registry(store).live_folder()
+
+
+def test_a_signature_that_cannot_be_written_names_its_file(tmp_path: Path) -> None:
+    make_keys(tmp_path / "key")
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text("{}")
+    with no_file_may_grow(), pytest.raises(RegistryError, match=r"manifest\.sig: cannot be written \(File too large\)"):
+        sign_manifest(manifest, tmp_path / "key")
+    assert not list(tmp_path.glob("*.sig*")) + list(tmp_path.glob(".manifest*"))
+
+
+@pytest.mark.parametrize("name", [".", "/", "missing/key"])
+def test_a_key_that_cannot_be_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SigningKeyInvalid, match="expected"):
+        make_keys(Path(name))
+
+
+def test_a_pair_of_keys_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    with no_file_may_grow(), pytest.raises(SigningKeyInvalid, match="File too large"):
+        make_keys(tmp_path / "key")
+    assert list(tmp_path.iterdir()) == []
+    a_file(tmp_path / "key.pub")
+    with pytest.raises(SigningKeyInvalid, match=r"key\.pub: cannot be made \(File exists\)"):
+        make_keys(tmp_path / "key")
+    assert [path.name for path in tmp_path.iterdir()] == ["key.pub"]
+
+
+@pytest.mark.parametrize("command", [train, evaluate, compare])
+@pytest.mark.parametrize("name", ["missing/out.json", "folder"])
+def test_numbers_that_cannot_be_written_are_refused_before_the_data_is_read(
+    tmp_path: Path, command: Callable[..., None], name: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    app = typer.Typer()
+    app.command()(command)
+    ended = CliRunner().invoke(app, ["--data", "no data", "--json", str(tmp_path / name)])
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith(f"error: --json {tmp_path / name}: cannot be written (")
+
+
+def test_a_file_for_numbers_is_not_made_by_a_command_that_fails(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(evaluate)
+    kept = tmp_path / "kept.json"
+    kept.write_text("before")
+    for path in (tmp_path / "new.json", kept):
+        ended = CliRunner().invoke(app, ["--data", "no data", "--json", str(path)])
+        assert "no such data source" in ended.stderr
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"kept.json": "before"}
