@@ -116,7 +116,7 @@ def _trim_outliers(values: Distribution) -> Trimmed:
     common_low = float(values.levels[np.flatnonzero(from_bottom > rare)[0]]) if values.total > rare else values.low
     high, low = _usual_top(common_high), _usual_bottom(common_low, whole=values.whole)
     core = values.between(low, high)
-    if not len(core.levels):
+    if len(core.levels) < 2:  # noqa: PLR2004 - one level is no scale, of which another could be out
         return Trimmed(values, ())
     tenth, span = (core.high - core.low) / 10, max(high - core.low, 0.0)
     above, below = (

@@ -33,6 +33,7 @@ from model_store.evaluation.tuning import BETAS, Grid, Tuned
 from model_store.meta.mapping import columns_of, fit_mapping, knowledge
 
 HELD_OUT_SHARE = 0.1
+MORE_EVENTS = "expected users with several events: add events, or such users"
 
 GRID: Grid = {"rare_counts_more": (0, 1), "power": (1, 2, 4), "shrinkage": (0, 3)}
 
@@ -91,7 +92,7 @@ def new_item_tasks(dataset: Dataset, held_out: Mask, users: NDArray[np.int64], p
         longest = max((lengths[user] for user, query in zip(users, queries, strict=True) if len(query)), default=0)
         raise DataError(
             f"none of {len(users)} users has {protocol.min_events} events and likes one of the {held_out.sum()} items "
-            f"held out of training; {fewer_shots(protocol, lambda fewer: fewer.min_events <= longest)}"
+            f"held out of training; {fewer_shots(protocol, lambda fewer: fewer.min_events <= longest) or MORE_EVENTS}"
         )
     others = np.flatnonzero(~held_out).astype(np.int32)
     queries = [queries[place] for place in chosen]

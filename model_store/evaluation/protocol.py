@@ -161,16 +161,20 @@ def _refusal(protocol: KShot, reaches: Mapping[str, Reach]) -> DataError:
         f"{protocol.query_after}"
     )
     advice = fewer_shots(protocol, lambda fewer: all(other.allows(fewer).any() for other in reaches.values()))
-    return DataError(f"{lacking}; {advice}")
+    if advice:
+        return DataError(f"{lacking}; {advice}")
+    if all((other.lengths > 1).any() for other in reaches.values()):
+        return DataError(f"{lacking}, nor after the first; too little is liked: set --liked-from to a lower value")
+    return DataError(f"{lacking}, nor 2 events; expected users with several: add events, or such users")
 
 
 def fewer_shots(protocol: KShot, applies: Callable[[KShot], bool]) -> str:
-    """Advice for data that a protocol does not apply to: the most shots that do apply, or more events."""
+    """Advice for data that a protocol does not apply to: the most shots that do; "" where not even one does."""
     for most in range(protocol.query_after - 1, 0, -1):
         shots = (*(k for k in protocol.shots if k < most), most)
         if applies(_protocol(shots)):
             return f"ask for fewer shots: --shots {','.join(map(str, shots))}"
-    return "one shot is too many, too; expected more events: add events, or users who have several"
+    return ""
 
 
 def make_tasks(dataset: Dataset, users: NDArray[np.int64], protocol: KShot) -> Tasks:

@@ -276,7 +276,8 @@ def _levels(events: Events, liked_at_least: float) -> tuple[Levels, Tensor]:
     if len(distinct) > MAX_LEVELS:
         distinct = np.unique(np.quantile(values, np.linspace(0, 1, MAX_LEVELS)))
     if len(distinct) == 1:
-        distinct = np.array([distinct[0], distinct[0] + 1])
+        # In float32 a billion and one is a billion.
+        distinct = np.array([distinct[0], distinct[0] + max(1.0, 1e-6 * abs(float(distinct[0])))])
     spread = max(float(distinct[-1] - distinct[0]), 1e-6)
     weight = np.where(distinct >= liked_at_least, 1.0, 0.3 - (liked_at_least - distinct) / spread)
     if events.weights is not None:

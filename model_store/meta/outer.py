@@ -105,7 +105,10 @@ class Outer:
         """
         whole = self.world.total(loss)
         if not torch.isfinite(whole):
-            raise TrainingError(f"the loss became {whole.item()}; expected a number: lower the learning rate")
+            raise TrainingError(
+                f"the loss became {whole.item()}, expected a number; look for outliers among the values of the data, "
+                "or train with another --seed"
+            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.world.add_gradients(self.network)

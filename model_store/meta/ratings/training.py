@@ -91,7 +91,10 @@ class Run:
         mask = episodes.query.mask
         loss = (self.model.readout.loss(z, episodes.query.values) * mask).sum() / mask.sum().clamp(min=1)
         if not torch.isfinite(loss):
-            raise TrainingError(f"the loss became {loss.item()}; expected a number: lower the learning rate")
+            raise TrainingError(
+                f"the loss became {loss.item()}, expected a number; look for outliers among the values of the data, "
+                "or train with another --seed"
+            )
         self.optimizer.zero_grad(set_to_none=True)
         (loss + self.l2 * self.model.penalty()).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

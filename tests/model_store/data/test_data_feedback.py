@@ -186,6 +186,11 @@ def test_one_wrong_row_changes_neither_kind_nor_scale(shares, events, stray):
     assert result.dataset.n_items == events
 
 
+def test_one_good_rating_among_bad_ones_is_no_outlier():
+    result = loaded([1.0] * 479 + [5.0], feedback="ratings")
+    assert (result.dataset.feedback.value_max, result.dataset.feedback.liked_at_least) == (5, 5)
+
+
 @pytest.mark.parametrize("stray", [2, 7.5, 10])
 def test_a_rare_value_within_the_scale_stays(stray):
     values = [*drawn({1: 10, 3: 20, 5: 20, 8: 25, 9: 25}, 500), stray]

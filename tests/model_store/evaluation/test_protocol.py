@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -146,8 +148,21 @@ def test_too_many_shots_are_refused_with_some_that_every_part_has_events_for(sho
 def test_users_with_one_event_each_are_refused_without_advice_on_shots(shots):
     dataset = dataset_of(liking(0, 1, 2), liking(3))
     parts = {"validation users": np.array([0]), "test users": np.array([1])}
-    with pytest.raises(DataError, match=r"none of 1 .* users .*; one shot is too many, .* add events, or users who"):
+    with pytest.raises(DataError, match=r"none of 1 .* users .*; expected users with several: add events"):
         choose_protocol(dataset, shots, parts)
+
+
+def test_users_who_like_nothing_are_refused_with_advice_on_the_threshold():
+    dataset = dataset_of([(item, DISLIKED) for item in range(9)])
+    with pytest.raises(DataError, match=r"too little is liked: set --liked-from to a lower value"):
+        choose_protocol(dataset, parts={"test users": everybody(dataset)})
+    lower = dataset.feedback.model_copy(update={"liked_at_least": DISLIKED})
+    assert choose_protocol(replace(dataset, feedback=lower), parts={"test users": everybody(dataset)}).shots == (
+        0,
+        1,
+        2,
+        3,
+    )
 
 
 def test_users_without_a_task_are_refused_with_shots_that_work():
