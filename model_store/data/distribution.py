@@ -23,9 +23,26 @@ ABRUPT, ABRUPT_FOR_ONE = 10, 3
 # A gap of this share of the scale makes a rare value beyond it an outlier, however few events stand at the end.
 WIDE_GAP = 0.5
 MISSING_BELOW = (-1.0, -9.0, -99.0, -999.0, -9999.0, -32768.0, -2147483648.0)
-MISSING_ABOVE = (9.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0, 255.0, 32767.0, 65535.0, 2147483647.0)
+MISSING_ABOVE = (
+    9.0,
+    77.0,
+    88.0,
+    98.0,
+    99.0,
+    888.0,
+    998.0,
+    999.0,
+    9999.0,
+    99999.0,
+    999999.0,
+    255.0,
+    32767.0,
+    65535.0,
+    2147483647.0,
+)
 # Levels that a scale needs beside a value that stands for "missing".
 SCALE_LEVELS = 3
+SHORT_SCALE, HIGHEST_POINT = 4, 10
 # 0 means "not rated" where it makes up this share of the events, is that much more common than any other level …
 UNRATED_SHARE, UNRATED_TIMES = 0.25, 1.5
 # … and that much more common than the levels next to it, which reach up to this share of the scale.
@@ -167,22 +184,37 @@ def _examples(values: Distribution, kept: Distribution) -> str:
 def _trim_missing(values: Distribution) -> Trimmed:
     """Drop −1, 99 and the like where they stand outside of the scale of all others."""
     excluded, kept = [], values
-    negative = kept.levels[kept.levels < 0]
     rest = kept.between(0, np.inf)
-    if len(negative) and set(negative.tolist()) <= set(MISSING_BELOW) and _is_scale(rest):
+    negative = kept.levels[kept.levels < 0].tolist()
+    if negative and set(negative) <= set(MISSING_BELOW) and _is_scale(rest):
         excluded.append(_missing(kept, rest))
         kept = rest
-    while kept.high in MISSING_ABOVE:
-        rest = kept.between(kept.low, np.nextafter(kept.high, -np.inf))
-        if not _is_scale(rest) or _gap(kept.between(kept.high, kept.high), rest) < rest.high - rest.low:
-            break
+    rest = _without_marks_above(kept)
+    if rest.total < kept.total and _is_scale(rest) and _is_far_below(rest, kept):
         excluded.append(_missing(kept, rest))
         kept = rest
     return Trimmed(kept, tuple(excluded))
 
 
+def _without_marks_above(values: Distribution) -> Distribution:
+    """``values`` without the highest ones that are marks of missing numbers."""
+    marks = np.isin(values.levels, MISSING_ABOVE)
+    others = np.flatnonzero(~marks)
+    return values.between(values.low, float(values.levels[others[-1]])) if len(others) else values
+
+
+def _is_far_below(rest: Distribution, values: Distribution) -> bool:
+    """Whether the next of ``values`` above ``rest`` is further away than ``rest`` is long.
+
+    9 is one of ten points as well, so it needs nearly all points of a short scale beside it.
+    """
+    mark = float(values.levels[len(rest.levels)])
+    return mark - rest.high >= rest.high - rest.low and (mark > HIGHEST_POINT or len(rest.levels) >= SHORT_SCALE)
+
+
 def _is_scale(values: Distribution) -> bool:
-    return len(values.levels) >= SCALE_LEVELS and values.high >= SCALE_TOP_OF_UNRATED
+    enough = len(values.levels) >= SCALE_LEVELS and values.high >= SCALE_TOP_OF_UNRATED
+    return enough or len(values.levels) > HIGHEST_POINT
 
 
 def _missing(values: Distribution, kept: Distribution) -> Note:
@@ -193,7 +225,7 @@ def _missing(values: Distribution, kept: Distribution) -> Note:
 def _trim_unrated(values: Distribution) -> Trimmed:
     """Drop 0 where it is by far the most common value and the low ratings next to it are rare."""
     rest = values.between(np.nextafter(0, 1), np.inf)
-    if values.low != 0 or not _is_scale(rest):
+    if values.low != 0 or len(rest.levels) < SCALE_LEVELS or rest.high < SCALE_TOP_OF_UNRATED:
         return Trimmed(values, ())
     zeros = int(values.counts[0])
     next_to_it = rest.events(rest.low, max(rest.low, NEXT_TO_ZERO * rest.high))

@@ -76,8 +76,18 @@ def read_feedback(name: str, events: pl.DataFrame, options: ReadOptions) -> Feed
     kept = _within(inside, scale.kept)
     if verdict.kind == "clicks" and len(scale.kept.levels) > 1:
         kept = kept.with_columns((pl.col("value") > 0).cast(pl.Float64).alias("value"))
-    notes = (*used.excluded, *scale.excluded)
+    notes = (*used.excluded, *scale.excluded, *_below_zero(verdict.kind, scale.kept))
     return Feedback(kept, verdict.kind, verdict.reason, notes, _doubts(verdict))
+
+
+def _below_zero(kind: Kind, values: Distribution) -> tuple[Note, ...]:
+    """A note on negative counts, such as returned goods."""
+    negative = values.between(-np.inf, np.nextafter(0, -1))
+    return (
+        (Note(negative.total, "events have a value below 0: it is subtracted"),)
+        if kind == "counts" and negative.total
+        else ()
+    )
 
 
 def _within(events: pl.DataFrame, values: Distribution) -> pl.DataFrame:
@@ -215,7 +225,8 @@ def _threshold(kind: Kind, levels: NDArray[np.float64]) -> float:
 def unusual_share(feedback: FeedbackSpec, values: pl.Series) -> tuple[str, ...]:
     """A warning where hardly any ratings are liked, or nearly all; ``values`` are those of the user-item pairs."""
     share = float(np.mean(values.to_numpy() >= feedback.liked_at_least))
-    if feedback.kind != "ratings" or UNUSUALLY_FEW <= share <= UNUSUALLY_MANY:
+    is_thumb = values.n_unique() <= 2  # noqa: PLR2004 - up and down leave no other threshold
+    if feedback.kind != "ratings" or is_thumb or UNUSUALLY_FEW <= share <= UNUSUALLY_MANY:
         return ()
     low, high, liked = map(figure, (feedback.value_min, feedback.value_max, feedback.liked_at_least))
     what = f"{share:.1%} of the ratings are liked, those from {liked} on a scale from {low} to {high}"

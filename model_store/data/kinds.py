@@ -55,6 +55,8 @@ def judge(values: Distribution) -> Verdict:
         return _with_negatives(values)
     if len(values.levels) <= 2:  # noqa: PLR2004 - two levels have no shape
         return _of_two(values)
+    if values.high == 1:
+        return Verdict("ratings", "they are shares of 1")
     if _falls(values):
         return _falling(values)
     return _whole(values) if values.whole else _decimal(values)
@@ -87,12 +89,14 @@ def _of_two(values: Distribution) -> Verdict:
 def _falling(values: Distribution) -> Verdict:
     """The lowest values are the most common ones: counts, or a scale on which most rate badly."""
     end = f"they end at {figure(values.high)}"
+    if values.whole and values.low > 1 and values.high <= FEW_POINTS:
+        return Verdict("ratings", f"they run {values}, where counts would start at 1", "the lowest are the most common")
     if not _ends_abruptly(values):
         all_points = values.whole and values.high in USUAL_TOPS and len(values.levels) >= values.high
         reason = f"the higher, the rarer they are, up to {figure(values.high)}"
         return Verdict("counts", reason, end if all_points else "")
     steady = _ratio(_profile(values)) >= STEADY
-    if values.high > FEW_POINTS or not (steady or (values.whole and _uses_all_points(values))):
+    if values.high > FEW_POINTS or not (steady or _uses_all_points(values)):
         share = values.share(values.levels == values.low)
         return Verdict("counts", f"the higher, the rarer they are: {share:.0%} of them are {figure(values.low)}", end)
     return Verdict(
@@ -102,8 +106,9 @@ def _falling(values: Distribution) -> Verdict:
 
 def _uses_all_points(values: Distribution) -> bool:
     """Whether the levels are evenly spaced, as far as the number of events can tell, and not nearly all the lowest."""
-    even = len(np.unique(np.diff(values.levels))) == 1 or values.total < ENOUGH_FOR_ALL_LEVELS
-    return even and values.share(values.levels == values.low) < MOSTLY_LOWEST
+    steps = np.diff(values.levels)
+    is_even = np.allclose(steps, steps[0]) or (values.whole and values.total < ENOUGH_FOR_ALL_LEVELS)
+    return bool(is_even) and values.share(values.levels == values.low) < MOSTLY_LOWEST
 
 
 def _whole(values: Distribution) -> Verdict:
@@ -130,8 +135,11 @@ def _long(values: Distribution) -> Verdict:
     """Judge values that go beyond 10: marks up to 20, percentages, or amounts."""
     if not _ends_abruptly(values):
         return Verdict("counts", f"few come near the highest of {values}")
-    if any(first <= values.high <= last for first, last in LONG_SCALES) and _median_place(values) >= MIDDLE:
+    is_usual = any(first <= values.high <= last for first, last in LONG_SCALES)
+    if is_usual and _median_place(values) >= MIDDLE:
         return Verdict("ratings", f"they run {values}, and many are near the highest")
+    if is_usual and (profile := _profile(values))[-1] > FALL * profile[-2]:
+        return Verdict("ratings", f"they run {values}, and many are near the highest", "most are near the lowest")
     return Verdict(
         "counts", f"they run {values}, as no usual rating scale does", f"many are near {figure(values.high)}"
     )

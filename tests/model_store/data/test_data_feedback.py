@@ -91,6 +91,11 @@ def test_a_rating_scale_is_recognised_and_liked_from_four_fifths_on(counts, like
         ({1: 30, 2: 70}, 1, 2, 2),
         ({1: 50, 5: 50}, 1, 5, 5),
         ({0: 1, 0.25: 1, 0.5: 1, 0.75: 1, 1: 2}, 0, 1, 1),
+        ({0: 70, 0.25: 15, 0.5: 9, 0.75: 4, 1: 2}, 0, 1, 1),
+        ({1: 20, 2: 20, 3: 10, 8: 20, 9: 30}, 1, 9, 8),  # 9 is a point, not "no answer"
+        ({1: 20, 2: 20, 3: 10, 9: 30}, 1, 9, 9),
+        ({7: 55, 8: 30, 9: 12, 10: 3}, 7, 10, 8),
+        ({0.5: 40, 1: 20, 1.5: 12, 2: 8, 2.5: 6, 3: 5, 3.5: 4, 4: 3, 4.5: 2, 5: 3}, 0.5, 5, 4),
     ],
 )
 def test_ratings_of_any_scale_are_recognised(shares, low, high, liked, events):
@@ -208,6 +213,8 @@ def test_a_rare_value_within_the_scale_stays(stray):
         (TEN | {99: 70}, 99, 1, 10),
         (STARS | {9: 20}, 9, 1, 5),
         (STARS | {999: 20}, 999, 1, 5),
+        (STARS | {88: 10, 99: 20}, 88, 1, 5),
+        (TEN | {-1: 10, -9: 5}, -9, 1, 10),
         (BOOKS, 0, 1, 10),
         (STARS | {0: 150}, 0, 1, 5),
         (MOVIES | {0: 150}, 0, 0.5, 5),
@@ -234,6 +241,27 @@ def test_99_is_not_a_joke_rating():
 def test_zero_is_a_rating_where_its_neighbours_are_as_common(shares):
     values = drawn(shares, 2000)
     assert len(loaded(values).dataset.events.values) == len(values)
+
+
+def test_minus_one_is_no_share_of_a_video():
+    shares = np.random.default_rng(3).beta(0.6, 0.8, 2000).round(2)
+    result = loaded(np.where(np.random.default_rng(4).random(2000) < 0.3, -1, shares))
+    assert (result.summary.kind, result.summary.value_min) == ("ratings", 0)
+    assert result.dataset.feedback.liked_at_least == pytest.approx(0.8)
+
+
+def test_percentages_that_many_give_up_early_are_still_percentages():
+    rng = np.random.default_rng(5)
+    watched = np.where(rng.random(3000) < 0.2, 100, np.minimum(rng.exponential(12, 3000), 100).round())
+    result = loaded(watched)
+    assert (result.summary.kind, result.dataset.feedback.liked_at_least) == ("ratings", 80)
+    assert "so they may be counts" in result.summary.warnings[0]
+
+
+def test_negative_counts_are_named():
+    result = loaded(amounts("returns", 5000))
+    (note,) = [note for note in result.summary.notes if "below 0" in note.reason]
+    assert note.count == int((np.asarray(amounts("returns", 5000)) < 0).sum())
 
 
 def test_zeros_of_counts_are_events_without_a_like():
