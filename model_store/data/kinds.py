@@ -64,10 +64,11 @@ def judge(values: Distribution) -> Verdict:
 
 def _with_negatives(values: Distribution) -> Verdict:
     negative = values.share(values.levels < 0)
-    if len(values.levels) <= 3 or (negative >= NEGATIVE_SHARE and _top_fifth(values) >= TOP_FIFTH_SHARE / 2):  # noqa: PLR2004 - −1, 0, 1
-        return Verdict("ratings", f"they lie on both sides of 0, {values}")
+    is_thumb = len(values.levels) <= 3 and values.high <= -values.low  # noqa: PLR2004 - −1, 0 and 1
+    if is_thumb or (negative >= NEGATIVE_SHARE and _top_fifth(values) >= TOP_FIFTH_SHARE / 2):
+        return Verdict("ratings", "they lie on both sides of 0")
     if negative >= NEGATIVE_SHARE:
-        return Verdict("counts", f"few come near the highest of {values}", "balances around 0")
+        return Verdict("counts", f"few come near the highest of {values}", "they lie on both sides of 0")
     positive = values.between(np.nextafter(0, 1), np.inf)
     kind, reason, doubt = judge(positive) if len(positive.levels) > 1 else Verdict("counts", "all but a few are equal")
     is_rating = kind == "ratings"

@@ -127,6 +127,7 @@ def amounts(name: str, events: int) -> ArrayLike:
         "hours": lambda: rng.lognormal(0, 1.5, events).round(2),
         "money": lambda: rng.exponential(20, events).round(2),
         "returns": lambda: np.where(rng.random(events) < 0.02, -rng.geometric(0.5, events), rng.geometric(0.4, events)),
+        "few returns": lambda: rng.choice([-1, 1, 2], events, p=[0.02, 0.9, 0.08]),
         "powers of ten": lambda: rng.choice([1, 10, 1000, 1_000_000], events),
         "up to 39": lambda: rng.integers(1, 40, events),
     }[name]()
@@ -145,6 +146,7 @@ def amounts(name: str, events: int) -> ArrayLike:
         "hours",
         "money",
         "returns",
+        "few returns",
         "powers of ten",
         "up to 39",
     ],
