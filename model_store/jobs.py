@@ -98,6 +98,7 @@ def train(
     loaded = _load(source, reading, console)
     if not new_scale:
         check_scale(registry, loaded.dataset.feedback)
+    registry.check_space(_bundle_bytes(loaded.dataset, config))
     version, judged = _train(loaded, registry, config, judging, console)
     return version, judged.results
 
@@ -115,7 +116,6 @@ def _train(
         console.print("so many items take more than 10 ms a list; --index approximate asks an index first")
     dataset, split = loaded.dataset, split_users(loaded.dataset.events.n_users, config.seed)
     protocol = choose_protocol(dataset, judging.shots, judged_parts(split))
-    registry.check_space(_bundle_bytes(dataset, config))
     checkpoint = _checkpoint(registry.store, dataset, config)
     learned = learn(dataset, split, protocol, config, checkpoint, console)
     with ExitStack() as until_published:

@@ -50,7 +50,7 @@ class Registry:
         if free < size:
             raise RegistryError(
                 f"{self.store}: {free >> 20:,} MiB are free, expected at least {-(-size >> 20):,} MiB for a bundle; "
-                "free space, or set --store to a folder with more of it"
+                "free space, or use another folder"
             )
 
     def folder(self, version: str) -> Path:
@@ -141,7 +141,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as exc:
         raise RegistryError(
             f"{path}: cannot be written ({exc.strerror or exc}); expected a folder with free space that this user may "
-            "write to: mend that, or set --store to another folder"
+            "write to: mend that, or use another folder"
         ) from exc
 
 

@@ -135,7 +135,7 @@ def _judge_types(name: str, events: pl.DataFrame) -> Verdict | None:
     Raises:
         DataError: some types have ratings and others one value each.
     """
-    types = _values_by_type(events)
+    types = {} if events["event"].n_unique() == 1 else _values_by_type(events)
     if len(types) < 2:  # noqa: PLR2004 - one type says nothing about another
         return None
     usual = {event: values for event, values in types.items() if values.counts.max() < (1 - STRAY_SHARE) * values.total}
@@ -158,13 +158,10 @@ def _judge_types(name: str, events: pl.DataFrame) -> Verdict | None:
 
 def _values_by_type(events: pl.DataFrame) -> dict[str, Distribution]:
     """Values of the types of event that are not rare, the most common type first; nulls are a type, ""."""
-    counted = events.group_by(pl.col("event").fill_null(""), "value").len("events").sort("value")
-    by_type = {
-        str(key[0]): Distribution(rows["value"].to_numpy(), rows["events"].to_numpy().astype(np.int64))
-        for key, rows in counted.partition_by("event", as_dict=True).items()
-    }
-    common = [event for event, values in by_type.items() if values.total >= STRAY_SHARE * len(events)]
-    return {event: by_type[event] for event in sorted(common, key=lambda event: (-by_type[event].total, event))}
+    named = events.select(pl.col("event").fill_null(""), "value")
+    types = named.group_by("event").len("events").filter(pl.col("events") >= STRAY_SHARE * len(events))
+    names = types.sort("events", "event", descending=[True, False])["event"].to_list()
+    return {name: Distribution.of(named.filter(pl.col("event") == name)["value"]) for name in names}
 
 
 def _mode(values: Distribution) -> float:

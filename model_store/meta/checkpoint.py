@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -65,10 +66,11 @@ class Checkpoint:
             torch.save({"outer": outer.state_dict(), "progress": fields}, temporary)
             temporary.replace(self._path)
         except (OSError, RuntimeError) as exc:  # torch's writer raises RuntimeError for a full disk
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise TrainingError(
                 f"{self._path}: the checkpoint cannot be written ({str(exc).splitlines()[0]}); expected a folder with "
-                "free space: free some, or set --store to another folder, and train again"
+                "free space: free some, or use another folder, and train again"
             ) from exc
         self._saved = time.monotonic()
 

@@ -257,3 +257,9 @@ def test_a_loss_that_explodes_stops_the_training(dataset: Dataset) -> None:
         TrainingError, match="look for outliers among the values of the data, or train with another --seed"
     ):
         run(dataset, CONFIG.model_copy(update={"learning_rate": 1e30}))
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_training_with_one_line(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("in the way")
+    with pytest.raises(TrainingError, match=r"checkpoint cannot be written \(.*\); .* or use another folder"):
+        run(dataset, CONFIG, Checkpoint(tmp_path / "checkpoints", "sha", CONFIG), stop_after=1)

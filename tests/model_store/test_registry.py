@@ -61,7 +61,7 @@ def contents(folder: Path) -> dict[str, str | None]:
 @pytest.mark.parametrize("path", [".", "bundles", "checkpoints"])
 def test_a_store_with_a_file_in_place_of_a_folder_is_refused_before_the_data_is_read(tmp_path: Path, path: str) -> None:
     a_file(tmp_path / "store" / path)
-    with pytest.raises(RegistryError, match=r"store.*: cannot be written \(.*\); .* set --store to another folder"):
+    with pytest.raises(RegistryError, match=r"store.*: cannot be written \(.*\); .* or use another folder"):
         jobs.train("no data", tmp_path / "store", TrainingConfig(), jobs.Judging(), Console(quiet=True))
 
 

@@ -363,6 +363,11 @@ def test_a_stray_name_of_an_event_changes_nothing():
     assert loaded(values, ["rate"] * 499 + ["view"]).summary.kind == "ratings"
 
 
+def test_names_that_never_repeat_are_no_types_of_event():
+    values = drawn(STARS, 500)
+    assert loaded(values, [f"session-{place}" for place in range(500)]).summary.kind == "ratings"
+
+
 def test_ratings_of_several_types_of_event_are_ratings():
     values = drawn(STARS, 500)
     assert loaded(values, ["web", "app"] * 250).summary.kind == "ratings"
