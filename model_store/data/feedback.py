@@ -15,7 +15,7 @@ from model_store.config import ReadOptions
 from model_store.data.bins import figure
 from model_store.data.distribution import LARGEST_VALUE, Distribution, Trimmed, plausible, rating_scale
 from model_store.data.event_types import differ, liked_value, type_values
-from model_store.data.kinds import Verdict, judge
+from model_store.data.kinds import Verdict, falls, judge
 from model_store.data.summary import Note
 from model_store.errors import DataError
 
@@ -114,6 +114,8 @@ def _decide(name: str, events: pl.DataFrame, values: Distribution) -> Verdict:
     verdict = judge(scale) if len(scale.levels) > 1 else judge(values)
     if verdict.doubt and scale.low > 0 and (share := _repeated(events)) >= OFTEN_REPEATED_SHARE:
         return Verdict("counts", f"{share:.0%} of the events repeat a user-item pair")
+    if verdict.kind == "ratings" and not verdict.doubt and scale.high < values.high and falls(scale):
+        return verdict._replace(doubt=f"the lowest are the most common, and some lie above {figure(scale.high)}")
     return verdict
 
 

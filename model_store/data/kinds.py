@@ -15,14 +15,19 @@ from model_store.data.distribution import Distribution
 HIGHEST_OF_SCALE = 100.0
 FEW_POINTS = 10.0
 USUAL_TOPS = (5.0, 10.0)
-LONG_SCALES = ((18.0, 20.0), (90.0, 100.0))
+NEAR_TOP = 0.05
+# Range of the highest value, and the least share of the events in the top fifth: 20 is a common amount as well.
+LONG_SCALES = ((18.0, 20.0, 0.05), (80.0, 100.0, 0.02))
 # Amounts below 0 that are more than the odd correction.
 NEGATIVE_SHARE = 0.05
 # A tail that would go on for so many more events has been cut by the end of a scale.
 MISSING_TAIL, MISSING_TAIL_OF_FEW, FEW_EVENTS = 10.0, 6.0, 300
 # Up to so many levels the last ones show how a tail falls; above, the last fifth of the span does.
 TAIL_LEVELS = 8
-TOP_LEVEL_SHARE, TOP_FIFTH_SHARE, TOP_FIFTH_EVENTS = 0.005, 0.02, 5
+TOP_LEVEL_SHARE, TOP_FIFTH_SHARE, TOP_FIFTH_EVENTS = 0.01, 0.02, 5
+# Below so many events one at the top is enough; there is nothing better to go by.
+HANDFUL = 50
+TOP_LEVEL_EVENTS = 3
 STEADY = 0.7
 LONGEST_RATIO = 0.9
 # Shares of the lowest level above which a falling distribution is one of counts.
@@ -57,7 +62,7 @@ def judge(values: Distribution) -> Verdict:
         return _of_two(values)
     if values.high == 1:
         return Verdict("ratings", "they are shares of 1")
-    if _falls(values):
+    if falls(values):
         return _falling(values)
     return _whole(values) if values.whole else _decimal(values)
 
@@ -93,9 +98,8 @@ def _falling(values: Distribution) -> Verdict:
     if values.whole and values.low > 1 and values.high <= FEW_POINTS:
         return Verdict("ratings", f"they run {values}, where counts would start at 1", "the lowest are the most common")
     if not _ends_abruptly(values):
-        all_points = values.whole and values.high in USUAL_TOPS and len(values.levels) >= values.high
         reason = f"the higher, the rarer they are, up to {figure(values.high)}"
-        return Verdict("counts", reason, end if all_points else "")
+        return Verdict("counts", reason, end if _ends_as_scales_do(values) else "")
     steady = _ratio(_profile(values)) >= STEADY
     if values.high > FEW_POINTS or not (steady or _uses_all_points(values)):
         share = values.share(values.levels == values.low)
@@ -103,6 +107,13 @@ def _falling(values: Distribution) -> Verdict:
     return Verdict(
         "ratings", f"{end}, where counts would go on", "" if steady else "the lowest of them are the most common"
     )
+
+
+def _ends_as_scales_do(values: Distribution) -> bool:
+    """Whether the highest value is about 5, 10 or 100, and whole numbers leave none of a short scale out."""
+    if values.whole and values.high <= FEW_POINTS:
+        return values.high in USUAL_TOPS and len(values.levels) >= values.high
+    return any((1 - NEAR_TOP) * top <= values.high <= top for top in (*USUAL_TOPS, HIGHEST_OF_SCALE))
 
 
 def _uses_all_points(values: Distribution) -> bool:
@@ -135,8 +146,10 @@ def _decimal(values: Distribution) -> Verdict:
 def _long(values: Distribution) -> Verdict:
     """Judge values that go beyond 10: marks up to 20, percentages, or amounts."""
     if not _ends_abruptly(values):
-        return Verdict("counts", f"few come near the highest of {values}")
-    is_usual = any(first <= values.high <= last for first, last in LONG_SCALES)
+        doubt = "few of them are near the highest" if _ends_as_scales_do(values) else ""
+        return Verdict("counts", f"few come near the highest of {values}", doubt)
+    top = _top_fifth(values)
+    is_usual = any(first <= values.high <= last and top >= share for first, last, share in LONG_SCALES)
     if is_usual and _median_place(values) >= MIDDLE:
         return Verdict("ratings", f"they run {values}, and many are near the highest")
     if is_usual and (profile := _profile(values))[-1] > FALL * profile[-2]:
@@ -164,7 +177,9 @@ def _ends_abruptly(values: Distribution) -> bool:
     ratio = _ratio(values.counts)
     rest = int(values.counts[-1]) * ratio / (1 - ratio)
     enough = MISSING_TAIL_OF_FEW if values.total < FEW_EVENTS else MISSING_TAIL
-    return rest >= enough and values.counts[-1] >= TOP_LEVEL_SHARE * values.total
+    top = int(values.counts[-1])
+    common = top >= TOP_LEVEL_SHARE * values.total and (top >= TOP_LEVEL_EVENTS or values.total < HANDFUL)
+    return rest >= enough and common
 
 
 def _ratio(counts: NDArray[np.int64]) -> float:
@@ -173,7 +188,7 @@ def _ratio(counts: NDArray[np.int64]) -> float:
     return min(LONGEST_RATIO, float((last[-1] / last[0]) ** (1 / (len(last) - 1)))) if last[0] else LONGEST_RATIO
 
 
-def _falls(values: Distribution) -> bool:
+def falls(values: Distribution) -> bool:
     """Whether the lowest values are the most common ones and the others fall from there on, but for chance."""
     counts = _profile(values)
     rises = counts[1:] - counts[:-1] > 2 * np.sqrt(counts[1:] + counts[:-1])
