@@ -69,6 +69,8 @@ def judge(values: Distribution) -> Verdict:
 
 def _with_negatives(values: Distribution) -> Verdict:
     negative = values.share(values.levels < 0)
+    if values.high <= 0:
+        return Verdict("counts", "none is above 0")
     is_thumb = len(values.levels) <= 3 and values.high <= -values.low  # noqa: PLR2004 - −1, 0 and 1
     if is_thumb or (negative >= NEGATIVE_SHARE and _top_fifth(values) >= TOP_FIFTH_SHARE / 2):
         return Verdict("ratings", "they lie on both sides of 0")

@@ -124,8 +124,9 @@ def _check_enough(name: str, events: pl.DataFrame) -> None:
 def _check_liked(name: str, kind: Kind, values: pl.Series) -> None:
     """Something must be liked: of ratings the highest are, of anything else what is above 0."""
     levels = values.unique().sort().to_list()
+    advice = "" if len(levels) == 1 else ", or --feedback ratings"
     if levels[-1] <= 0 and (kind != "ratings" or len(levels) == 1):
-        raise DataError(f"{name}: column 'value' is at most {levels[-1]!r}, expected some values above 0")
+        raise DataError(f"{name}: column 'value' is at most {levels[-1]!r}, expected some values above 0{advice}")
 
 
 def _fingerprint(source: str, user_ids: list[str], item_ids: list[str], events: Events) -> DataFingerprint:

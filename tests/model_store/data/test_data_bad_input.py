@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from model_store.config import ReadOptions
 from model_store.data.sources import load
 from model_store.data.summary import Note
 from model_store.errors import DataError
@@ -104,6 +105,8 @@ def test_one_user_or_one_item_is_nothing_to_learn_from(write_source, column, nou
 def test_values_of_which_none_is_above_zero_are_refused(write_source):
     with pytest.raises(DataError, match=r"column 'value' is at most 0\.0, expected some values above 0"):
         load(write_source(GOOD | {"value": [0.0, -1.0, 0.0, 0.0]}))
+    set_to_ratings = load(write_source(GOOD | {"value": [0.0, -1.0, 0.0, 0.0]}), ReadOptions(feedback="ratings"))
+    assert set_to_ratings.dataset.feedback.liked_at_least == 0
 
 
 @pytest.mark.parametrize("source", ["demo:music", "no/such/folder"])
