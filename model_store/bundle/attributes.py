@@ -1,11 +1,16 @@
-"""What is known about a user beside the events, encoded alike where a bundle is learned and where it is served.
+"""Attributes of a user beside the events, encoded alike where a bundle is learned and where it is served.
 
 | value   | names of what it becomes                                                              |
 |---------|---------------------------------------------------------------------------------------|
 | text    | ``gender=F``; several where "|" separates them                                        |
 | boolean | ``member=true``                                                                       |
 | number  | the bin that holds it, ``age=18..24``; ``floor=3`` where the column has no bins       |
-| list    | one a tag, ``likes=jazz``                                                             |
+| list    | one per tag, ``likes=jazz``                                                           |
+
+Text that is not a name as it stands is read once more, by the rules of ``cells``: "['jazz', 'rock']" as a list,
+"jazz, rock" as tags where the column has one of them and none with a comma, "20" and "1990-05-01" as a number and a
+year where the column has bins, "True" and "yes" as booleans. A boolean is 0 or 1 where the column has these bins, and
+the other way round. Leading zeros count: "02139" is not 2139.
 
 All that encoding takes stands in the names, as with the features of items. A number beyond all bins, or between
 two, goes to the last bin that starts at or below it, else to the first: the rule of ``model_store.data.bins``.
@@ -24,13 +29,32 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from model_store.bundle.cells import (
+    BOOLEANS,
+    MISSING,
+    SEPARATORS,
+    boolean_of,
+    date_of,
+    is_finite,
+    list_of,
+    number_of,
+    parts_of,
+    text_of,
+    year_fraction,
+)
 from model_store.errors import BundleDamaged
 
 ATTRIBUTES_FILE = "attributes.json"
 
 Value = str | float | bool | list[str]
+Part = tuple[str, int | None]
 
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+_LEADING_ZERO = re.compile(r"0\d")
+_SPELLINGS = {
+    truth: [form for word in BOOLEANS if BOOLEANS[word] is truth for form in (word, word.capitalize(), word.upper())]
+    for truth in (True, False)
+}
 _BIN = re.compile(rf"(.+)=({_NUMBER})\.\.{_NUMBER}", re.DOTALL)
 
 
@@ -60,6 +84,7 @@ class Attributes:
         self.names = list(names)
         self._ids = {name: index for index, name in enumerate(self.names)}
         self._bins = _bins(self.names)
+        self._marked = _marked(self.names)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -94,13 +119,70 @@ class Attributes:
         """Column and text of every part of ``given`` that :meth:`encode` ignores."""
         return [(column, text) for column in given for text, each in self._parts(column, given[column]) if each is None]
 
-    def _parts(self, column: str, value: Value) -> list[tuple[str, int | None]]:
+    def _parts(self, column: str, value: Value) -> list[Part]:
         """The texts of a value with their ids, None for the unknown."""
+        if isinstance(value, bool):
+            return [(text_of(value), self._boolean(column, truth=value))]
+        if isinstance(value, str):
+            return self._of_text(column, value)
+        if isinstance(value, list):
+            return [(text, self._id(column, text)) for text in _distinct(value)]
+        return [(text_of(value), self._number(column, value))]
+
+    def _id(self, column: str, text: str) -> int | None:
+        return self._ids.get(f"{column}={text}")
+
+    def _of_text(self, column: str, text: str) -> list[Part]:
+        elements = list_of(text)
+        if elements is not None and self._id(column, text.strip()) is None:
+            texts = [each for each in _distinct(elements) if each not in MISSING]
+            return [(each, self._id(column, each)) for each in texts]
+        return [part for each in _distinct(text.split("|")) for part in self._of_tag(column, each)]
+
+    def _of_tag(self, column: str, text: str) -> list[Part]:
+        """Text as it stands, else the number or boolean that it is, else tags between separators."""
+        index = self._id(column, text)
+        if index is None:
+            index = self._reread(column, text)
+        if index is None:
+            for mark in SEPARATORS:
+                parts = [(part, self._id(column, part)) for part in _distinct(parts_of(text, mark))]
+                if (column, mark) not in self._marked and any(known is not None for _, known in parts):
+                    return parts
+        return [(text, index)]
+
+    def _reread(self, column: str, text: str) -> int | None:
+        """Id of the number, the year or the boolean that ``text`` is."""
+        day = date_of(text) if column in self._bins else None
+        number = number_of(text) if day is None else year_fraction(day)
+        if number is not None and not _LEADING_ZERO.match(text):
+            return self._number(column, number)
+        truth = boolean_of(text)
+        return None if truth is None else self._boolean(column, truth=truth)
+
+    def _number(self, column: str, number: float) -> int | None:
         bins = self._bins.get(column)
-        if bins and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            place = max(bisect_right(bins, (float(value), math.inf)) - 1, 0)
-            return [(_text(value), bins[place][1])]
-        return [(text, self._ids.get(f"{column}={text}")) for text in _tags(value)]
+        if bins and is_finite(number):
+            return bins[max(bisect_right(bins, (float(number), math.inf)) - 1, 0)][1]
+        index = self._id(column, text_of(number))
+        return self._spelled(column, truth=number == 1) if index is None and number in (0, 1) else index
+
+    def _boolean(self, column: str, *, truth: bool) -> int | None:
+        index = self._spelled(column, truth=truth)
+        bins = self._bins.get(column, [])
+        of_bits = index is None and bins and {low for low, _ in bins} <= {0.0, 1.0}
+        return self._number(column, float(truth)) if of_bits else index
+
+    def _spelled(self, column: str, *, truth: bool) -> int | None:
+        """Id of a boolean in any spelling; bundles have "true", older ones what a CSV file had."""
+        found = (self._id(column, word) for word in _SPELLINGS[truth])
+        return next((index for index in found if index is not None), None)
+
+
+def _marked(names: Sequence[str]) -> set[tuple[str, str]]:
+    """Columns and the separators that stand inside their tags. "a=b=c" is tag "b=c" of "a", or tag "c" of "a=b"."""
+    splits = [(name, place) for name in names for place, character in enumerate(name) if character == "="]
+    return {(name[:place], mark) for name, place in splits for mark in SEPARATORS if mark in name[place + 1 :]}
 
 
 def _bins(names: Sequence[str]) -> dict[str, list[tuple[float, int]]]:
@@ -112,15 +194,6 @@ def _bins(names: Sequence[str]) -> dict[str, list[tuple[float, int]]]:
     return {column: sorted(bins) for column, bins in found.items()}
 
 
-def _tags(value: Value) -> list[str]:
-    if isinstance(value, str):
-        tags = value.split("|")
-    else:
-        tags = [_text(each) for each in (value if isinstance(value, list) else [value])]
-    return [tag for tag in dict.fromkeys(map(str.strip, tags)) if tag]
-
-
-def _text(value: str | float) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value if isinstance(value, str) else repr(float(value)).removesuffix(".0")
+def _distinct(values: Sequence[str | float]) -> list[str]:
+    """Texts of values without blanks around them, each once and none empty."""
+    return [text for text in dict.fromkeys(text_of(value).strip() for value in values) if text]

@@ -3,9 +3,12 @@
 | kind     | column                                           | features                                    |
 |----------|--------------------------------------------------|---------------------------------------------|
 | tags     | strings, "|"-separated or in lists; booleans     | ``genre=Comedy``                            |
-| prose    | strings of more than six words between the "|"   | ``plot~toy``, one a word, of weight 1       |
+| prose    | strings of more than six words between the "|",  | ``plot~toy``, one a word, of weight 1       |
+|          | or of several where hardly any recurs            |                                             |
 | number   | numbers; dates, as their year                    | ``year=1990..1994``, up to ten quantile bins|
 | vector   | lists of floats: an embedding of any modality    | ``image[3]``, weighted by the coordinate    |
+
+The bins of dates within three years have fractions of years as bounds.
 """
 
 from __future__ import annotations
@@ -21,7 +24,13 @@ from model_store.data.bins import Bins, figure, quantile_bins
 Kind = Literal["tags", "prose", "number", "vector"]
 
 PROSE_WORDS = 6
+MIN_WORDS = 2
+MIN_TEXTS = 20
 MAX_BINS = 10
+# Of a column of which a smaller share of cells recurs, the words say more than the whole cells.
+RECURRING = 0.1
+# Dates over fewer years than this are told apart within a year.
+MIN_YEARS = 3
 NO_ENTRIES = pl.DataFrame(schema={"row": pl.Int64, "feature": pl.String, "weight": pl.Float64})
 
 
@@ -73,6 +82,8 @@ def bin_names(column: pl.Series, most_levels: int = MAX_BINS) -> list[str]:
     known = _numbers(column).drop_nulls().to_numpy()
     if not len(known):
         return []
+    if column.dtype.is_temporal() and known.max() - known.min() >= MIN_YEARS:
+        known = np.floor(known)
     bins = quantile_bins(known, most_levels if len(np.unique(known)) <= most_levels else MAX_BINS)
     return [f"{column.name}={figure(low)}..{figure(high)}" for low, high in zip(*bins, strict=True)]
 
@@ -83,7 +94,16 @@ def _is_name(dtype: pl.DataType) -> bool:
 
 def _is_prose(column: pl.Series) -> bool:
     words = _tags(column).explode().str.count_matches(r"\S+").mean()
-    return isinstance(words, float) and words > PROSE_WORDS
+    return isinstance(words, float) and (words > PROSE_WORDS or (words >= MIN_WORDS and _hardly_recurs(column)))
+
+
+def _hardly_recurs(column: pl.Series) -> bool:
+    """Whether texts that are not "|"-separated differ from row to row, as names of products do."""
+    texts = column.drop_nulls()
+    if column.dtype != pl.String or len(texts) < MIN_TEXTS or texts.str.contains("|", literal=True).any():
+        return False
+    counts = texts.value_counts()["count"]
+    return int(counts.filter(counts > 1).sum()) < RECURRING * len(texts)
 
 
 def _tags(column: pl.Series) -> pl.Series:
@@ -99,9 +119,15 @@ def _words(column: pl.Series) -> pl.Series:
 
 
 def _numbers(column: pl.Series) -> pl.Series:
-    """Finite numbers as float64, years of dates; all else is null."""
-    numbers = (column.dt.year() if column.dtype.is_temporal() else column).cast(pl.Float64)
+    """Finite numbers as float64, dates as years with fractions; all else is null."""
+    numbers = _years(column) if column.dtype.is_temporal() else column.cast(pl.Float64)
     return numbers.to_frame().select(pl.when(pl.nth(0).is_finite()).then(pl.nth(0))).to_series()
+
+
+def _years(days: pl.Series) -> pl.Series:
+    """The rule of ``cells.year_fraction``."""
+    length = days.dt.is_leap_year().cast(pl.Int32) + 365
+    return (days.dt.year() + (days.dt.ordinal_day() - 1) / length).round(4)
 
 
 def _binned(column: pl.Series, names: list[str]) -> pl.DataFrame:

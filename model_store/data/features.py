@@ -1,6 +1,6 @@
 """Content features of a catalogue, out of any column of ``items.*``.
 
-``entries`` has the table of what becomes what.
+``described`` brings columns to a type, ``entries`` has the table of what becomes what.
 
 All that encoding an item takes stands in the features' names, so an item that comes later is encoded like
 those that the names were learned from. Words are therefore weighted by presence, not by TF-IDF, and the
@@ -8,6 +8,8 @@ words that IDF would silence are left out.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -26,24 +28,37 @@ def content_features(items: pl.DataFrame) -> ItemFeatures:
     return encode_features(items, feature_names(items))
 
 
-def unread_columns(items: pl.DataFrame) -> list[str]:
-    """Columns with values of a type that no feature is made of."""
-    return [each.name for each in _content(items) if column_kind(each) is None and each.null_count() < len(each)]
+@dataclass(frozen=True)
+class ColumnFeatures:
+    """Features worth having of one column.
+
+    Attributes:
+        kind: what the column holds; None for a type that no feature is made of.
+        names: names of the features.
+        rows: number of rows that have any of them.
+    """
+
+    kind: Kind | None
+    names: tuple[str, ...] = ()
+    rows: int = 0
 
 
 def feature_names(items: pl.DataFrame) -> list[str]:
-    """Names of the features worth having in a catalogue, sorted: bins, and what at least two items share.
+    """Names of the features worth having in a catalogue, sorted."""
+    return names_in(features_by_column(items))
+
+
+def names_in(by_column: dict[str, ColumnFeatures]) -> list[str]:
+    """Names of the features of all columns, sorted."""
+    return sorted({name for features in by_column.values() for name in features.names})
+
+
+def features_by_column(items: pl.DataFrame) -> dict[str, ColumnFeatures]:
+    """Features worth having in a catalogue by column: bins, and what at least two items share.
 
     Of prose that is the 2,000 most common words of a column, without those in more than a fifth of its texts.
     """
-    names: set[str] = set()
-    for column in _content(items):
-        kind = column_kind(column)
-        if kind == "number":
-            names.update(bin_names(column))
-        elif kind is not None:
-            names.update(_shared(entries_of(column, kind, []), kind))
-    return sorted(names)
+    return {column.name: _features_of(column) for column in _content(items)}
 
 
 def encode_features(items: pl.DataFrame, names: list[str]) -> ItemFeatures:
@@ -70,6 +85,17 @@ def encode_features(items: pl.DataFrame, names: list[str]) -> ItemFeatures:
 
 def _content(items: pl.DataFrame) -> list[pl.Series]:
     return [column for column in items if column.name not in ITEM_COLUMNS]
+
+
+def _features_of(column: pl.Series) -> ColumnFeatures:
+    kind = column_kind(column)
+    if kind is None:
+        return ColumnFeatures(None)
+    if kind == "number":
+        return ColumnFeatures(kind, tuple(bin_names(column)), column.count())
+    entries = entries_of(column, kind, [])
+    names = _shared(entries, kind)
+    return ColumnFeatures(kind, tuple(names), entries.filter(pl.col("feature").is_in(names))["row"].n_unique())
 
 
 def _shared(entries: pl.DataFrame, kind: Kind) -> list[str]:

@@ -2,45 +2,145 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import polars as pl
 
+from model_store.bundle.cells import MISSING
 from model_store.data.cleaning import distinct_rows
-from model_store.data.features import unread_columns
-from model_store.data.summary import Note
-from model_store.data.tables import Table
+from model_store.data.described import read_columns
+from model_store.data.entries import MAX_BINS
+from model_store.data.facts import column_facts
+from model_store.data.features import encode_features, features_by_column, names_in
+from model_store.data.matching import check_ids
+from model_store.data.reading import Reading
+from model_store.data.schema import ItemFeatures
+from model_store.data.summary import ColumnFact, Note
+from model_store.data.tables import ITEM_COLUMNS, Table
+
+TITLE_NAMES = ("name", "product_name", "item_name", "movie_title", "product_title", "headline", "label")
 
 
-def catalogue(table: Table | None, event_item_ids: pl.Series) -> tuple[pl.DataFrame, list[Note]]:
-    """Bring all items into rows ordered by id (as text, by code point).
+class Catalogue(NamedTuple):
+    """All items in rows ordered by id (as text, by code point).
+
+    Attributes:
+        ids: ids, strings.
+        titles: titles, "" where an item has none.
+        features: content features.
+        notes: rows that were dropped or lack something.
+        columns: what the columns of the table became.
+        warnings: sentences about what somebody should look at.
+    """
+
+    ids: pl.Series
+    titles: pl.Series
+    features: ItemFeatures
+    notes: list[Note]
+    columns: list[ColumnFact]
+    warnings: list[str]
+
+
+class Titles(NamedTuple):
+    """Titles by row, null where there is none; notes and warnings about them."""
+
+    titles: pl.Series
+    notes: list[Note]
+    warnings: list[str]
+
+
+def catalogue(table: Table | None, event_item_ids: pl.Series) -> Catalogue:
+    """Bring all items into rows and encode their content.
 
     Args:
         table: ``items.*``, if there is one.
         event_item_ids: distinct usable ids of the items with events.
 
-    Returns:
-        Columns ``item_id``, ``title`` ("" where there is none), and the table's own, null for items that
-        the table does not have; and notes.
-
     Raises:
-        DataError: the table has no ``item_id``, or it holds neither strings nor integers.
+        DataError: the table has no ``item_id``, its type cannot be an id, or its ids are not those of the events.
     """
     if table is None:
-        items = pl.DataFrame({"item_id": event_item_ids.sort()}).with_columns(title=pl.lit(""))
-        return items, [Note(len(items), "items have no title and no features: there is no items file")]
-    described, notes = _described(table)
+        return _undescribed(event_item_ids, "there is no items file", [])
+    distinct, notes = distinct_rows(table, "item_id", "items")
+    if not len(distinct):
+        warning = f"{table.name}: it has no usable rows; no item has a title or features"
+        return _undescribed(event_item_ids, f"{table.name} has no usable rows", [*notes], warning)
+    warnings = check_ids(table.name, distinct["item_id"], event_item_ids, "item")
+    titles = _titles(table.name, distinct)
+    readings = read_columns(distinct, ITEM_COLUMNS, MAX_BINS)
+    described = _frame(distinct["item_id"], titles.titles, readings)
     everything = pl.concat([described["item_id"], event_item_ids]).unique()
     items = everything.to_frame().join(described, on="item_id", how="left").sort("item_id")
     if len(described) < len(items):
         absent = f"items of the events are absent from {table.name}: no title, no features"
         notes.append(Note(len(items) - len(described), absent))
-    return items.with_columns(pl.col("title").fill_null("")), notes
+    by_column = features_by_column(items)
+    facts = column_facts("items", table.name, readings, by_column, "two items")
+    return Catalogue(
+        ids=items["item_id"],
+        titles=items["title"].fill_null(""),
+        features=encode_features(items, names_in(by_column)),
+        notes=[*notes, *titles.notes],
+        columns=facts.columns,
+        warnings=[*warnings, *titles.warnings, *facts.warnings],
+    )
 
 
-def _described(table: Table) -> tuple[pl.DataFrame, list[Note]]:
-    """Rows of ``items.*`` with usable, distinct ids, and titles as strings."""
-    distinct, notes = distinct_rows(table, "item_id", "items")
-    title = pl.col("title").cast(pl.String) if "title" in distinct.columns else pl.lit(None, dtype=pl.String)
-    unread = unread_columns(distinct)
-    if unread:
-        notes.append(Note(len(unread), f"columns of {table.name} are of a type that is not read: {', '.join(unread)}"))
-    return distinct.with_columns(title.alias("title")), notes
+def _frame(ids: pl.Series, titles: pl.Series, readings: list[Reading]) -> pl.DataFrame:
+    read = {reading.name: reading.column for reading in readings if reading.column is not None}
+    return pl.DataFrame([ids, titles, *(column.alias(name) for name, column in read.items())])
+
+
+def _undescribed(event_item_ids: pl.Series, reason: str, notes: list[Note], *warnings: str) -> Catalogue:
+    ids = event_item_ids.sort().alias("item_id")
+    notes = [*notes, Note(len(ids), f"items have no title and no features: {reason}")]
+    return Catalogue(ids, _no_titles(len(ids)), encode_features(ids.to_frame(), []), notes, [], [*warnings])
+
+
+def _no_titles(length: int) -> pl.Series:
+    return pl.Series("title", [""], dtype=pl.String).new_from_index(0, length)
+
+
+def _titles(path: str, items: pl.DataFrame) -> Titles:
+    """Titles as text on one line; words such as "NaN" are missing."""
+    nobody = pl.Series("title", [None], dtype=pl.String).new_from_index(0, len(items))
+    if "title" not in items.columns:
+        return Titles(nobody, _title_proposal(path, items.columns), [])
+    column = items["title"]
+    if not _can_be_title(column.dtype):
+        says = f"{path}: column 'title' is {column.dtype}, expected text; no item has a title"
+        return Titles(nobody, [], [says])
+    written = _written(column)
+    line = written.str.replace_all(r"\p{Cc}+", " ").str.strip_chars()
+    words = line.is_in(list(MISSING)).fill_null(value=False)
+    titles = line.set(words, None)
+    n_words = int((words & (line != "")).sum())
+    notes = [Note(n_words, "titles are a word for a missing one, such as NaN, and count as missing")] if n_words else []
+    if not titles.count():
+        return Titles(titles, notes, [f"{path}: all {len(titles):,} titles are missing"] if len(titles) else [])
+    missing = titles.null_count() - n_words
+    return Titles(titles, [*notes, Note(missing, "items have no title")] if missing else notes, [])
+
+
+def _title_proposal(path: str, columns: list[str]) -> list[Note]:
+    named = next((column for column in columns if column.lower() in TITLE_NAMES), None)
+    says = f"column of {path} may hold the titles: if {named!r} does, add --columns title={named}"
+    return [Note(1, says)] if named else []
+
+
+def _can_be_title(dtype: pl.DataType) -> bool:
+    if isinstance(dtype, pl.List):
+        return isinstance(dtype.inner, pl.String | pl.Categorical | pl.Enum)
+    texts = isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean | pl.Date | pl.Datetime | pl.Null)
+    return texts or dtype.is_numeric()
+
+
+def _written(titles: pl.Series) -> pl.Series:
+    """Titles as text: whole numbers without a fraction, dates as days, lists joined by commas."""
+    if isinstance(titles.dtype, pl.List):
+        return titles.cast(pl.List(pl.String)).list.join(", ")
+    if titles.dtype.is_float():
+        return titles.cast(pl.String).str.strip_suffix(".0")
+    if isinstance(titles.dtype, pl.Datetime):
+        return titles.dt.to_string("%Y-%m-%d %H:%M:%S").str.strip_suffix(" 00:00:00")
+    return titles.cast(pl.String)

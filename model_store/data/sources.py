@@ -17,7 +17,6 @@ from model_store.config import DEFAULT_READ_OPTIONS, ReadOptions
 from model_store.data import demos
 from model_store.data.cleaning import arrange, merge_pairs, order_of, usable_events
 from model_store.data.event_types import differ, like_weights, type_values
-from model_store.data.features import content_features
 from model_store.data.feedback import feedback_spec, read_feedback, unusual_share
 from model_store.data.items import catalogue
 from model_store.data.schema import Dataset, Events
@@ -74,9 +73,9 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
     read = read_feedback(name, usable, options)
     events, kind = read.events, read.kind
     _check_enough(name, events)
-    items, item_notes = catalogue(tables.items, events["item_id"].unique())
-    user_ids, item_ids = events["user_id"].unique().sort(), items["item_id"]
-    attributes, user_notes = user_attributes(tables.users, user_ids)
+    items = catalogue(tables.items, events["item_id"].unique())
+    user_ids, item_ids = events["user_id"].unique().sort(), items.ids
+    users = user_attributes(tables.users, user_ids)
     coded = events.with_columns(
         user=pl.col("user_id").cast(pl.Enum(user_ids)).to_physical(),
         item=pl.col("item_id").cast(pl.Enum(item_ids)).to_physical(),
@@ -86,21 +85,20 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
     _check_liked(name, kind, merged["value"])
     feedback = feedback_spec(kind, coded, merged["value"], options.liked_from)
     types = type_values(coded)
-    arranged = replace(arrange(merged, order, user_ids.to_list(), item_ids.to_list()), attributes=attributes)
+    arranged = replace(arrange(merged, order, user_ids.to_list(), item_ids.to_list()), attributes=users.attributes)
     if differ(kind, types):
         arranged = replace(arranged, weights=like_weights(types, arranged.values))
     dataset = Dataset(
         user_ids=user_ids.to_list(),
         item_ids=item_ids.to_list(),
-        titles=items["title"].to_list(),
+        titles=items.titles.to_list(),
         events=arranged,
         has_order=order != "random",
         has_time=order == "time",
         feedback=feedback,
-        features=content_features(items),
+        features=items.features,
         fingerprint=_fingerprint(source, user_ids.to_list(), item_ids.to_list(), arranged),
     )
-    all_notes = [*tables.notes, *notes, *read.notes, *order_notes, *merge_notes, *item_notes, *user_notes]
     summary = summarise(
         dataset,
         source=source,
@@ -108,8 +106,9 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
         reason=read.reason,
         order=order,
         types=types,
-        notes=all_notes,
-        warnings=[*read.warnings, *unusual_share(feedback, merged["value"])],
+        notes=[*tables.notes, *notes, *read.notes, *order_notes, *merge_notes, *items.notes, *users.notes],
+        columns=[*items.columns, *users.columns],
+        warnings=[*read.warnings, *unusual_share(feedback, merged["value"]), *items.warnings, *users.warnings],
     )
     return Loaded(dataset, summary)
 

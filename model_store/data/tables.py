@@ -61,9 +61,13 @@ def read_folder(folder: Path, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Ta
         raise DataError(f"{folder}: no interactions.parquet or interactions.csv, expected one of them")
     return Tables(
         _read(interactions, options, _of_interactions),
-        items=_read_described(_find(folder, "items"), options, ITEM_COLUMNS),
-        users=_read_described(_find(folder, "users"), options, USER_COLUMNS),
+        items=_read_if_there(_find(folder, "items"), options),
+        users=_read_if_there(_find(folder, "users"), options),
     )
+
+
+def _read_if_there(path: Path | None, options: ReadOptions) -> Table | None:
+    return None if path is None else _read(path, options)
 
 
 def _find(folder: Path, stem: str) -> Path | None:
@@ -102,16 +106,3 @@ def _scan(path: Path, options: ReadOptions) -> pl.LazyFrame:
     if options.encoding != DEFAULT_READ_OPTIONS.encoding:
         return pl.read_csv(path, glob=False, infer_schema=False, encoding=options.encoding).lazy()
     return pl.scan_csv(path, glob=False, infer_schema=False)
-
-
-def _read_described(path: Path | None, options: ReadOptions, names: tuple[str, ...]) -> Table | None:
-    """Columns of a CSV file that hold nothing but numbers become numbers, but for ids and other ``names``."""
-    if path is None:
-        return None
-    table = _read(path, options)
-    if path.suffix == ".parquet":
-        return table
-    text = table.frame.select(pl.exclude(names))
-    numbers = text.cast(pl.Float64, strict=False)
-    whole = [each for each in numbers if text[each.name].null_count() == each.null_count() < len(each)]
-    return Table(table.name, table.frame.with_columns(whole))

@@ -3,72 +3,111 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from datetime import date
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from model_store.bundle.attributes import Attributes, Value
+from model_store.bundle.cells import year_fraction
 from model_store.data.cleaning import distinct_rows
-from model_store.data.entries import bin_names, entries_of
+from model_store.data.described import read_columns
+from model_store.data.entries import Kind, bin_names, entries_of
+from model_store.data.facts import column_facts
+from model_store.data.features import ColumnFeatures
+from model_store.data.matching import check_ids
+from model_store.data.reading import Reading
 from model_store.data.schema import UserAttributes
-from model_store.data.summary import Note
+from model_store.data.summary import ColumnFact, Note
 from model_store.data.tables import USER_COLUMNS, Table
 
-# A value of fewer users than this says who they are rather than what people like them want.
+# Values of fewer users than this could identify them.
 MIN_USERS = 10
 MAX_NAMES = 500
 # Whole numbers of so few levels are often codes, so each keeps a bin of its own.
 MAX_LEVELS = 32
 
 
-def user_attributes(table: Table | None, user_ids: pl.Series) -> tuple[UserAttributes | None, list[Note]]:
+class DescribedUsers(NamedTuple):
+    """Attributes of users.
+
+    Attributes:
+        attributes: the attributes by user code; None where there are none worth having.
+        notes: rows that were dropped or lack something.
+        columns: what the columns of the table became.
+        warnings: sentences about what somebody should look at.
+    """
+
+    attributes: UserAttributes | None
+    notes: list[Note]
+    columns: list[ColumnFact]
+    warnings: list[str]
+
+
+def user_attributes(table: Table | None, user_ids: pl.Series) -> DescribedUsers:
     """Learn the attributes of users and encode them.
 
     Args:
         table: ``users.*``, if there is one.
         user_ids: id by user code: the users with events, to whom the table is cut down.
 
-    Returns:
-        The attributes by user code, None where there are none worth having; and notes.
-
     Raises:
-        DataError: the table has no ``user_id``, or it holds neither strings nor integers.
+        DataError: the table has no ``user_id``, its type cannot be an id, or its ids are not those of the events.
     """
     if table is None:
-        return None, []
+        return DescribedUsers(None, [], [], [])
     described, notes = distinct_rows(table, "user_id", "users")
-    users = user_ids.to_frame("user_id").join(described, on="user_id", how="left", maintain_order="left")
-    content = users.drop(USER_COLUMNS)
-    unread = [each.name for each in content if not (_is_number(each) or _has_tags(each)) and each.count()]
-    absent = len(user_ids) - int(user_ids.is_in(described["user_id"].implode()).sum())
-    counts = {
-        f"columns of {table.name} are of a type that is not read: {', '.join(unread)}": len(unread),
-        f"users of the events are absent from {table.name}: no attributes": absent,
-    }
-    notes += [Note(count, reason) for reason, count in counts.items() if count]
-    read = content.drop(unread)
-    names = attribute_names(read)
-    return (encode_users(read, Attributes(names)) if names else None), notes
+    if not len(described):
+        return DescribedUsers(None, notes, [], [f"{table.name}: it has no usable rows; nothing is known of users"])
+    warnings = check_ids(table.name, described["user_id"], user_ids, "user")
+    described = described.filter(pl.col("user_id").is_in(user_ids.implode()))
+    if len(described) < len(user_ids):
+        absent = f"users of the events are absent from {table.name}: no attributes"
+        notes.append(Note(len(user_ids) - len(described), absent))
+    readings = [_without_vectors(reading) for reading in read_columns(described, USER_COLUMNS, MAX_LEVELS)]
+    columns = [reading.column.alias(reading.name) for reading in readings if reading.column is not None]
+    users = user_ids.to_frame("user_id").join(
+        pl.DataFrame([described["user_id"], *columns]), on="user_id", how="left", maintain_order="left"
+    )
+    read = users.drop(USER_COLUMNS)
+    by_column = attributes_by_column(read)
+    names = sorted({name for column in by_column.values() for name in column.names})
+    facts = column_facts("users", table.name, readings, by_column, f"{MIN_USERS} users")
+    attributes = encode_users(read, Attributes(names)) if names else None
+    return DescribedUsers(attributes, notes, facts.columns, [*warnings, *facts.warnings])
 
 
 def attribute_names(users: pl.DataFrame) -> list[str]:
-    """Names of the attributes worth having, sorted: of each column the most common ones, of ten users at least.
+    """Names of the attributes worth having, sorted."""
+    return sorted({name for column in attributes_by_column(users).values() for name in column.names})
+
+
+def attributes_by_column(users: pl.DataFrame) -> dict[str, ColumnFeatures]:
+    """Attributes worth having by column: the most common ones, of ten users at least.
 
     Numbers of a bin that is left out go to the one below it.
     """
-    names: set[str] = set()
-    for column in users:
-        bins = bin_names(column, MAX_LEVELS) if _is_number(column) else []
-        entries = entries_of(column, "number" if _is_number(column) else "tags", bins)
-        counted = entries.group_by("feature").len().filter(pl.col("len") >= MIN_USERS)
-        names.update(counted.sort("len", "feature", descending=[True, False])["feature"].head(MAX_NAMES))
-    return sorted(names)
+    return {column.name: _attributes_of(column) for column in users}
+
+
+def _attributes_of(column: pl.Series) -> ColumnFeatures:
+    is_number = column.dtype.is_numeric() or column.dtype.is_temporal()
+    kind: Kind = "number" if is_number else "tags"
+    entries = entries_of(column, kind, bin_names(column, MAX_LEVELS) if is_number else [])
+    counted = entries.group_by("feature").len().filter(pl.col("len") >= MIN_USERS)
+    names = counted.sort("len", "feature", descending=[True, False])["feature"].head(MAX_NAMES)
+    rows = (
+        column.count()
+        if is_number and len(names)
+        else entries.filter(pl.col("feature").is_in(names.implode()))["row"].n_unique()
+    )
+    return ColumnFeatures(kind, tuple(names), rows)
 
 
 def encode_users(users: pl.DataFrame, attributes: Attributes) -> UserAttributes:
     """Encode users, one a row, as a service would encode what it is told about them."""
-    encoded = [attributes.encode(_given(row)) for row in users.iter_rows(named=True)]
+    encoded = [attributes.encode(_present(row)) for row in users.iter_rows(named=True)]
     ids = [each.ids[each.weights > 0] for each in encoded]
     weights = [each.weights[each.weights > 0] for each in encoded]
     return UserAttributes(
@@ -79,22 +118,23 @@ def encode_users(users: pl.DataFrame, attributes: Attributes) -> UserAttributes:
     )
 
 
-def _given(row: dict[str, Any]) -> dict[str, Value]:
-    """What a row says: neither nulls nor numbers that are none."""
+def _present(row: dict[str, Any]) -> dict[str, Value]:
+    """The row's values without missing ones and numbers that are not finite; dates as years with fractions."""
     return {
-        name: [each for each in value if each is not None] if isinstance(value, list) else value
+        name: _plain(value)
         for name, value in row.items()
         if value is not None and not (isinstance(value, float) and not math.isfinite(value))
     }
 
 
-def _is_number(column: pl.Series) -> bool:
-    return column.dtype.is_numeric()
+def _plain(value: Any) -> Value:
+    if isinstance(value, list):
+        return [each for each in value if each is not None]
+    return year_fraction(value) if isinstance(value, date) else value
 
 
-def _has_tags(column: pl.Series) -> bool:
-    dtype = column.dtype
-    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
-    return isinstance(inner, pl.String | pl.Categorical | pl.Enum | pl.Boolean) or (
-        isinstance(dtype, pl.List) and isinstance(inner, pl.DataType) and inner.is_integer()
-    )
+def _without_vectors(reading: Reading) -> Reading:
+    if reading.column is None or reading.column.dtype != pl.List(pl.Float64):
+        return reading
+    problem = "vectors of users are not read; write columns of numbers or lists of text"
+    return Reading(reading.name, None, reading.missing, problem=problem)

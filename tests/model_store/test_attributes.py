@@ -114,7 +114,7 @@ SCHEMA = {"text": pl.String, "flag": pl.Boolean, "whole": pl.Int32, "real": pl.F
 def test_a_user_of_the_data_and_one_who_tells_the_same_to_a_service_are_one(rows: list[dict[str, Value]]) -> None:
     user_ids = [f"{number:03}" for number in range(len(rows))]
     frame = pl.DataFrame(rows, schema=SCHEMA).with_columns(user_id=pl.Series(user_ids))
-    learned, _ = user_attributes(Table("users", frame), pl.Series(user_ids))
+    learned = user_attributes(Table("users", frame), pl.Series(user_ids)).attributes
     if learned is None:
         return
     served = Attributes(orjson.loads(orjson.dumps(learned.names)))

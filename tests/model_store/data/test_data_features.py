@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from model_store.data.features import content_features, encode_features, unread_columns
+from model_store.data.features import content_features, encode_features
 from model_store.data.schema import ItemFeatures
 from model_store.data.sources import load
 
@@ -146,12 +146,6 @@ def test_numbers_outside_the_known_bins_fall_into_the_nearest_below_or_the_first
 def test_short_text_of_a_new_item_is_still_prose():
     names = content_features(items(plot=TEXTS)).names
     assert set(of_item(encode_features(items(plot=["Robot!"]), names), 0)) == {"plot~robot"}
-
-
-def test_columns_of_other_types_are_named_not_read():
-    frame = pl.DataFrame({"size": [{"w": 1}, {"w": 2}], "empty": [None, None], "genre": ["a", "a"]})
-    assert unread_columns(frame) == ["size"]
-    assert content_features(frame).names == ["genre=a"]
 
 
 def test_row_order_of_the_items_file_changes_nothing(write_source):

@@ -101,15 +101,17 @@ def test_what_cannot_be_used_is_said(write_source):
         "user_id": ["stranger", None, "u00", *IDS[:-1]],
         "town": ["a"] * (USERS + 2),
         "born": [date(1990, 1, 1)] * (USERS + 2),
-        "face": [{"eyes": 2}] * (USERS + 2),
+        "face": [[[2.0]]] * (USERS + 2),
     }
     dataset, summary = load(write_source(EVENTS, users=users))
     page = summary.render().plain
     assert "1 users dropped: user_id is missing" in page
     assert "1 users dropped: user_id stands again further down" in page
-    assert "users.parquet are of a type that is not read: born, face" in page
+    assert "users.parquet: column 'face' became nothing: its type is List(List(Float64))" in " ".join(page.split())
+    assert "born: 1 bin, the same in every row" in page
     assert "1 users of the events are absent from" in page
     assert known(dataset, IDS[-1]) == {}
+    assert "born=1990..1990" in dataset.attribute_names
 
 
 def test_a_users_file_without_ids_is_refused(write_source):

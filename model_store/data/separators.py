@@ -1,0 +1,83 @@
+"""The mark between the tags of a text column, found by how its parts recur.
+
+Tags recur in many combinations and at any place: "Action, Drama", "Drama", "Comedy, Action". The parts of other text
+with commas do not: in "Smith, John" and "Boston, MA" each part has its own place, and those of a sentence are unique.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from model_store.bundle.cells import SEPARATORS, parts_of
+
+# Distinct texts that are looked at.
+SAMPLE = 5000
+MAX_PART_WORDS = 3.0
+MIN_SHARE = 0.02
+MIN_BLANK_TEXTS = 4
+
+
+class Evidence(NamedTuple):
+    """How the parts of distinct texts recur.
+
+    Attributes:
+        recurrence: parts per distinct part.
+        mobility: share of the parts that stand alone, first or later, and elsewhere at another of these places.
+        words: mean number of words per part.
+        share: share of the texts that have several parts.
+    """
+
+    recurrence: float
+    mobility: float
+    words: float
+    share: float
+
+
+# Least recurrence and mobility that speak for a list: a semicolon hardly stands elsewhere, a blank nearly always does.
+LEAST = {";": (1.1, 0.05), ",": (1.5, 0.3), " ": (3.0, 0.8)}
+
+
+def separator_of(texts: Sequence[str]) -> str | None:
+    """The mark between the tags of a column, "|" included; None where each text is a tag of its own.
+
+    Args:
+        texts: distinct texts of the column, not empty.
+    """
+    sample = texts[:SAMPLE]
+    if any("|" in text for text in texts):
+        return "|"
+    return next((mark for mark in SEPARATORS if _separates(sample, mark)), None)
+
+
+def evidence(texts: Sequence[str], mark: str) -> Evidence | None:
+    """How parts between ``mark`` recur; None where no text has two of them."""
+    split = [parts_of(text, mark) for text in texts]
+    if not any(len(parts) > 1 for parts in split):
+        return None
+    places: dict[str, set[int]] = defaultdict(set)
+    counts: dict[str, int] = defaultdict(int)
+    for parts in split:
+        for place, part in enumerate(parts):
+            places[part].add(-1 if len(parts) == 1 else min(place, 1))
+            counts[part] += 1
+    total = sum(counts.values())
+    return Evidence(
+        recurrence=total / len(counts),
+        mobility=sum(counts[part] for part, seen in places.items() if len(seen) > 1) / total,
+        words=sum(counts[part] * len(part.split()) for part in counts) / total,
+        share=sum(len(parts) > 1 for parts in split) / len(texts),
+    )
+
+
+def _separates(texts: Sequence[str], mark: str) -> bool:
+    found = evidence(texts, mark)
+    if found is None or found.words > MAX_PART_WORDS or found.share < MIN_SHARE:
+        return False
+    if mark == " " and len(texts) < MIN_BLANK_TEXTS:
+        return False
+    # One text alone says nothing about recurrence; its parts mean the same to a model as the whole.
+    alone = len(texts) == 1 and mark != " "
+    recurrence, mobility = LEAST[mark]
+    return alone or (found.recurrence >= recurrence and found.mobility >= mobility)

@@ -1,0 +1,229 @@
+"""A column of text, read as what nearly all its cells are: booleans, lists, embeddings, numbers, dates, tags or prose.
+
+Evidence is taken over the whole column, so that one "N/A" among prices costs one cell and not the column.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import polars as pl
+
+from model_store.bundle.cells import (
+    BOOLEANS,
+    MISSING,
+    MISSING_AMONG_NUMBERS,
+    boolean_of,
+    has_decimal_comma,
+    list_of,
+    number_of,
+    parts_of,
+)
+from model_store.data.dates import Dates, iso_dates, other_dates
+from model_store.data.reading import Reading, examples, nothing
+from model_store.data.separators import separator_of
+
+# Share of the cells that must be numbers, dates or lists for the column to be one of them.
+NEARLY_ALL = 0.8
+HALF = 0.5
+# Distinct texts that are few: with "3+" or "10-19" among them, they are levels and not numbers.
+MAX_LEVELS = 32
+SAMPLE = 500
+MARKS = {"|": "|", ",": "comma", ";": "semicolon", " ": "blank"}
+
+_DECIMAL_POINT = re.compile(r"[+-]?\d*\.(?:\d{1,2}|\d{4,})")
+_VECTOR_MARKS = (",", ";", "|", " ")
+
+
+def read_text(column: pl.Series, *, typed: bool) -> Reading:
+    """Read a column of text.
+
+    Args:
+        column: strings.
+        typed: whether the source says types, so that whole numbers among text are names on purpose.
+    """
+    text = column.str.strip_chars()
+    text = text.set(text.is_in(list(MISSING)).fill_null(value=False), None)
+    if text.null_count() == len(text):
+        return nothing(text, f"all {len(text):,} cells are missing")
+    sample = text.drop_nulls().unique(maintain_order=True).head(SAMPLE).to_list()
+    return (
+        _booleans(text)
+        or _lists(text, sample)
+        or _vectors(text, sample)
+        or (_typed_numbers if typed else _numbers)(text, sample)
+        or _iso(text, sample)
+        or _other_dates(text, sample)
+        or _tags(text)
+    )
+
+
+def is_code(text: pl.Series) -> bool:
+    """Whether some whole number of a column has leading zeros, as codes have and quantities have not."""
+    return bool(text.str.contains(r"^0\d+$").any())
+
+
+def _booleans(text: pl.Series) -> Reading | None:
+    present = _without_missing(text)
+    words = set(present.str.to_lowercase().unique().drop_nulls())
+    if not words or not words <= set(BOOLEANS) or words in ({"t"}, {"f"}, {"y"}, {"n"}):
+        return None
+    return _reading(_mapped(present, boolean_of, pl.Boolean))
+
+
+def _lists(text: pl.Series, sample: list[str]) -> Reading | None:
+    if _share(sample, lambda each: each[:1] in "[{(" and list_of(each) is not None) < NEARLY_ALL:
+        return None
+    lists = _mapped(text, list_of, pl.List(pl.String))
+    others = text.filter(lists.is_null() & text.is_not_null())
+    vectors = _as_vectors(lists)
+    remark = _others(others, "lists")
+    if vectors is not None:
+        return _reading(vectors).remarked(remark)
+    kept = lists.list.eval(pl.element().filter(~pl.element().is_in(list(MISSING))))
+    return Reading(text.name, kept, text.null_count(), "brackets").remarked(remark)
+
+
+def _vectors(text: pl.Series, sample: list[str]) -> Reading | None:
+    """Embeddings without brackets: fractions between commas, semicolons, bars or blanks, as many in each cell."""
+    for mark in _VECTOR_MARKS:
+
+        def floats(cell: str, mark: str = mark) -> list[float] | None:
+            numbers = [number_of(part, ".") for part in parts_of(cell, mark)] if "." in cell else []
+            return [each for each in numbers if each is not None] if len(numbers) > 1 and None not in numbers else None
+
+        lengths = [len(found) for found in map(floats, sample) if found]
+        if len(lengths) >= NEARLY_ALL * len(sample) and len(set(lengths)) == 1:
+            vectors = _mapped(text, floats, pl.List(pl.Float64))
+            return _reading(vectors).remarked(_others(text.filter(vectors.is_null() & text.is_not_null()), "vectors"))
+    return None
+
+
+def _typed_numbers(text: pl.Series, sample: list[str]) -> Reading | None:
+    """Numbers among the text of a typed table: whole numbers are names, fractions and amounts are quantities."""
+    quantities = any(not each.isdigit() and number_of(each) is not None for each in sample)
+    return _numbers(text, sample) if quantities else None
+
+
+def _numbers(text: pl.Series, sample: list[str]) -> Reading | None:
+    if is_code(text):
+        return None
+    present = _without_missing(text)
+    if _share(_among(sample, present), lambda each: number_of(each) is not None) < HALF:
+        return None
+    numbers, remark = _parsed(present)
+    count, n_present = numbers.count(), present.count()
+    others = present.filter(numbers.is_null() & present.is_not_null())
+    if present.n_unique() <= MAX_LEVELS and others.str.contains(r"\d").any():
+        return None  # "0", "1", "2", "3+" are levels
+    if count >= NEARLY_ALL * n_present:
+        return _reading(numbers).remarked(_others(others, "numbers"), remark)
+    if count >= HALF * n_present:
+        reading = _tags(text)
+        says = f"{count:,} of {n_present:,} cells are numbers, the others are not ({examples(others)}): read as text"
+        return Reading(text.name, reading.column, reading.missing, reading.by, problem=says)
+    return None
+
+
+def _parsed(text: pl.Series) -> tuple[pl.Series, str]:
+    """Numbers, null for other text; and a remark about decimal commas, or ""."""
+    plain = text.cast(pl.Float64, strict=False)
+    rest = text.filter(plain.is_null() & text.is_not_null()).unique().to_list()
+    if not rest:
+        return plain, ""
+    commas = any(map(has_decimal_comma, rest))
+    if not commas:
+        return _mapped(text, number_of, pl.Float64), ""
+    points = text.drop_nulls().filter(plain.is_not_null().filter(text.is_not_null()))
+    if any(map(_DECIMAL_POINT.fullmatch, points)):
+        return _mapped(text, number_of, pl.Float64), "some with a decimal comma and some with a point"
+    return _mapped(text, lambda each: number_of(each, ","), pl.Float64), "with a decimal comma"
+
+
+def _iso(text: pl.Series, sample: list[str]) -> Reading | None:
+    return _dates(text, sample, iso_dates)
+
+
+def _other_dates(text: pl.Series, sample: list[str]) -> Reading | None:
+    """Dates in other notations, but for days that most items share: those are good tags as they stand."""
+    counts = text.drop_nulls().value_counts()
+    shared = counts.filter(pl.col("count") > 1)["count"].sum()
+    return _dates(text, sample, other_dates) if shared < HALF * text.count() else None
+
+
+def _dates(text: pl.Series, sample: list[str], read: Callable[[Sequence[str]], Dates]) -> Reading | None:
+    present = _without_missing(text)
+    if not any(read(_among(sample, present)).days):
+        return None
+    distinct = present.drop_nulls().unique(maintain_order=True).to_list()
+    dates = read(distinct)
+    days = _joined(present, distinct, dates.days, pl.Date)
+    if days.count() < NEARLY_ALL * present.count():
+        return None
+    others = present.filter(days.is_null() & present.is_not_null())
+    return _reading(days).remarked(_others(others, "dates"), dates.remark)
+
+
+def _tags(text: pl.Series) -> Reading:
+    """Tags or prose; tags between other marks than "|" become lists."""
+    mark = separator_of(text.drop_nulls().unique(maintain_order=True).to_list())
+    if mark is None or mark == "|":
+        return Reading(text.name, text, text.null_count(), mark or "")
+    lists = _mapped(
+        text, lambda each: [part for part in parts_of(each, mark) if part not in MISSING], pl.List(pl.String)
+    )
+    return Reading(text.name, lists, text.null_count(), MARKS[mark])
+
+
+def _as_vectors(lists: pl.Series) -> pl.Series | None:
+    """Lists of numbers that are coordinates; None for tags, also where these are numbers.
+
+    Numbers are coordinates where one is a fraction, negative or repeated in its list, and lists are not empty.
+    """
+    parts = lists.drop_nulls().explode().drop_nulls()
+    missing = parts.is_in(list(MISSING))
+    numbers = parts.filter(~missing).cast(pl.Float64, strict=False)
+    if not len(numbers) or numbers.null_count():
+        return None
+    fractions = parts.filter(~missing).str.contains(r"[.eE]").any()
+    repeated = lists.list.len().sum() > lists.list.unique().list.len().sum()
+    if not (fractions or repeated or (numbers < 0).any()):
+        return None
+    return lists.list.eval(pl.element().cast(pl.Float64, strict=False).fill_null(float("nan")))
+
+
+def _without_missing(text: pl.Series) -> pl.Series:
+    missing = text.str.to_lowercase().is_in(list(MISSING_AMONG_NUMBERS)).fill_null(value=False)
+    return text.set(missing, None)
+
+
+def _among(sample: list[str], present: pl.Series) -> list[str]:
+    kept = [each for each in sample if each.casefold() not in MISSING_AMONG_NUMBERS]
+    return kept or present.drop_nulls().head(SAMPLE).to_list()
+
+
+def _share(sample: list[str], holds: Callable[[str], bool]) -> float:
+    return sum(map(holds, sample)) / len(sample) if sample else 0.0
+
+
+def _mapped(text: pl.Series, read: Callable[[str], Any], dtype: pl.DataType | type[pl.DataType]) -> pl.Series:
+    """``read`` of each cell, called once per distinct text; null where it returns None."""
+    distinct = text.drop_nulls().unique(maintain_order=True).to_list()
+    return _joined(text, distinct, [read(each) for each in distinct], dtype)
+
+
+def _joined(
+    text: pl.Series, distinct: list[str], values: list[Any], dtype: pl.DataType | type[pl.DataType]
+) -> pl.Series:
+    known = pl.DataFrame({"text": pl.Series(distinct, dtype=pl.String), "value": pl.Series(values, dtype=dtype)})
+    return text.to_frame("text").join(known, on="text", how="left", maintain_order="left")["value"].alias(text.name)
+
+
+def _others(others: pl.Series, noun: str) -> str:
+    return f"{len(others):,} not {noun} ({examples(others)})" if len(others) else ""
+
+
+def _reading(column: pl.Series) -> Reading:
+    return Reading(column.name, column, column.null_count())
