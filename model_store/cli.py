@@ -1,4 +1,4 @@
-"""The model store's commands: ``kshot train``, ``kshot evaluate``, ``kshot compare``, ``kshot bundles``."""
+"""The model store's commands: ``kshot inspect``, ``train``, ``evaluate``, ``compare`` and ``bundles``."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ Columns = Annotated[
     str | None,
     typer.Option(help="Columns of the data that have other names, e.g. user_id=userId,item_id=movieId,value=rating."),
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="Leave with 1 where the page has warnings.")]
 Encoding = Annotated[str, typer.Option(help="Encoding of CSV files, e.g. latin-1.")]
 FeedbackKind = Annotated[
     Kind | None,
@@ -108,6 +109,26 @@ def _of_file_system(error: OSError) -> str:
         f"{what}: {error.strerror or error}; expected a file system with free space, and files that this user may read "
         "and write: mend that and run the command again"
     )
+
+
+@_clear_errors
+def inspect_data(
+    data: Data,
+    columns: Columns = None,
+    encoding: Encoding = DEFAULT_READ_OPTIONS.encoding,
+    strict: Strict = False,
+    json: Json = None,
+) -> None:
+    """Print what DATA holds, without training: counts, what the columns became, warnings, and five users."""
+    from model_store.data.sample import render_sample, sample_users
+    from model_store.data.sources import load
+
+    dataset, summary = load(data, _reading(columns, encoding))
+    sample = sample_users(dataset)
+    typer.echo(f"{summary.render().plain}\n\n{render_sample(sample, summary.order).plain}")
+    _write(summary.as_dict() | {"sample": [user.as_dict() for user in sample]}, json)
+    if strict and summary.warnings:
+        raise DataError(f"{data}: warnings above: {len(summary.warnings)}; --strict allows none")
 
 
 @_clear_errors
@@ -310,8 +331,14 @@ def _must_be_writable(json: Path | None) -> None:
 
 
 def _write(results: dict[str, Any], json: Path | None) -> None:
-    if json is not None:
+    if json is None:
+        return
+    try:
         json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+    except OSError as exc:
+        raise DataError(
+            f"--json {json}: cannot be written ({exc.strerror}); expected a file in a folder of yours"
+        ) from exc
 
 
 bundles = typer.Typer(

@@ -38,15 +38,20 @@ _TEXT = (pl.String, pl.Categorical, pl.Enum)
 _NAME_FIELDS = ("name", "title", "label", "value", "id")
 
 
-def read_columns(frame: pl.DataFrame, without: tuple[str, ...], most_levels: int) -> list[Reading]:
+def says_types(frame: pl.DataFrame) -> bool:
+    """Whether a table as it stands in its file has types: not all its columns are text."""
+    return any(dtype not in (pl.String, pl.Null) for dtype in frame.dtypes)
+
+
+def read_columns(frame: pl.DataFrame, without: tuple[str, ...], most_levels: int, *, typed: bool) -> list[Reading]:
     """Read the columns of a table.
 
     Args:
-        frame: rows as they stand in the file.
+        frame: rows of the table.
         without: columns that are ids or titles.
         most_levels: distinct numbers that are few, so that codes among them keep a bin of their own.
+        typed: what :func:`says_types` says of the table as it stands in its file.
     """
-    typed = any(dtype not in (pl.String, pl.Null) for dtype in frame.dtypes)
     columns = [column for column in frame if column.name not in without]
     return [reading for column in columns for reading in _read(column, most_levels, typed=typed)]
 
@@ -84,9 +89,9 @@ def _by_type(column: pl.Series, *, typed: bool) -> Reading:
 
 def _temporal(column: pl.Series) -> Reading:
     if isinstance(column.dtype, pl.Duration):
-        return _as(column.dt.total_microseconds() / 1e6).remarked("in seconds")
+        return _as((column.dt.total_microseconds() / 1e6).round(6)).remarked("in seconds")
     if isinstance(column.dtype, pl.Time):
-        return _as(column.cast(pl.Int64) / 1e9).remarked("in seconds of the day")
+        return _as((column.cast(pl.Int64) / 1e9).round(6)).remarked("in seconds of the day")
     return _as(column.cast(pl.Date))
 
 

@@ -13,6 +13,9 @@ from model_store.data.summary import ColumnFact, shorten
 NOUNS = {"tags": "tag", "prose": "word", "number": "bin", "vector": "dimension", None: "feature"}
 # Where fewer of the cells than this get a feature, the column says hardly anything.
 HARDLY = 0.1
+# Tags that the page shows of a column, and characters of each.
+TAGS = 4
+MAX_TAG = 20
 
 _WEB = r"^(?:https?|ftp|s3|gs)://|^www\.|^data:"
 
@@ -55,7 +58,8 @@ def counted(count: int, noun: str) -> str:
 
 def _became(reading: Reading, made: ColumnFeatures) -> str:
     by = {"": "", "brackets": " in lists"}.get(reading.by, f" by {reading.by}")
-    parts = [f"{counted(len(made.names), NOUNS[made.kind])}{by if made.kind == 'tags' else ''}"]
+    of_years = " of years" if reading.column is not None and reading.column.dtype.is_temporal() else ""
+    parts = [f"{counted(len(made.names), NOUNS[made.kind])}{by if made.kind == 'tags' else of_years}"]
     present = len(reading.column) - reading.column.null_count() if reading.column is not None else 0
     if made.kind in ("tags", "prose") and made.rows < present:
         parts.append(f"{present - made.rows:,} rows without")
@@ -63,7 +67,15 @@ def _became(reading: Reading, made: ColumnFeatures) -> str:
         parts.append("the same in every row")
     if reading.missing:
         parts.append(f"{reading.missing:,} missing")
-    return ", ".join([*parts, *reading.remarks])
+    return ", ".join([*parts, *reading.remarks]) + _shown_tags(reading.name, made)
+
+
+def _shown_tags(name: str, made: ColumnFeatures) -> str:
+    """The first tags by name, for a person to see whether a cell was split where it should be."""
+    if made.kind != "tags":
+        return ""
+    tags = sorted(shorten(feature[len(name) + 1 :], MAX_TAG) for feature in made.names)
+    return f": {', '.join(tags[:TAGS])}" + (", …" if len(tags) > TAGS else "")
 
 
 def _is_constant(reading: Reading) -> bool:

@@ -8,7 +8,7 @@ import polars as pl
 
 from model_store.bundle.cells import MISSING
 from model_store.data.cleaning import distinct_rows
-from model_store.data.described import read_columns
+from model_store.data.described import read_columns, says_types
 from model_store.data.entries import MAX_BINS
 from model_store.data.facts import column_facts
 from model_store.data.features import encode_features, features_by_column, names_in
@@ -18,6 +18,8 @@ from model_store.data.schema import ItemFeatures
 from model_store.data.summary import ColumnFact, Note
 from model_store.data.tables import ITEM_COLUMNS, Table
 
+# Control characters, and those that turn the direction of what follows.
+_BREAKS = r"[\p{Cc}\x{202A}-\x{202E}\x{2066}-\x{2069}]+"
 TITLE_NAMES = ("name", "product_name", "item_name", "movie_title", "product_title", "headline", "label")
 
 
@@ -67,7 +69,7 @@ def catalogue(table: Table | None, event_item_ids: pl.Series) -> Catalogue:
         return _undescribed(event_item_ids, f"{table.name} has no usable rows", [*notes], warning)
     warnings = check_ids(table.name, distinct["item_id"], event_item_ids, "item")
     titles = _titles(table.name, distinct)
-    readings = read_columns(distinct, ITEM_COLUMNS, MAX_BINS)
+    readings = read_columns(distinct, ITEM_COLUMNS, MAX_BINS, typed=says_types(table.frame))
     described = _frame(distinct["item_id"], titles.titles, readings)
     everything = pl.concat([described["item_id"], event_item_ids]).unique()
     items = everything.to_frame().join(described, on="item_id", how="left").sort("item_id")
@@ -88,7 +90,7 @@ def catalogue(table: Table | None, event_item_ids: pl.Series) -> Catalogue:
 
 def _frame(ids: pl.Series, titles: pl.Series, readings: list[Reading]) -> pl.DataFrame:
     read = {reading.name: reading.column for reading in readings if reading.column is not None}
-    return pl.DataFrame([ids, titles, *(column.alias(name) for name, column in read.items())])
+    return pl.DataFrame({"item_id": ids, "title": titles, **read})  # a list would rename a column called ""
 
 
 def _undescribed(event_item_ids: pl.Series, reason: str, notes: list[Note], *warnings: str) -> Catalogue:
@@ -111,11 +113,13 @@ def _titles(path: str, items: pl.DataFrame) -> Titles:
         says = f"{path}: column 'title' is {column.dtype}, expected text; no item has a title"
         return Titles(nobody, [], [says])
     written = _written(column)
-    line = written.str.replace_all(r"\p{Cc}+", " ").str.strip_chars()
+    line = written.str.replace_all(_BREAKS, " ").str.strip_chars()
     words = line.is_in(list(MISSING)).fill_null(value=False)
     titles = line.set(words, None)
     n_words = int((words & (line != "")).sum())
     notes = [Note(n_words, "titles are a word for a missing one, such as NaN, and count as missing")] if n_words else []
+    if not isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum | pl.Null):
+        notes.append(Note(titles.count(), f"titles are no text but {column.dtype}, and were written as text"))
     if not titles.count():
         return Titles(titles, notes, [f"{path}: all {len(titles):,} titles are missing"] if len(titles) else [])
     missing = titles.null_count() - n_words

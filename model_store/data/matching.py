@@ -35,8 +35,8 @@ class Change(NamedTuple):
 
 
 def _whole(text: str) -> str:
-    """A whole number without its fraction or exponent: "7.0" and "7e0" are "7"."""
-    if re.fullmatch(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d{1,2})?", text):
+    """A whole number without its fraction or exponent: "7.0" and "7e0" are "7"; "007" stays."""
+    if re.fullmatch(r"[+-]?\d+(?:\.\d*|\.?\d*[eE][+-]?\d{1,2})", text):
         number = float(text)
         return str(int(number)) if number == int(number) else text
     return text
@@ -51,7 +51,7 @@ CHANGES = (
         "write the ids as whole numbers or as text in both files",
     ),
     Change(
-        lambda text: _whole(text).lstrip("0") or "0",
+        lambda text: _whole(text.strip()).lstrip("0") or "0",
         "leading zeros, which are lost where ids are read as numbers",
         "read and write the ids as text, e.g. with dtype=str in pandas",
     ),
@@ -74,8 +74,7 @@ def check_ids(path: str, ids: pl.Series, event_ids: pl.Series, noun: str) -> lis
         noun: "item" or "user".
 
     Returns:
-        A warning where the file describes fewer than half of the items of the events, or where ids differ in a way
-        that has a likely reason.
+        A warning where the file lacks ids of the events in a way that has a likely reason, or lacks most items.
 
     Raises:
         DataError: none of the ids, or hardly one, occurs in the events.
@@ -83,12 +82,12 @@ def check_ids(path: str, ids: pl.Series, event_ids: pl.Series, noun: str) -> lis
     if not len(ids) or not len(event_ids):
         return []
     matched = int(event_ids.is_in(ids.implode()).sum())
-    share, used = matched / len(event_ids), matched / len(ids)
-    if share >= LOW:
+    if matched == len(event_ids):
         return []
+    share, used = matched / len(event_ids), matched / len(ids)
     unmatched = event_ids.filter(~event_ids.is_in(ids.implode()))
     others = ids.filter(~ids.is_in(event_ids.implode()))
-    sides = f"the file has {_shown(others)}, the events have {_shown(unmatched)}"
+    sides = f"the file has {_shown(others) or 'no others'}, the events have {_shown(unmatched)}"
     likely = _likely_change(others, unmatched)
     if matched == 0 or (share < HARDLY and used < HARDLY):
         reason = f"likely reason: {likely.reason}; {likely.remedy}" if likely else _UNKNOWN_REASON
@@ -98,9 +97,9 @@ def check_ids(path: str, ids: pl.Series, event_ids: pl.Series, noun: str) -> lis
         return [
             f"{path}: {len(unmatched):,} {noun} ids of the events are absent: {sides}; likely reason: {likely.reason}"
         ]
-    if noun == "user":
+    if noun == "user" or share >= LOW:
         return []
-    return [f"{path}: only {matched:,} of the {len(event_ids):,} {noun}s of the events are in it; {sides}"]
+    return [f"{path}: only {matched:,} of the {len(event_ids):,} {noun}s of the events are in it: {sides}"]
 
 
 _UNKNOWN_REASON = "both must hold the same ids; write them alike, or remove the file to train without it"

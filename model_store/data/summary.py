@@ -241,7 +241,7 @@ def _columns(columns: tuple[ColumnFact, ...], table: str) -> list[str]:
     """One line per column of ``table``, names aligned at their colon; the last line counts those left out."""
     facts = [fact for fact in columns if fact.table == table]
     shown = facts[:MAX_COLUMNS]
-    names = [shorten(fact.name, MAX_NAME_WIDTH) for fact in shown]
+    names = [shorten(fact.name, MAX_NAME_WIDTH) or "(no name)" for fact in shown]
     width = max(map(len, names), default=0)
     lines = [f"{name:>{width}}: {fact.became}" for name, fact in zip(names, shown, strict=True)]
     more = [f"and {len(facts) - len(shown)} more columns"] if len(facts) > len(shown) else []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -28,7 +29,7 @@ from model_store.data.separators import separator_of
 # Share of the cells that must be numbers, dates or lists for the column to be one of them.
 NEARLY_ALL = 0.8
 HALF = 0.5
-# Distinct texts that are few: with "3+" or "10-19" among them, they are levels and not numbers.
+# Distinct texts that are few, so that they can be levels.
 MAX_LEVELS = 32
 SAMPLE = 500
 MARKS = {"|": "|", ",": "comma", ";": "semicolon", " ": "blank"}
@@ -79,9 +80,9 @@ def _lists(text: pl.Series, sample: list[str]) -> Reading | None:
     lists = _mapped(text, list_of, pl.List(pl.String))
     others = text.filter(lists.is_null() & text.is_not_null())
     vectors = _as_vectors(lists)
-    remark = _others(others, "lists")
+    remark = _others(others, "a list")
     if vectors is not None:
-        return _reading(vectors).remarked(remark)
+        return _reading(vectors, others).remarked(remark)
     kept = lists.list.eval(pl.element().filter(~pl.element().is_in(list(MISSING))))
     return Reading(text.name, kept, text.null_count(), "brackets").remarked(remark)
 
@@ -89,16 +90,22 @@ def _lists(text: pl.Series, sample: list[str]) -> Reading | None:
 def _vectors(text: pl.Series, sample: list[str]) -> Reading | None:
     """Embeddings without brackets: fractions between commas, semicolons, bars or blanks, as many in each cell."""
     for mark in _VECTOR_MARKS:
-
-        def floats(cell: str, mark: str = mark) -> list[float] | None:
-            numbers = [number_of(part, ".") for part in parts_of(cell, mark)] if "." in cell else []
-            return [each for each in numbers if each is not None] if len(numbers) > 1 and None not in numbers else None
-
-        lengths = [len(found) for found in map(floats, sample) if found]
+        read = partial(_coordinates, mark=mark)
+        lengths = [len(found) for found in map(read, sample) if found]
         if len(lengths) >= NEARLY_ALL * len(sample) and len(set(lengths)) == 1:
-            vectors = _mapped(text, floats, pl.List(pl.Float64))
-            return _reading(vectors).remarked(_others(text.filter(vectors.is_null() & text.is_not_null()), "vectors"))
+            vectors = _mapped(text, read, pl.List(pl.Float64))
+            others = text.filter(vectors.is_null() & text.is_not_null())
+            return _reading(vectors, others).remarked(_others(others, "a vector"))
     return None
+
+
+def _coordinates(cell: str, mark: str) -> list[float] | None:
+    """At least two numbers between ``mark``, one of them with a point; None for other text and for "1,000.50"."""
+    if "." not in cell or number_of(cell) is not None:
+        return None
+    numbers = [number_of(part, ".") for part in parts_of(cell, mark)]
+    found = [number for number in numbers if number is not None]
+    return found if len(found) == len(numbers) > 1 else None
 
 
 def _typed_numbers(text: pl.Series, sample: list[str]) -> Reading | None:
@@ -116,15 +123,21 @@ def _numbers(text: pl.Series, sample: list[str]) -> Reading | None:
     numbers, remark = _parsed(present)
     count, n_present = numbers.count(), present.count()
     others = present.filter(numbers.is_null() & present.is_not_null())
-    if present.n_unique() <= MAX_LEVELS and others.str.contains(r"\d").any():
-        return None  # "0", "1", "2", "3+" are levels
+    if _are_levels(present, others) or others.str.contains(r"^\d+(?:,\d+){2,}$").any():
+        return None
     if count >= NEARLY_ALL * n_present:
-        return _reading(numbers).remarked(_others(others, "numbers"), remark)
+        return _reading(numbers, others).remarked(_others(others, "a number"), remark)
     if count >= HALF * n_present:
         reading = _tags(text)
         says = f"{count:,} of {n_present:,} cells are numbers, the others are not ({examples(others)}): read as text"
         return Reading(text.name, reading.column, reading.missing, reading.by, problem=says)
     return None
+
+
+def _are_levels(present: pl.Series, others: pl.Series) -> bool:
+    """Whether few texts recur, and among those that are not numbers is one like "3+" or "10-19"."""
+    n_levels = present.n_unique()
+    return n_levels <= MAX_LEVELS and n_levels <= HALF * len(present) and bool(others.str.contains(r"\d").any())
 
 
 def _parsed(text: pl.Series) -> tuple[pl.Series, str]:
@@ -163,7 +176,7 @@ def _dates(text: pl.Series, sample: list[str], read: Callable[[Sequence[str]], D
     if days.count() < NEARLY_ALL * present.count():
         return None
     others = present.filter(days.is_null() & present.is_not_null())
-    return _reading(days).remarked(_others(others, "dates"), dates.remark)
+    return _reading(days, others).remarked(_others(others, "a date"), dates.remark)
 
 
 def _tags(text: pl.Series) -> Reading:
@@ -222,8 +235,10 @@ def _joined(
 
 
 def _others(others: pl.Series, noun: str) -> str:
+    """A remark about the cells that are not ``noun``; "" where all are."""
     return f"{len(others):,} not {noun} ({examples(others)})" if len(others) else ""
 
 
-def _reading(column: pl.Series) -> Reading:
-    return Reading(column.name, column, column.null_count())
+def _reading(column: pl.Series, others: pl.Series | None = None) -> Reading:
+    """A reading of which the cells in ``others`` are not missing, though nothing was read of them."""
+    return Reading(column.name, column, column.null_count() - (0 if others is None else len(others)))

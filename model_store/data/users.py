@@ -12,7 +12,7 @@ import polars as pl
 from model_store.bundle.attributes import Attributes, Value
 from model_store.bundle.cells import year_fraction
 from model_store.data.cleaning import distinct_rows
-from model_store.data.described import read_columns
+from model_store.data.described import read_columns, says_types
 from model_store.data.entries import Kind, bin_names, entries_of
 from model_store.data.facts import column_facts
 from model_store.data.features import ColumnFeatures
@@ -65,11 +65,11 @@ def user_attributes(table: Table | None, user_ids: pl.Series) -> DescribedUsers:
     if len(described) < len(user_ids):
         absent = f"users of the events are absent from {table.name}: no attributes"
         notes.append(Note(len(user_ids) - len(described), absent))
-    readings = [_without_vectors(reading) for reading in read_columns(described, USER_COLUMNS, MAX_LEVELS)]
-    columns = [reading.column.alias(reading.name) for reading in readings if reading.column is not None]
-    users = user_ids.to_frame("user_id").join(
-        pl.DataFrame([described["user_id"], *columns]), on="user_id", how="left", maintain_order="left"
-    )
+    columns = read_columns(described, USER_COLUMNS, MAX_LEVELS, typed=says_types(table.frame))
+    readings = [_without_vectors(reading) for reading in columns]
+    read_as = {reading.name: reading.column for reading in readings if reading.column is not None}
+    known = pl.DataFrame({"user_id": described["user_id"], **read_as})
+    users = user_ids.to_frame("user_id").join(known, on="user_id", how="left", maintain_order="left")
     read = users.drop(USER_COLUMNS)
     by_column = attributes_by_column(read)
     names = sorted({name for column in by_column.values() for name in column.names})
