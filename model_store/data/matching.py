@@ -47,7 +47,7 @@ CHANGES = (
     Change(str.casefold, "capital and small letters", "write the ids alike in both files"),
     Change(
         _whole,
-        "one file has numbers with a fraction or an exponent, as pandas writes ids where some are missing",
+        "numbers with a fraction or an exponent, as pandas writes ids where some are missing",
         "write the ids as whole numbers or as text in both files",
     ),
     Change(

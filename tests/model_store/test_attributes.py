@@ -45,11 +45,64 @@ def named(encoded: Encoded) -> dict[str, float]:
         ({"floor": 3.0}, {"floor=3"}),
         ({"likes": ["rock", "jazz", "rock"]}, {"likes=rock", "likes=jazz"}),
         ({"likes": "rock|jazz"}, {"likes=rock", "likes=jazz"}),
+        ({"likes": "rock, jazz"}, {"likes=rock", "likes=jazz"}),
+        ({"likes": "rock;jazz"}, {"likes=rock", "likes=jazz"}),
+        ({"likes": "['rock', 'jazz']"}, {"likes=rock", "likes=jazz"}),
+        ({"likes": '["rock", "jazz"]'}, {"likes=rock", "likes=jazz"}),
+        ({"likes": "{rock,jazz}"}, {"likes=rock", "likes=jazz"}),
+        ({"age": "20"}, {"age=18..24"}),
+        ({"age": "20.0"}, {"age=18..24"}),
+        ({"floor": "3.0"}, {"floor=3"}),
+        ({"member": "True"}, {"member=true"}),
+        ({"member": "YES"}, {"member=true"}),
+        ({"member": 1}, {"member=true"}),
+        ({"member": "1"}, {"member=true"}),
     ],
 )
 def test_a_value_becomes_its_names(value: dict[str, Value], names: set[str]) -> None:
     assert set(named(KNOWN.encode(value))) == names
     assert KNOWN.unknown(value) == []
+
+
+def test_booleans_are_numbers_where_the_data_had_0_and_1() -> None:
+    bits = Attributes(["member=0..0", "member=1..1", "age=0..1", "age=2..9"])
+    for truth in (True, "true", "Yes", 1, "1", "1.0"):
+        assert bits.encode({"member": truth}).ids.tolist() == [1]
+    assert bits.encode({"member": False}).ids.tolist() == [0]
+    assert bits.unknown({"age": True}) == [("age", "true")]
+
+
+def test_a_bundle_that_learned_booleans_as_csv_had_them_knows_those_of_json() -> None:
+    older = Attributes(["member=False", "member=True"])
+    assert older.encode({"member": True}).ids.tolist() == older.encode({"member": "True"}).ids.tolist() == [1]
+    assert older.encode({"member": False}).ids.tolist() == [0]
+
+
+def test_leading_zeros_count() -> None:
+    known = Attributes(["zip=02139", "zip=2140", "size=1..5"])
+    assert known.encode({"zip": "02139"}).ids.tolist() == [0]
+    assert known.unknown({"zip": 2139}) == [("zip", "2139")]
+    assert known.unknown({"zip": "02140"}) == [("zip", "02140")]
+    assert known.unknown({"size": "007"}) == [("size", "007")]
+
+
+def test_a_comma_inside_known_tags_separates_none() -> None:
+    cities = Attributes(["city=Boston", "city=Boston, MA", "city=Salem, MA"])
+    assert cities.encode({"city": "Boston, MA"}).ids.tolist() == [1]
+    assert cities.unknown({"city": "Boston, TX"}) == [("city", "Boston, TX")]
+    assert cities.encode({"city": "Boston"}).ids.tolist() == [0]
+
+
+def test_of_a_list_in_text_the_unknown_parts_are_named() -> None:
+    assert KNOWN.unknown({"likes": "jazz, polka"}) == [("likes", "polka")]
+    assert KNOWN.unknown({"likes": "polka, salsa"}) == [("likes", "polka, salsa")]
+    assert KNOWN.unknown({"likes": "['jazz', None]"}) == []
+
+
+def test_dates_are_years_where_the_data_had_numbers_or_dates() -> None:
+    known = Attributes(["born=1980..1989", "born=1990..1999"])
+    assert known.encode({"born": "1989-12-31"}).ids.tolist() == [0]
+    assert known.encode({"born": "1990-01-01T00:00:00Z"}).ids.tolist() == [1]
 
 
 def test_columns_weigh_the_same_however_many_tags_they_hold() -> None:
