@@ -133,8 +133,11 @@ class Attributes:
         return self._ids.get(f"{column}={text}")
 
     def _of_text(self, column: str, text: str) -> list[Part]:
-        elements = list_of(text)
-        if elements is not None and self._id(column, text.strip()) is None:
+        index = self._id(column, text.strip())
+        if index is not None and "|" not in text:
+            return [(text.strip(), index)]
+        elements = list_of(text) if index is None else None
+        if elements is not None:
             texts = [each for each in _distinct(elements) if each not in MISSING]
             return [(each, self._id(column, each)) for each in texts]
         return [part for each in _distinct(text.split("|")) for part in self._of_tag(column, each)]

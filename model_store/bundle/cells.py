@@ -22,7 +22,7 @@ MISSING_AMONG_NUMBERS = frozenset({"na", "n.a.", "none", "nil", "-", "--", "—"
 }
 BOOLEANS = {"true": True, "yes": True, "false": False, "no": False, "t": True, "y": True, "f": False, "n": False}
 # Marks between the tags of a text, besides "|", which always is one.
-SEPARATORS = (";", ",", " ")
+SEPARATORS = (";", ">", ",", "/", " ")
 
 Decimal = Literal[".", ","]
 
@@ -35,6 +35,10 @@ _ISO_DATE = re.compile(r"(\d{4})-(\d{2})(?:-(\d{2}))?(?:[T ]\d{2}:\d{2}.*)?")
 _BRACKETS = {"[": "]", "{": "}", "(": ")"}
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _ELEMENT = re.compile(rf"\s*(?:({_QUOTED})(?:\s*,|\s+|$)|([^,'\"\[\]{{}}()]+)(?:,|$))", re.DOTALL)
+# How Python prints an array, a tensor or a set: ``array([0.1, 0.2], dtype=float32)``.
+_PRINTED = re.compile(
+    r"(?:\w+\.)?(?:array|tensor|frozenset|set|list|tuple|deque)\((.*?)(?:,\s*\w+=[^\]})]*)?\)", re.DOTALL
+)
 _NAME_OF_RECORD = re.compile(rf"[\"'](?:name|title|label)[\"']\s*:\s*({_QUOTED})")
 
 
@@ -91,13 +95,14 @@ def list_of(text: str) -> list[str] | None:
     """Elements of a list in brackets; None where ``text`` is something else, such as a list of lists.
 
     Notations are those of JSON, Python, NumPy and Postgres: ``["a", "b"]``, ``['a' 'b']``, ``{a,b}``, ``[a, b]``,
-    ``[0.1 0.2]``. Of a list of records, ``[{"id": 7, "name": "a"}]``, these are the names. Parentheses need a comma
-    or quotes in them.
+    ``[0.1 0.2]``, ``tensor([0.1, 0.2])``. Of records, ``[{"id": 7, "name": "a"}]`` or one alone, these are the names.
+    Parentheses need a comma or quotes in them.
     """
-    text = text.strip()
+    printed = _PRINTED.fullmatch(text.strip())
+    text = (printed[1] if printed else text).strip()
     if len(text) < 2 or _BRACKETS.get(text[0]) != text[-1]:  # noqa: PLR2004 - two brackets
         return None
-    if re.match(r"\[\s*\{", text):
+    if re.match(r"\[\s*\{|\{\s*['\"]\w+['\"]\s*:", text):
         names = [_unquoted(match[1]) for match in _NAME_OF_RECORD.finditer(text)]
         return names or None
     if text[0] == "(" and not re.search(r"[,'\"]", text):
@@ -131,7 +136,7 @@ def _json_elements(text: str) -> list[str] | None:
 def _elements(inner: str) -> list[str] | None:
     """Elements between brackets, by commas, or by blanks where they are quoted or numbers."""
     words = inner.split()
-    if all(_NUMBER.fullmatch(word) or word in MISSING for word in words):
+    if all(_NUMBER.fullmatch(word) or word in MISSING or word == "..." for word in words):
         return words
     elements, place = [], 0
     while place < len(inner):

@@ -90,6 +90,8 @@ def _hardly(reading: Reading, made: ColumnFeatures, sharing: str) -> str:
     if column is None or (made.names and made.rows >= HARDLY * present):
         return ""
     values = _values(column)
+    if made.kind == "prose":
+        return f"the words of its {counted(present, 'cell')} are in too few or too many of them ({values})"
     if made.names:
         return f"only {made.rows:,} of its {counted(present, 'cell')} hold a value that {sharing} share ({values})"
     return f"none of its {counted(present, 'cell')} holds a value that {sharing} share ({values})"

@@ -16,7 +16,10 @@ from model_store.bundle.cells import SEPARATORS, parts_of
 SAMPLE = 5000
 MAX_PART_WORDS = 3.0
 MIN_SHARE = 0.02
+# Between blanks stand words; few of them, of few kinds, in enough texts are tags.
 MIN_BLANK_TEXTS = 4
+MAX_BLANK_PARTS = 5.0
+MAX_BLANK_VARIETY = 0.75
 
 
 class Evidence(NamedTuple):
@@ -27,16 +30,21 @@ class Evidence(NamedTuple):
         mobility: share of the parts that stand alone, first or later, and elsewhere at another of these places.
         words: mean number of words per part.
         share: share of the texts that have several parts.
+        parts: mean number of parts per text.
+        variety: distinct parts per text.
     """
 
     recurrence: float
     mobility: float
     words: float
     share: float
+    parts: float
+    variety: float
 
 
-# Least recurrence and mobility that speak for a list: a semicolon hardly stands elsewhere, a blank nearly always does.
-LEAST = {";": (1.1, 0.05), ",": (1.5, 0.3), " ": (2.0, 0.8)}
+# Least recurrence and mobility that speak for a list. A semicolon hardly stands elsewhere, and ">" only in paths, where
+# parts keep their places; a blank nearly always stands elsewhere.
+LEAST = {";": (1.1, 0.05), ">": (1.1, 0.0), ",": (1.5, 0.3), "/": (1.5, 0.5), " ": (2.0, 0.8)}
 
 
 def separator_of(texts: Sequence[str]) -> str | None:
@@ -68,6 +76,8 @@ def evidence(texts: Sequence[str], mark: str) -> Evidence | None:
         mobility=sum(counts[part] for part, seen in places.items() if len(seen) > 1) / total,
         words=sum(counts[part] * len(part.split()) for part in counts) / total,
         share=sum(len(parts) > 1 for parts in split) / len(texts),
+        parts=total / len(texts),
+        variety=len(counts) / len(texts),
     )
 
 
@@ -75,9 +85,13 @@ def _separates(texts: Sequence[str], mark: str) -> bool:
     found = evidence(texts, mark)
     if found is None or found.words > MAX_PART_WORDS or found.share < MIN_SHARE:
         return False
-    if mark == " " and len(texts) < MIN_BLANK_TEXTS:
+    if mark == "/" and any(part.isdigit() for text in texts for part in text.split("/")):
+        return False  # dates and fractions
+    if mark == " " and (
+        len(texts) < MIN_BLANK_TEXTS or found.parts > MAX_BLANK_PARTS or found.variety > MAX_BLANK_VARIETY
+    ):
         return False
     # One text alone says nothing about recurrence; its parts mean the same to a model as the whole.
-    alone = len(texts) == 1 and mark != " "
+    alone = len(texts) == 1 and mark in ";,"
     recurrence, mobility = LEAST[mark]
     return alone or (found.recurrence >= recurrence and found.mobility >= mobility)

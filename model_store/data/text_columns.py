@@ -32,7 +32,7 @@ HALF = 0.5
 # Distinct texts that are few, so that they can be levels.
 MAX_LEVELS = 32
 SAMPLE = 500
-MARKS = {"|": "|", ",": "comma", ";": "semicolon", " ": "blank"}
+MARKS = {",": "comma", ";": "semicolon", " ": "blank"}
 
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.(?:\d{1,2}|\d{4,})")
 _VECTOR_MARKS = (",", ";", "|", " ")
@@ -75,9 +75,11 @@ def _booleans(text: pl.Series) -> Reading | None:
 
 
 def _lists(text: pl.Series, sample: list[str]) -> Reading | None:
-    if _share(sample, lambda each: each[:1] in "[{(" and list_of(each) is not None) < NEARLY_ALL:
+    if _share(sample, lambda each: each[-1:] in "]})" and list_of(each) is not None) < NEARLY_ALL:
         return None
     lists = _mapped(text, list_of, pl.List(pl.String))
+    if lists.list.contains("...").sum() >= NEARLY_ALL * lists.count():
+        return nothing(text, "its vectors were cut when they were written ('...'); write all their numbers")
     others = text.filter(lists.is_null() & text.is_not_null())
     vectors = _as_vectors(lists)
     remark = _others(others, "a list")
@@ -187,7 +189,7 @@ def _tags(text: pl.Series) -> Reading:
     lists = _mapped(
         text, lambda each: [part for part in parts_of(each, mark) if part not in MISSING], pl.List(pl.String)
     )
-    return Reading(text.name, lists, text.null_count(), MARKS[mark])
+    return Reading(text.name, lists, text.null_count(), MARKS.get(mark, mark))
 
 
 def _as_vectors(lists: pl.Series) -> pl.Series | None:

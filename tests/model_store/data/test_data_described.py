@@ -100,7 +100,12 @@ WRITTEN = {
     "numpy": lambda tags: str(np.array(tags)),
     "postgres": lambda tags: "{" + ",".join(tags) + "}",
     "records": lambda tags: repr([{"id": len(tag), "name": tag} for tag in tags]),
+    "tuple": lambda tags: str(tuple(tags)),
+    "set": lambda tags: str(set(tags)),
+    "frozen set": lambda tags: str(frozenset(tags)),
     "blank": " ".join,
+    "slash": "/".join,
+    "path": " > ".join,
 }
 
 
@@ -119,8 +124,8 @@ def test_the_page_names_the_mark_between_tags():
     marks = [described([WRITTEN[each](tags) for tags in cycled(GENRES)])[1].split(":")[0] for each in WRITTEN]
     assert marks == [
         *("4 tags by |", "4 tags by comma", "4 tags by comma", "4 tags by semicolon"),
-        *["4 tags in lists"] * 6,
-        "4 tags by blank",
+        *["4 tags in lists"] * 9,
+        *("4 tags by blank", "4 tags by /", "4 tags by >"),
     ]
 
 
@@ -132,6 +137,8 @@ def test_the_page_names_the_mark_between_tags():
         ["dark blue", "light blue", "dark red", "light red", "dark green"],
         ["New Balance", "Under Armour", "Nike", "North Face", "Old Navy"],
         ["Rock & Roll, baby", "Hello, Dolly", "Guns, Germs, Steel"],
+        ["ICE - CRUSHED/CUBED", "BREAD:ITALIAN/FRENCH", "SW GDS: SW ROLLS/DAN"],
+        ["1/2", "1/3", "2/3", "3/1", "2/1"],
     ],
 )
 def test_text_whose_parts_keep_their_places_stays_whole(texts):
@@ -209,6 +216,8 @@ EMBEDDINGS = np.random.default_rng(0).normal(size=(N, 4)).round(3)
         lambda row: ",".join(map(str, row)),
         lambda row: "|".join(map(str, row)),
         lambda row: "{" + ",".join(map(str, row)) + "}",
+        repr,
+        lambda row: f"tensor({row.tolist()}, device='cpu')",
     ],
 )
 def test_embeddings_of_csv_are_those_of_parquet(written):
@@ -239,6 +248,8 @@ def test_whole_numbers_in_lists_are_codes_unless_they_repeat_in_one():
         ([[float("nan"), 1.0]] * N, "30 numbers not finite"),
         ([float("inf"), *map(float, range(N - 1))], "1 infinite"),
         ([[0.5, 1.0]] * 29 + [[1.0]], "1 of another length"),
+        ([f"[0.{row} 0.1 ... 0.2 0.3]" for row in range(N)], "nothing: its vectors were cut when they were written"),
+        ([f"{'a b c d e f g'} {row}" for row in range(N)], "are in too few or too many of them"),
     ],
 )
 def test_what_becomes_nothing_or_less_is_said_and_warned_of(cells, says):
