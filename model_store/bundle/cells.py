@@ -32,13 +32,13 @@ _GROUPS = re.compile(r"[+-]?\d{1,3}([,.' ])\d{3}(?:\1\d{3})*(?:(?!\1)[.,]\d+)?")
 _SEVERAL_GROUPS = re.compile(r"[+-]?\d{1,3}([,.' ])\d{3}(?:\1\d{3})+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,(?:\d{1,2}|\d{4,})|[+-]?\d{1,3}(?:[.' ]\d{3})+,\d+|[+-]?0,\d+")
 _ISO_DATE = re.compile(r"(\d{4})-(\d{2})(?:-(\d{2}))?(?:[T ]\d{2}:\d{2}.*)?")
+MAX_NUMBER = 40
 _BRACKETS = {"[": "]", "{": "}", "(": ")"}
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
-_ELEMENT = re.compile(rf"\s*(?:({_QUOTED})(?:\s*,|\s+|$)|([^,'\"\[\]{{}}()]+)(?:,|$))", re.DOTALL)
+# Possessive, so that a client's text takes time in proportion to its length.
+_ELEMENT = re.compile(rf"\s*+(?:({_QUOTED})\s*+(?:,|(?=['\"])|$)|([^,'\"\[\]{{}}()]++)(?:,|$))", re.DOTALL)
 # How Python prints an array, a tensor or a set: ``array([0.1, 0.2], dtype=float32)``.
-_PRINTED = re.compile(
-    r"(?:\w+\.)?(?:array|tensor|frozenset|set|list|tuple|deque)\((.*?)(?:,\s*\w+=[^\]})]*)?\)", re.DOTALL
-)
+_PRINTED = re.compile(r"(?:\w+\.)?(?:array|tensor|frozenset|set|list|tuple|deque)\((?=[\[{(])")
 _NAME_OF_RECORD = re.compile(rf"[\"'](?:name|title|label)[\"']\s*:\s*({_QUOTED})")
 
 
@@ -52,6 +52,8 @@ def number_of(text: str, decimal: Decimal | None = None) -> float | None:
         decimal: decimal mark of the column. Without it, a lone comma before three digits groups thousands
             and any other lone comma is a decimal mark.
     """
+    if len(text) > MAX_NUMBER:
+        return None
     if _NUMBER.fullmatch(text) and not (decimal == "," and _GROUPS.fullmatch(text)):
         return float(text)
     bare = _CURRENCY.sub("", text, count=1).replace("\u00a0", " ").replace("\u2212", "-").strip()
@@ -98,8 +100,7 @@ def list_of(text: str) -> list[str] | None:
     ``[0.1 0.2]``, ``tensor([0.1, 0.2])``. Of records, ``[{"id": 7, "name": "a"}]`` or one alone, these are the names.
     Parentheses need a comma or quotes in them.
     """
-    printed = _PRINTED.fullmatch(text.strip())
-    text = (printed[1] if printed else text).strip()
+    text = _without_type(text.strip())
     if len(text) < 2 or _BRACKETS.get(text[0]) != text[-1]:  # noqa: PLR2004 - two brackets
         return None
     if re.match(r"\[\s*\{|\{\s*['\"]\w+['\"]\s*:", text):
@@ -121,6 +122,12 @@ def text_of(value: str | float) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return value if isinstance(value, str) else repr(float(value)).removesuffix(".0")
+
+
+def _without_type(text: str) -> str:
+    """The list in a printed array, tensor or set; other text as it is."""
+    printed = _PRINTED.match(text)
+    return text[printed.end() : max(map(text.rfind, "]}")) + 1] if printed and text[-1] == ")" else text
 
 
 def _json_elements(text: str) -> list[str] | None:

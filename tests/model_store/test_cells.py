@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model_store.bundle import Attributes
 from model_store.bundle.cells import boolean_of, date_of, list_of, number_of, text_of, year_fraction
 from model_store.data.entries import bin_names
 
@@ -119,3 +120,24 @@ def test_a_day_is_the_same_part_of_its_year_in_a_table_and_alone(day: date) -> N
     (name,) = bin_names(pl.Series("day", [day]))
     assert name == f"day={text_of(year_fraction(day))}..{text_of(year_fraction(day))}"
     assert day.year <= year_fraction(day) < day.year + 1
+
+
+HOSTILE = [
+    "[" + " " * 100_000 + "[]",
+    "1" + " " * 100_000 + "x",
+    "list([" + ",a=" * 50_000 + "(])",
+    "['" + "\\'" * 50_000 + "]",
+    "[" * 100_000 + "]" * 100_000,
+    "[{" + "'name':" * 50_000 + "}]",
+    "," * 100_000,
+    "1," * 50_000,
+]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_takes_time_in_proportion_to_its_length(text: str) -> None:
+    assert number_of(text) is None
+    assert boolean_of(text) is date_of(text) is None
+    list_of(text)
+    Attributes(["likes=jazz", "age=1..2"]).unknown({"likes": text, "age": text})

@@ -107,8 +107,8 @@ def test_what_cannot_be_used_is_said(write_source):
     page = summary.render().plain
     assert "1 users dropped: user_id is missing" in page
     assert "1 users dropped: user_id stands again further down" in page
-    assert "users.parquet: column 'face' became nothing: its type is List(List(Float64))" in " ".join(page.split())
-    assert "born: 1 bin, the same in every row" in page
+    assert any("users.parquet: column 'face' became nothing: its type is List" in each for each in summary.warnings)
+    assert "born: 1 bin of years, the same in every row" in page
     assert "1 users of the events are absent from" in page
     assert known(dataset, IDS[-1]) == {}
     assert "born=1990..1990" in dataset.attribute_names
