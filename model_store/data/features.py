@@ -25,7 +25,7 @@ MAX_WORD_SHARE = 0.2
 
 def content_features(items: pl.DataFrame) -> ItemFeatures:
     """Learn the features of a catalogue and encode it, one row an item."""
-    return encode_features(items, feature_names(items))
+    return encode_features(items, names_in(features_by_column(items)))
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,6 @@ class ColumnFeatures:
     kind: Kind | None
     names: tuple[str, ...] = ()
     rows: int = 0
-
-
-def feature_names(items: pl.DataFrame) -> list[str]:
-    """Names of the features worth having in a catalogue, sorted."""
-    return names_in(features_by_column(items))
 
 
 def names_in(by_column: dict[str, ColumnFeatures]) -> list[str]:
@@ -68,7 +63,7 @@ def encode_features(items: pl.DataFrame, names: list[str]) -> ItemFeatures:
 
     Args:
         items: one row an item.
-        names: as ``feature_names`` learned them.
+        names: as ``features_by_column`` learned them.
     """
     known = pl.DataFrame({"feature": names}, schema={"feature": pl.String}).with_row_index("index")
     columns = [NO_ENTRIES, *(_known_entries(column, names) for column in _content(items))]

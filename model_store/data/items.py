@@ -11,7 +11,7 @@ from model_store.data.cleaning import distinct_rows
 from model_store.data.described import read_columns, says_types
 from model_store.data.entries import MAX_BINS
 from model_store.data.facts import column_facts
-from model_store.data.features import encode_features, features_by_column, names_in
+from model_store.data.features import content_features, encode_features, features_by_column, names_in
 from model_store.data.matching import check_ids
 from model_store.data.reading import Reading
 from model_store.data.schema import ItemFeatures
@@ -96,7 +96,7 @@ def _frame(ids: pl.Series, titles: pl.Series, readings: list[Reading]) -> pl.Dat
 def _undescribed(event_item_ids: pl.Series, reason: str, notes: list[Note], *warnings: str) -> Catalogue:
     ids = event_item_ids.sort().alias("item_id")
     notes = [*notes, Note(len(ids), f"items have no title and no features: {reason}")]
-    return Catalogue(ids, _no_titles(len(ids)), encode_features(ids.to_frame(), []), notes, [], [*warnings])
+    return Catalogue(ids, _no_titles(len(ids)), content_features(ids.to_frame()), notes, [], [*warnings])
 
 
 def _no_titles(length: int) -> pl.Series:

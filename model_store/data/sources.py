@@ -19,6 +19,7 @@ from model_store.data.cleaning import arrange, merge_pairs, order_of, usable_eve
 from model_store.data.event_types import differ, like_weights, type_values
 from model_store.data.feedback import feedback_spec, read_feedback, unusual_share
 from model_store.data.items import catalogue
+from model_store.data.matching import rounded_ids
 from model_store.data.schema import Dataset, Events
 from model_store.data.summary import Summary, summarise
 from model_store.data.tables import Tables, read_folder
@@ -108,9 +109,20 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
         types=types,
         notes=[*tables.notes, *notes, *read.notes, *order_notes, *merge_notes, *items.notes, *users.notes],
         columns=[*items.columns, *users.columns],
-        warnings=[*read.warnings, *unusual_share(feedback, merged["value"]), *items.warnings, *users.warnings],
+        warnings=[
+            *_rounded(name, events),
+            *read.warnings,
+            *unusual_share(feedback, merged["value"]),
+            *items.warnings,
+            *users.warnings,
+        ],
     )
     return Loaded(dataset, summary)
+
+
+def _rounded(name: str, events: pl.DataFrame) -> list[str]:
+    columns = ("user_id", "item_id")
+    return [warning for column in columns for warning in rounded_ids(name, column, events[column].unique())]
 
 
 def _check_enough(name: str, events: pl.DataFrame) -> None:

@@ -15,7 +15,7 @@ from model_store.data.cleaning import distinct_rows
 from model_store.data.described import read_columns, says_types
 from model_store.data.entries import Kind, bin_names, entries_of
 from model_store.data.facts import column_facts
-from model_store.data.features import ColumnFeatures
+from model_store.data.features import ColumnFeatures, names_in
 from model_store.data.matching import check_ids
 from model_store.data.reading import Reading
 from model_store.data.schema import UserAttributes
@@ -72,15 +72,10 @@ def user_attributes(table: Table | None, user_ids: pl.Series) -> DescribedUsers:
     users = user_ids.to_frame("user_id").join(known, on="user_id", how="left", maintain_order="left")
     read = users.drop(USER_COLUMNS)
     by_column = attributes_by_column(read)
-    names = sorted({name for column in by_column.values() for name in column.names})
+    names = names_in(by_column)
     facts = column_facts("users", table.name, readings, by_column, f"{MIN_USERS} users")
     attributes = encode_users(read, Attributes(names)) if names else None
     return DescribedUsers(attributes, notes, facts.columns, [*warnings, *facts.warnings])
-
-
-def attribute_names(users: pl.DataFrame) -> list[str]:
-    """Names of the attributes worth having, sorted."""
-    return sorted({name for column in attributes_by_column(users).values() for name in column.names})
 
 
 def attributes_by_column(users: pl.DataFrame) -> dict[str, ColumnFeatures]:

@@ -7,9 +7,10 @@ import pytest
 
 from model_store.bundle import Attributes
 from model_store.data.episodes import deal, hide_attributes, pack_support
+from model_store.data.features import names_in
 from model_store.data.schema import Dataset, Events, UserAttributes
 from model_store.data.sources import load
-from model_store.data.users import attribute_names, encode_users
+from model_store.data.users import attributes_by_column, encode_users
 from model_store.errors import DataError
 
 USERS = 24
@@ -64,13 +65,13 @@ def test_users_who_share_nothing_have_no_attributes(write_source):
 
 def test_a_number_of_fewer_than_ten_users_counts_as_the_one_below():
     ages = pl.Series("age", [18] * 10 + [40] * 9 + [60] * 11)
-    assert attribute_names(ages.to_frame()) == ["age=18..18", "age=60..60"]
+    assert names_in(attributes_by_column(ages.to_frame())) == ["age=18..18", "age=60..60"]
     encoded = encode_users(ages.to_frame(), Attributes(["age=18..18", "age=60..60"]))
     assert encoded.ids.tolist() == [0] * 19 + [1] * 11
 
 
 def test_numbers_of_many_levels_share_ten_bins():
-    names = attribute_names(pl.DataFrame({"income": np.arange(200)}))
+    names = names_in(attributes_by_column(pl.DataFrame({"income": np.arange(200)})))
     assert len(names) == 10
     assert "income=0..19" in names
 
