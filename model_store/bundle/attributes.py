@@ -157,8 +157,10 @@ class Attributes:
     def _reread(self, column: str, text: str) -> int | None:
         """Id of the number, the year or the boolean that ``text`` is."""
         day = date_of(text) if column in self._bins else None
-        number = number_of(text) if day is None else year_fraction(day)
-        if number is not None and not _LEADING_ZERO.match(text):
+        if day is not None:
+            return self._number(column, year_fraction(day))
+        number = None if _LEADING_ZERO.match(text) else number_of(text)
+        if number is not None:
             return self._number(column, number)
         truth = boolean_of(text)
         return None if truth is None else self._boolean(column, truth=truth)

@@ -32,7 +32,8 @@ _GROUPS = re.compile(r"[+-]?\d{1,3}([,.' ])\d{3}(?:\1\d{3})*(?:(?!\1)[.,]\d+)?")
 _SEVERAL_GROUPS = re.compile(r"[+-]?\d{1,3}([,.' ])\d{3}(?:\1\d{3})+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,(?:\d{1,2}|\d{4,})|[+-]?\d{1,3}(?:[.' ]\d{3})+,\d+|[+-]?0,\d+")
 _ISO_DATE = re.compile(r"(\d{4})-(\d{2})(?:-(\d{2}))?(?:[T ]\d{2}:\d{2}.*)?")
-MAX_NUMBER = 40
+# Longer text is not tried as a number: no float has more digits.
+MAX_NUMBER = 400
 _BRACKETS = {"[": "]", "{": "}", "(": ")"}
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 # Possessive, so that a client's text takes time in proportion to its length.

@@ -67,15 +67,35 @@ def user_attributes(table: Table | None, user_ids: pl.Series) -> DescribedUsers:
         notes.append(Note(len(user_ids) - len(described), absent))
     columns = read_columns(described, USER_COLUMNS, MAX_LEVELS, typed=says_types(table.frame))
     readings = [_without_vectors(reading) for reading in columns]
-    read_as = {reading.name: reading.column for reading in readings if reading.column is not None}
-    known = pl.DataFrame({"user_id": described["user_id"], **read_as})
-    users = user_ids.to_frame("user_id").join(known, on="user_id", how="left", maintain_order="left")
-    read = users.drop(USER_COLUMNS)
-    by_column = attributes_by_column(read)
-    names = names_in(by_column)
+    attributes, by_column = _learned(described, readings, user_ids)
     facts = column_facts("users", table.name, readings, by_column, f"{MIN_USERS} users")
-    attributes = encode_users(read, Attributes(names)) if names else None
     return DescribedUsers(attributes, notes, facts.columns, [*warnings, *facts.warnings])
+
+
+def _learned(
+    described: pl.DataFrame, readings: list[Reading], user_ids: pl.Series
+) -> tuple[UserAttributes | None, dict[str, ColumnFeatures]]:
+    """Attributes by user code, None where there are none; and those worth having by column."""
+    columns = {reading.name: reading.column for reading in readings if reading.column is not None}
+    by_column = attributes_by_column(_by_code(user_ids, described["user_id"], columns))
+    names = names_in(by_column)
+    if not names:
+        return None, by_column
+    sent = {name: _as_sent(column, described) for name, column in columns.items()}
+    return encode_users(_by_code(user_ids, described["user_id"], sent), Attributes(names)), by_column
+
+
+def _by_code(user_ids: pl.Series, ids: pl.Series, columns: dict[str, pl.Series]) -> pl.DataFrame:
+    """One row per user code, null for users without a row."""
+    known = pl.DataFrame({"user_id": ids, **columns})
+    joined = user_ids.to_frame("user_id").join(known, on="user_id", how="left", maintain_order="left")
+    return joined.drop(USER_COLUMNS)
+
+
+def _as_sent(column: pl.Series, described: pl.DataFrame) -> pl.Series:
+    """A column as a client would send it: text of several tags as it stands, for the service's rule to split."""
+    has_text = column.name in described.columns and isinstance(described[column.name].dtype, pl.String)
+    return described[column.name] if has_text and column.dtype == pl.List(pl.String) else column
 
 
 def attributes_by_column(users: pl.DataFrame) -> dict[str, ColumnFeatures]:

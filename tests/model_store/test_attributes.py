@@ -103,6 +103,7 @@ def test_dates_are_years_where_the_data_had_numbers_or_dates() -> None:
     known = Attributes(["born=1980..1989", "born=1990..1999"])
     assert known.encode({"born": "1989-12-31"}).ids.tolist() == [0]
     assert known.encode({"born": "1990-01-01T00:00:00Z"}).ids.tolist() == [1]
+    assert Attributes(["born=1..1"]).encode({"born": "0001-01-01"}).ids.tolist() == [0]
 
 
 def test_columns_weigh_the_same_however_many_tags_they_hold() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from model_store.bundle import Attributes
@@ -409,6 +409,62 @@ def test_a_user_of_csv_and_one_whose_text_a_service_receives_are_one(rows):
         encoded = served.encode(row)
         size = int((weights_of[place] > 0).sum())
         np.testing.assert_array_equal(encoded.ids[encoded.weights > 0], ids_of[place, :size])
+
+
+TEXTS = [
+    "a",
+    "b",
+    "a|b",
+    "a, b",
+    "b, a",
+    "a; b",
+    "a/b",
+    "a > b",
+    "b a",
+    "['a']",
+    "['a', 'b']",
+    "{a,b}",
+    "(a, b)",
+    "N/A",
+]
+NUMBERS = [
+    "1",
+    "0",
+    "2.5",
+    "0,5",
+    "1,234",
+    "$5",
+    "007",
+    "inf",
+    "True",
+    "no",
+    "2020-01-01",
+    "0001-01-01",
+    "13/02/2020",
+    "",
+]
+NOTATIONS = [*TEXTS, *NUMBERS, "None", "9" * 50]
+COLUMNS = st.lists(st.sampled_from(NOTATIONS), min_size=1, max_size=6).flatmap(
+    lambda pool: st.lists(st.sampled_from(pool), min_size=10, max_size=40)
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(COLUMNS)
+@example(["a > b", "b", "a/b", "a > b"] * 10)
+@example(["0001-01-01"] * 10)
+def test_text_means_the_same_in_any_column_of_a_file_and_to_a_service(cells_of_users):
+    ids = [f"u{place:03}" for place in range(len(cells_of_users))]
+    frame = pl.DataFrame({"user_id": ids, "x": cells_of_users})
+    attributes = user_attributes(Table("users.csv", frame), pl.Series(ids)).attributes
+    if attributes is None:
+        return
+    served = Attributes(attributes.names)
+    ids_of, weights_of = attributes.padded(np.arange(len(ids)))
+    for place, cell in enumerate(cells_of_users):
+        encoded = served.encode({"x": cell})
+        size = int((weights_of[place] > 0).sum())
+        assert encoded.ids[encoded.weights > 0].tolist() == ids_of[place, :size].tolist(), cell
 
 
 def test_users_of_csv_are_what_a_client_says_in_json(write_source):
