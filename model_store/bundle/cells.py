@@ -136,9 +136,9 @@ def _json_elements(text: str) -> list[str] | None:
         elements = orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
-    if any(isinstance(each, list | dict) for each in elements):
+    if any(isinstance(element, list | dict) for element in elements):
         return None
-    return ["null" if each is None else text_of(each).strip() for each in elements]
+    return ["null" if element is None else text_of(element).strip() for element in elements]
 
 
 def _elements(inner: str) -> list[str] | None:
@@ -146,13 +146,13 @@ def _elements(inner: str) -> list[str] | None:
     words = inner.split()
     if all(_NUMBER.fullmatch(word) or word in MISSING or word == "..." for word in words):
         return words
-    elements, place = [], 0
-    while place < len(inner):
-        match = _ELEMENT.match(inner, place)
+    elements, position = [], 0
+    while position < len(inner):
+        match = _ELEMENT.match(inner, position)
         if match is None:
             return None
         elements.append(_unquoted(match[1]) if match[1] else match[2].strip())
-        place = match.end()
+        position = match.end()
     return elements
 
 

@@ -40,17 +40,17 @@ def other_dates(texts: Sequence[str]) -> Dates:
         return Dates([_named_month(text) for text in texts])
     firsts = any(int(match[1]) > _LAST_MONTH for match in matches if match and match[1])
     seconds = any(int(match[2]) > _LAST_MONTH for match in matches if match and match[2])
-    known = firsts != seconds or not any(match and match[1] for match in matches)
-    days = [_slashed(match, day_first=firsts, known=known) if match else None for match in matches]
-    return Dates(days, "" if known else "day and month cannot be told apart, so the year counts")
+    unambiguous = firsts != seconds or not any(match and match[1] for match in matches)
+    days = [_slashed(match, day_first=firsts, unambiguous=unambiguous) if match else None for match in matches]
+    return Dates(days, "" if unambiguous else "day and month cannot be told apart, so the year counts")
 
 
-def _slashed(match: re.Match[str], *, day_first: bool, known: bool) -> date | None:
+def _slashed(match: re.Match[str], *, day_first: bool, unambiguous: bool) -> date | None:
     if match[4]:
         year, month, day = int(match[4]), int(match[5]), int(match[6])
     else:
         year, first, second = int(match[3]), int(match[1]), int(match[2])
-        month, day = ((second, first) if day_first else (first, second)) if known else (1, 1)
+        month, day = ((second, first) if day_first else (first, second)) if unambiguous else (1, 1)
     with suppress(ValueError):
         return date(year, month, day)
     return None

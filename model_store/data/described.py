@@ -8,7 +8,7 @@
 | times of day, durations                                   | numbers, in seconds                                  |
 | lists of floats, booleans; text that is embeddings        | lists of floats, all of the commonest length         |
 | lists of text, of whole numbers, of records with a name   | lists of text                                        |
-| text such as ``a|b``, ``a, b``, ``['a', 'b']``, ``{a,b}`` | lists of text                                        |
+| text such as ``a|b``, ``a, b``, ``a > b``, ``['a']``    | lists of text                                        |
 | other text                                                | text                                                 |
 | structs                                                   | one column per field                                 |
 | anything else, and columns of row numbers                 | nothing, which the page says                         |
@@ -141,7 +141,9 @@ def _number(reading: Reading, most_levels: int) -> Reading:
         return replace(reading, column=None, problem="it numbers the rows of the file")
     whole = bool((finite.drop_nulls() % 1 == 0).all())
     if whole and _has_code_name(reading.name) and finite.n_unique() > most_levels:
-        codes = pl.Series(reading.name, [None if each is None else text_of(each) for each in finite], dtype=pl.String)
+        codes = pl.Series(
+            reading.name, [None if number is None else text_of(number) for number in finite], dtype=pl.String
+        )
         return replace(reading, column=codes).remarked("as the name says codes")
     return reading
 
@@ -171,10 +173,10 @@ def _vector(reading: Reading) -> Reading:
         shortest, longest = present.sort()[0], present.sort()[-1]
         problem = f"its lists have {shortest} to {longest} numbers; write as many in every row"
         return replace(reading, column=None, problem=problem)
-    others = len(present) - count
-    kept = vectors.set(lengths.fill_null(0) != length, None) if others else vectors
+    ragged = len(present) - count
+    kept = vectors.set(lengths.fill_null(0) != length, None) if ragged else vectors
     broken = int((~vectors.explode().drop_nulls().is_finite()).sum())
-    remarks = [f"{others:,} of another length" if others else "", f"{broken:,} numbers not finite" if broken else ""]
+    remarks = [f"{ragged:,} of another length" if ragged else "", f"{broken:,} numbers not finite" if broken else ""]
     problem = "; ".join(filter(None, remarks))
     return replace(reading, column=kept, problem=problem and f"vectors are left out in part: {problem}").remarked(
         *remarks

@@ -41,12 +41,12 @@ def column_facts(
     """
     facts, warnings = [], []
     for reading in readings:
-        made = features.get(reading.name, ColumnFeatures(None))
-        problem = reading.problem or _hardly(reading, made, sharing)
-        became = f"nothing: {problem}" if not made.names else _became(reading, made)
+        learned = features.get(reading.name, ColumnFeatures(None))
+        problem = reading.problem or _hardly(reading, learned, sharing)
+        became = f"nothing: {problem}" if not learned.names else _became(reading, learned)
         facts.append(ColumnFact(table, reading.name, became))
         if problem:
-            outcome = "" if made.names else " became nothing"
+            outcome = "" if learned.names else " became nothing"
             warnings.append(f"{path}: column {shorten(repr(reading.name), 40)}{outcome}: {problem}")
     return Facts(facts, warnings)
 
@@ -56,25 +56,25 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _became(reading: Reading, made: ColumnFeatures) -> str:
+def _became(reading: Reading, learned: ColumnFeatures) -> str:
     by = {"": "", "brackets": " in lists"}.get(reading.by, f" by {reading.by}")
     of_years = " of years" if reading.column is not None and reading.column.dtype.is_temporal() else ""
-    parts = [f"{counted(len(made.names), NOUNS[made.kind])}{by if made.kind == 'tags' else of_years}"]
+    parts = [f"{counted(len(learned.names), NOUNS[learned.kind])}{by if learned.kind == 'tags' else of_years}"]
     present = len(reading.column) - reading.column.null_count() if reading.column is not None else 0
-    if made.kind in ("tags", "prose") and made.rows < present:
-        parts.append(f"{present - made.rows:,} rows without")
+    if learned.kind in ("tags", "prose") and learned.rows < present:
+        parts.append(f"{present - learned.rows:,} rows without")
     if _is_constant(reading):
         parts.append("the same in every row")
     if reading.missing:
         parts.append(f"{reading.missing:,} missing")
-    return ", ".join([*parts, *reading.remarks]) + _shown_tags(reading.name, made)
+    return ", ".join([*parts, *reading.remarks]) + _shown_tags(reading.name, learned)
 
 
-def _shown_tags(name: str, made: ColumnFeatures) -> str:
+def _shown_tags(name: str, learned: ColumnFeatures) -> str:
     """The first tags by name, for a person to see whether a cell was split where it should be."""
-    if made.kind != "tags":
+    if learned.kind != "tags":
         return ""
-    tags = sorted(shorten(feature[len(name) + 1 :], MAX_TAG) for feature in made.names)
+    tags = sorted(shorten(feature[len(name) + 1 :], MAX_TAG) for feature in learned.names)
     return f": {', '.join(tags[:TAGS])}" + (", …" if len(tags) > TAGS else "")
 
 
@@ -83,17 +83,17 @@ def _is_constant(reading: Reading) -> bool:
     return column is not None and len(column) > 1 and not column.null_count() and column.n_unique() == 1
 
 
-def _hardly(reading: Reading, made: ColumnFeatures, sharing: str) -> str:
+def _hardly(reading: Reading, learned: ColumnFeatures, sharing: str) -> str:
     """Why a column that was read says nothing, or hardly anything; "" where it says something."""
     column = reading.column
     present = 0 if column is None else column.count()
-    if column is None or (made.names and made.rows >= HARDLY * present):
+    if column is None or (learned.names and learned.rows >= HARDLY * present):
         return ""
     values = _values(column)
-    if made.kind == "prose":
+    if learned.kind == "prose":
         return f"the words of its {counted(present, 'cell')} are in too few or too many of them ({values})"
-    if made.names:
-        return f"only {made.rows:,} of its {counted(present, 'cell')} hold a value that {sharing} share ({values})"
+    if learned.names:
+        return f"only {learned.rows:,} of its {counted(present, 'cell')} hold a value that {sharing} share ({values})"
     return f"none of its {counted(present, 'cell')} holds a value that {sharing} share ({values})"
 
 

@@ -101,9 +101,9 @@ def check_ids(path: str, ids: pl.Series, event_ids: pl.Series, noun: str) -> lis
         return []
     share, used = matched / len(event_ids), matched / len(ids)
     unmatched = event_ids.filter(~event_ids.is_in(ids.implode()))
-    others = ids.filter(~ids.is_in(event_ids.implode()))
-    sides = f"the file has {_shown(others) or 'no others'}, the events have {_shown(unmatched)}"
-    likely = _likely_change(others, unmatched)
+    unused = ids.filter(~ids.is_in(event_ids.implode()))
+    sides = f"the file has {_shown(unused) or 'no others'}, the events have {_shown(unmatched)}"
+    likely = _likely_change(unused, unmatched)
     if matched == 0 or (share < HARDLY and used < HARDLY):
         reason = f"likely reason: {likely.reason}; {likely.remedy}" if likely else _UNKNOWN_REASON
         count = "none" if matched == 0 else f"only {matched:,}"
@@ -122,11 +122,11 @@ _UNKNOWN_REASON = "both must hold the same ids; write them alike, or remove the 
 
 def _likely_change(ids: pl.Series, event_ids: pl.Series) -> Change | None:
     """The first change that makes most ids of the smaller side agree."""
-    ours, theirs = ids.sort().head(SAMPLE).to_list(), event_ids.sort().head(SAMPLE).to_list()
+    file_ids, used_ids = ids.sort().head(SAMPLE).to_list(), event_ids.sort().head(SAMPLE).to_list()
     for change in CHANGES:
-        changed = {change.undo(text) for text in ours} - {""}
-        agreeing = changed & {change.undo(text) for text in theirs}
-        if len(agreeing) >= LIKELY * max(min(len(changed), len(theirs)), 1):
+        changed = {change.undo(text) for text in file_ids} - {""}
+        agreeing = changed & {change.undo(text) for text in used_ids}
+        if len(agreeing) >= LIKELY * max(min(len(changed), len(used_ids)), 1):
             return change
     return None
 

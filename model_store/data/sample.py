@@ -54,8 +54,8 @@ def sample_users(dataset: Dataset) -> tuple[SampleUser, ...]:
     """Five users, from one with few events to one with many; all of them where there are no more."""
     by_length = np.argsort(dataset.events.lengths(), kind="stable")
     shares = (np.arange(USERS) + 0.5) / USERS
-    places = np.unique((shares * len(by_length)).astype(np.int64)) if len(by_length) > USERS else slice(None)
-    return tuple(_user(dataset, int(user)) for user in by_length[places])
+    positions = np.unique((shares * len(by_length)).astype(np.int64)) if len(by_length) > USERS else slice(None)
+    return tuple(_user(dataset, int(user)) for user in by_length[positions])
 
 
 def render_sample(users: tuple[SampleUser, ...], order: str) -> Text:
@@ -72,17 +72,17 @@ def render_sample(users: tuple[SampleUser, ...], order: str) -> Text:
 def _user(dataset: Dataset, user: int) -> SampleUser:
     run = dataset.events.user(user)
     first = range(run.start, min(run.stop, run.start + EVENTS))
-    known = dataset.attributes
-    ids = [] if known is None else known.ids[known.indptr[user] : known.indptr[user + 1]].tolist()
+    attributes = dataset.attributes
+    ids = [] if attributes is None else attributes.ids[attributes.indptr[user] : attributes.indptr[user + 1]].tolist()
     names = tuple(dataset.attribute_names[index] for index in ids)
-    events = tuple(_event(dataset, place) for place in first)
+    events = tuple(_event(dataset, position) for position in first)
     return SampleUser(dataset.user_ids[user], run.stop - run.start, names, events)
 
 
-def _event(dataset: Dataset, place: int) -> SampleEvent:
-    item = int(dataset.events.items[place])
-    time = _iso(float(dataset.events.times[place])) if dataset.has_time else None
-    value = float(f"{dataset.events.values[place]:.6g}")  # float32 has no more digits
+def _event(dataset: Dataset, position: int) -> SampleEvent:
+    item = int(dataset.events.items[position])
+    time = _iso(float(dataset.events.times[position])) if dataset.has_time else None
+    value = float(f"{dataset.events.values[position]:.6g}")  # float32 has no more digits
     return SampleEvent(dataset.item_ids[item], dataset.titles[item], value, time)
 
 
@@ -95,9 +95,9 @@ def _iso(seconds: float) -> str:
 
 
 def _lines(user: SampleUser) -> Iterator[str]:
-    known = shorten(", ".join(user.attributes), MAX_ATTRIBUTES)
+    attributes = shorten(", ".join(user.attributes), MAX_ATTRIBUTES)
     count = "1 event" if user.n_events == 1 else f"{user.n_events:,} events"
-    yield f"  user {shorten(user.user_id, MAX_TITLE)!r}: {count}{f'; {known}' if known else ''}"
+    yield f"  user {shorten(user.user_id, MAX_TITLE)!r}: {count}{f'; {attributes}' if attributes else ''}"
     values = [f"{event.value:g}" for event in user.events]
     items = [repr(shorten(event.item_id, MAX_TITLE)) for event in user.events]
     widths = max(map(len, values)), max(map(len, items))

@@ -64,16 +64,16 @@ def evidence(texts: Sequence[str], mark: str) -> Evidence | None:
     split = [parts_of(text, mark) for text in texts]
     if not any(len(parts) > 1 for parts in split):
         return None
-    places: dict[str, set[int]] = defaultdict(set)
+    positions: dict[str, set[int]] = defaultdict(set)
     counts: dict[str, int] = defaultdict(int)
     for parts in split:
-        for place, part in enumerate(parts):
-            places[part].add(-1 if len(parts) == 1 else min(place, 1))
+        for position, part in enumerate(parts):
+            positions[part].add(-1 if len(parts) == 1 else min(position, 1))
             counts[part] += 1
     total = sum(counts.values())
     return Evidence(
         recurrence=total / len(counts),
-        mobility=sum(counts[part] for part, seen in places.items() if len(seen) > 1) / total,
+        mobility=sum(counts[part] for part, kinds in positions.items() if len(kinds) > 1) / total,
         words=sum(counts[part] * len(part.split()) for part in counts) / total,
         share=sum(len(parts) > 1 for parts in split) / len(texts),
         parts=total / len(texts),
@@ -82,16 +82,16 @@ def evidence(texts: Sequence[str], mark: str) -> Evidence | None:
 
 
 def _separates(texts: Sequence[str], mark: str) -> bool:
-    found = evidence(texts, mark)
-    if found is None or found.words > MAX_PART_WORDS or found.share < MIN_SHARE:
+    signs = evidence(texts, mark)
+    if signs is None or signs.words > MAX_PART_WORDS or signs.share < MIN_SHARE:
         return False
     if mark == "/" and any(part.isdigit() for text in texts for part in text.split("/")):
         return False  # dates and fractions
     if mark == " " and (
-        len(texts) < MIN_BLANK_TEXTS or found.parts > MAX_BLANK_PARTS or found.variety > MAX_BLANK_VARIETY
+        len(texts) < MIN_BLANK_TEXTS or signs.parts > MAX_BLANK_PARTS or signs.variety > MAX_BLANK_VARIETY
     ):
         return False
     # One text alone says nothing about recurrence; its parts mean the same to a model as the whole.
     alone = len(texts) == 1 and mark in ";,"
     recurrence, mobility = LEAST[mark]
-    return alone or (found.recurrence >= recurrence and found.mobility >= mobility)
+    return alone or (signs.recurrence >= recurrence and signs.mobility >= mobility)

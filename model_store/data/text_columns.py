@@ -75,16 +75,16 @@ def _booleans(text: pl.Series) -> Reading | None:
 
 
 def _lists(text: pl.Series, sample: list[str]) -> Reading | None:
-    if _share(sample, lambda each: each[-1:] in "]})" and list_of(each) is not None) < NEARLY_ALL:
+    if _share(sample, lambda cell: cell[-1:] in "]})" and list_of(cell) is not None) < NEARLY_ALL:
         return None
     lists = _mapped(text, list_of, pl.List(pl.String))
     if lists.list.contains("...").sum() >= NEARLY_ALL * lists.count():
         return nothing(text, "its vectors were cut when they were written ('...'); write all their numbers")
-    others = text.filter(lists.is_null() & text.is_not_null())
+    rest = text.filter(lists.is_null() & text.is_not_null())
     vectors = _as_vectors(lists)
-    remark = _others(others, "a list")
+    remark = _remark(rest, "a list")
     if vectors is not None:
-        return _reading(vectors, others).remarked(remark)
+        return _reading(vectors, rest).remarked(remark)
     kept = lists.list.eval(pl.element().filter(~pl.element().is_in(list(MISSING))))
     return Reading(text.name, kept, text.null_count(), "brackets").remarked(remark)
 
@@ -93,11 +93,11 @@ def _vectors(text: pl.Series, sample: list[str]) -> Reading | None:
     """Embeddings without brackets: fractions between commas, semicolons, bars or blanks, as many in each cell."""
     for mark in _VECTOR_MARKS:
         read = partial(_coordinates, mark=mark)
-        lengths = [len(found) for found in map(read, sample) if found]
+        lengths = [len(vector) for vector in map(read, sample) if vector]
         if len(lengths) >= NEARLY_ALL * len(sample) and len(set(lengths)) == 1:
             vectors = _mapped(text, read, pl.List(pl.Float64))
-            others = text.filter(vectors.is_null() & text.is_not_null())
-            return _reading(vectors, others).remarked(_others(others, "a vector"))
+            rest = text.filter(vectors.is_null() & text.is_not_null())
+            return _reading(vectors, rest).remarked(_remark(rest, "a vector"))
     return None
 
 
@@ -106,13 +106,13 @@ def _coordinates(cell: str, mark: str) -> list[float] | None:
     if "." not in cell or number_of(cell) is not None:
         return None
     numbers = [number_of(part, ".") for part in parts_of(cell, mark)]
-    found = [number for number in numbers if number is not None]
-    return found if len(found) == len(numbers) > 1 else None
+    floats = [number for number in numbers if number is not None]
+    return floats if len(floats) == len(numbers) > 1 else None
 
 
 def _typed_numbers(text: pl.Series, sample: list[str]) -> Reading | None:
     """Numbers among the text of a typed table: whole numbers are names, fractions and amounts are quantities."""
-    quantities = any(not each.isdigit() and number_of(each) is not None for each in sample)
+    quantities = any(not cell.isdigit() and number_of(cell) is not None for cell in sample)
     return _numbers(text, sample) if quantities else None
 
 
@@ -120,41 +120,41 @@ def _numbers(text: pl.Series, sample: list[str]) -> Reading | None:
     if is_code(text):
         return None
     present = _without_missing(text)
-    if _share(_among(sample, present), lambda each: number_of(each) is not None) < HALF:
+    if _share(_among(sample, present), lambda cell: number_of(cell) is not None) < HALF:
         return None
     numbers, remark = _parsed(present)
     count, n_present = numbers.count(), present.count()
-    others = present.filter(numbers.is_null() & present.is_not_null())
-    if _are_levels(present, others) or others.str.contains(r"^\d+(?:,\d+){2,}$").any():
+    rest = present.filter(numbers.is_null() & present.is_not_null())
+    if _are_levels(present, rest) or rest.str.contains(r"^\d+(?:,\d+){2,}$").any():
         return None
     if count >= NEARLY_ALL * n_present:
-        return _reading(numbers, others).remarked(_others(others, "a number"), remark)
+        return _reading(numbers, rest).remarked(_remark(rest, "a number"), remark)
     if count >= HALF * n_present:
         reading = _tags(text)
-        says = f"{count:,} of {n_present:,} cells are numbers, the others are not ({examples(others)}): read as text"
+        says = f"{count:,} of {n_present:,} cells are numbers, the others are not ({examples(rest)}): read as text"
         return Reading(text.name, reading.column, reading.missing, reading.by, problem=says)
     return None
 
 
-def _are_levels(present: pl.Series, others: pl.Series) -> bool:
+def _are_levels(present: pl.Series, rest: pl.Series) -> bool:
     """Whether few texts recur, and among those that are not numbers is one like "3+" or "10-19"."""
     n_levels = present.n_unique()
-    return n_levels <= MAX_LEVELS and n_levels <= HALF * len(present) and bool(others.str.contains(r"\d").any())
+    return n_levels <= MAX_LEVELS and n_levels <= HALF * len(present) and bool(rest.str.contains(r"\d").any())
 
 
 def _parsed(text: pl.Series) -> tuple[pl.Series, str]:
     """Numbers, null for other text; and a remark about decimal commas, or ""."""
     plain = text.cast(pl.Float64, strict=False)
-    rest = text.filter(plain.is_null() & text.is_not_null()).unique().to_list()
-    if not rest:
+    unparsed = text.filter(plain.is_null() & text.is_not_null()).unique().to_list()
+    if not unparsed:
         return plain, ""
-    commas = any(map(has_decimal_comma, rest))
+    commas = any(map(has_decimal_comma, unparsed))
     if not commas:
         return _mapped(text, number_of, pl.Float64), ""
     points = text.drop_nulls().filter(plain.is_not_null().filter(text.is_not_null()))
     if any(map(_DECIMAL_POINT.fullmatch, points)):
         return _mapped(text, number_of, pl.Float64), "some with a decimal comma and some with a point"
-    return _mapped(text, lambda each: number_of(each, ","), pl.Float64), "with a decimal comma"
+    return _mapped(text, lambda cell: number_of(cell, ","), pl.Float64), "with a decimal comma"
 
 
 def _iso(text: pl.Series, sample: list[str]) -> Reading | None:
@@ -177,8 +177,8 @@ def _dates(text: pl.Series, sample: list[str], read: Callable[[Sequence[str]], D
     days = _joined(present, distinct, dates.days, pl.Date)
     if days.count() < NEARLY_ALL * present.count():
         return None
-    others = present.filter(days.is_null() & present.is_not_null())
-    return _reading(days, others).remarked(_others(others, "a date"), dates.remark)
+    rest = present.filter(days.is_null() & present.is_not_null())
+    return _reading(days, rest).remarked(_remark(rest, "a date"), dates.remark)
 
 
 def _tags(text: pl.Series) -> Reading:
@@ -187,7 +187,7 @@ def _tags(text: pl.Series) -> Reading:
     if mark is None or mark == "|":
         return Reading(text.name, text, text.null_count(), mark or "")
     lists = _mapped(
-        text, lambda each: [part for part in parts_of(each, mark) if part not in MISSING], pl.List(pl.String)
+        text, lambda cell: [part for part in parts_of(cell, mark) if part not in MISSING], pl.List(pl.String)
     )
     return Reading(text.name, lists, text.null_count(), MARKS.get(mark, mark))
 
@@ -215,7 +215,7 @@ def _without_missing(text: pl.Series) -> pl.Series:
 
 
 def _among(sample: list[str], present: pl.Series) -> list[str]:
-    kept = [each for each in sample if each.casefold() not in MISSING_AMONG_NUMBERS]
+    kept = [cell for cell in sample if cell.casefold() not in MISSING_AMONG_NUMBERS]
     return kept or present.drop_nulls().head(SAMPLE).to_list()
 
 
@@ -226,21 +226,21 @@ def _share(sample: list[str], holds: Callable[[str], bool]) -> float:
 def _mapped(text: pl.Series, read: Callable[[str], Any], dtype: pl.DataType | type[pl.DataType]) -> pl.Series:
     """``read`` of each cell, called once per distinct text; null where it returns None."""
     distinct = text.drop_nulls().unique(maintain_order=True).to_list()
-    return _joined(text, distinct, [read(each) for each in distinct], dtype)
+    return _joined(text, distinct, [read(cell) for cell in distinct], dtype)
 
 
 def _joined(
     text: pl.Series, distinct: list[str], values: list[Any], dtype: pl.DataType | type[pl.DataType]
 ) -> pl.Series:
-    known = pl.DataFrame({"text": pl.Series(distinct, dtype=pl.String), "value": pl.Series(values, dtype=dtype)})
-    return text.to_frame("text").join(known, on="text", how="left", maintain_order="left")["value"].alias(text.name)
+    lookup = pl.DataFrame({"text": pl.Series(distinct, dtype=pl.String), "value": pl.Series(values, dtype=dtype)})
+    return text.to_frame("text").join(lookup, on="text", how="left", maintain_order="left")["value"].alias(text.name)
 
 
-def _others(others: pl.Series, noun: str) -> str:
+def _remark(rest: pl.Series, noun: str) -> str:
     """A remark about the cells that are not ``noun``; "" where all are."""
-    return f"{len(others):,} not {noun} ({examples(others)})" if len(others) else ""
+    return f"{len(rest):,} not {noun} ({examples(rest)})" if len(rest) else ""
 
 
-def _reading(column: pl.Series, others: pl.Series | None = None) -> Reading:
-    """A reading of which the cells in ``others`` are not missing, though nothing was read of them."""
-    return Reading(column.name, column, column.null_count() - (0 if others is None else len(others)))
+def _reading(column: pl.Series, rest: pl.Series | None = None) -> Reading:
+    """A reading of which the cells in ``rest`` are not missing, though nothing was read of them."""
+    return Reading(column.name, column, column.null_count() - (0 if rest is None else len(rest)))
