@@ -9,26 +9,42 @@ from pathlib import Path
 import polars as pl
 
 from model_store.config import DEFAULT_READ_OPTIONS, ReadOptions
+from model_store.data.layout import INTERACTIONS, ITEMS, USERS, Layout
+from model_store.data.parts import SUFFIXES, read_rows
 from model_store.data.summary import Note
 from model_store.errors import DataError
 
-REQUIRED_COLUMNS = ("user_id", "item_id", "value")
-INTERACTION_COLUMNS = (*REQUIRED_COLUMNS, "timestamp", "seq", "event")
-ITEM_COLUMNS = ("item_id", "title")
-USER_COLUMNS = ("user_id",)
+ITEM_COLUMNS = ITEMS.names
+USER_COLUMNS = USERS.names
+# Files of a folder that an error lists.
+MAX_NAMES = 10
+
+
+def row_number(row: int) -> str:
+    """Name of a row by its index."""
+    return f"row {row + 1}"
 
 
 @dataclass(frozen=True)
 class Table:
-    """A frame and the name that errors give it, usually its path."""
+    """A frame and how errors name it.
+
+    Attributes:
+        name: usually the path.
+        frame: the columns that are read.
+        locate: name of a row by its index, as a person finds it in the file.
+        notes: rows or columns of the file that the frame does not have.
+    """
 
     name: str
     frame: pl.DataFrame
+    locate: Callable[[int], str] = row_number
+    notes: tuple[Note, ...] = ()
 
     def column(self, name: str) -> pl.Series:
         """The column ``name``; raises DataError where the table has none."""
         if name not in self.frame.columns:
-            found = ", ".join(self.frame.columns) or "none"
+            found = ", ".join(map(repr, self.frame.columns)) or "none"
             raise DataError(f"{self.name}: no column {name!r}; its columns are {found}")
         return self.frame[name]
 
@@ -51,58 +67,42 @@ class Tables:
 
 
 def read_folder(folder: Path, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Tables:
-    """Read ``interactions.*``, ``items.*`` and ``users.*``, Parquet before CSV.
+    """Read ``interactions.*``, ``items.*`` and ``users.*``: Parquet or CSV, each a file or a folder of parts.
 
     Raises:
-        DataError: there are no interactions, or a file is neither Parquet nor CSV.
+        DataError: there are no interactions, a table is there twice, or a file cannot be read.
     """
-    interactions = _find(folder, "interactions")
+    interactions = _find(folder, INTERACTIONS)
     if interactions is None:
-        raise DataError(f"{folder}: no interactions.parquet or interactions.csv, expected one of them")
-    return Tables(
-        _read(interactions, options, _of_interactions),
-        items=_read_if_there(_find(folder, "items"), options),
-        users=_read_if_there(_find(folder, "users"), options),
-    )
+        held = ", ".join(sorted(path.name for path in folder.iterdir())[:MAX_NAMES]) or "nothing"
+        raise DataError(f"{folder}: no interactions.parquet or interactions.csv, expected one of them; it holds {held}")
+    events = _read(interactions, INTERACTIONS, options)
+    items = _read_if_there(_find(folder, ITEMS), ITEMS, options)
+    users = _read_if_there(_find(folder, USERS), USERS, options)
+    notes = tuple(note for table in (events, items, users) if table is not None for note in table.notes)
+    return Tables(events, items, notes, users)
 
 
-def _read_if_there(path: Path | None, options: ReadOptions) -> Table | None:
-    return None if path is None else _read(path, options)
+def _find(folder: Path, layout: Layout) -> Path | None:
+    """The one file or folder of a table.
+
+    Two are refused, as the times of files say little of which is stale: copying and unpacking change them.
+    """
+    paths = [folder / f"{layout.stem}{suffix}" for suffix in SUFFIXES]
+    paths = [path for path in paths if path.exists()] + [path for path in [folder / layout.stem] if path.is_dir()]
+    if len(paths) > 1:
+        names = " and ".join(path.name for path in paths)
+        raise DataError(f"{folder}: has {names}, expected one of them; remove or rename what is out of date")
+    return paths[0] if paths else None
 
 
-def _find(folder: Path, stem: str) -> Path | None:
-    paths = (folder / f"{stem}{suffix}" for suffix in (".parquet", ".csv"))
-    return next((path for path in paths if path.is_file()), None)
-
-
-def _read(
-    path: Path, options: ReadOptions, narrow: Callable[[pl.LazyFrame], pl.LazyFrame] = lambda rows: rows
-) -> Table:
+def _read(path: Path, layout: Layout, options: ReadOptions) -> Table:
     try:
-        return Table(str(path), narrow(_renamed(_scan(path, options), options)).collect())
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError, LookupError) as exc:
-        kind = "a Parquet file" if path.suffix == ".parquet" else f"a CSV file with a header, in {options.encoding}"
-        reason = str(exc).splitlines()[0]
-        raise DataError(f"{path}: cannot be read ({reason}); expected {kind}") from exc
+        rows = read_rows(path, layout, options)
+    except OSError as exc:
+        raise DataError(f"{path}: cannot be read ({exc})") from exc
+    return Table(str(path), rows.frame, rows.locate, rows.notes)
 
 
-def _of_interactions(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Only the columns that have a meaning; all of them where one is missing, for the error to name."""
-    names = rows.collect_schema().names()
-    if not set(REQUIRED_COLUMNS) <= set(names):
-        return rows
-    return rows.select(name for name in names if name in INTERACTION_COLUMNS)
-
-
-def _renamed(rows: pl.LazyFrame, options: ReadOptions) -> pl.LazyFrame:
-    names = rows.collect_schema().names()
-    return rows.rename({source: name for name, source in options.columns.items() if source in names})
-
-
-def _scan(path: Path, options: ReadOptions) -> pl.LazyFrame:
-    """CSV is read as text: an id of 007 keeps its zeros, and a bad number can be named with its row."""
-    if path.suffix == ".parquet":
-        return pl.scan_parquet(path, glob=False)
-    if options.encoding != DEFAULT_READ_OPTIONS.encoding:
-        return pl.read_csv(path, glob=False, infer_schema=False, encoding=options.encoding).lazy()
-    return pl.scan_csv(path, glob=False, infer_schema=False)
+def _read_if_there(path: Path | None, layout: Layout, options: ReadOptions) -> Table | None:
+    return None if path is None else _read(path, layout, options)

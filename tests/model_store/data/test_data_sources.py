@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from model_store.data.sources import load
+from model_store.errors import DataError
 
 INTERACTIONS = {
     "user_id": ["u2", "u1", "u1", "u2"],
@@ -80,10 +81,14 @@ def test_columns_of_no_meaning_here_are_ignored(write_source):
     assert load(write_source(INTERACTIONS | {"fold": [1, 2, 3, None]})).dataset.fingerprint == plain.fingerprint
 
 
-def test_parquet_goes_before_csv(write_source):
-    source = write_source(INTERACTIONS)
-    pl.DataFrame({"nothing": []}).write_csv(Path(source) / "interactions.csv")
-    assert load(source).summary.n_events == 4
+@pytest.mark.parametrize("stem", ["interactions", "items"])
+def test_table_that_is_there_twice_is_refused(write_source, stem):
+    source = write_source(INTERACTIONS, ITEMS)
+    pl.DataFrame(ITEMS).write_csv(Path(source) / f"{stem}.csv")
+    with pytest.raises(
+        DataError, match=rf"has {stem}\.parquet and {stem}\.csv, expected one of them; remove or rename"
+    ):
+        load(source)
 
 
 def test_folder_names_with_pattern_characters_are_plain_names(write_source, tmp_path):

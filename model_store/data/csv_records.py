@@ -1,0 +1,232 @@
+"""Rows of a CSV file as Python's ``csv`` reads them, with their lines, and errors that quote the line."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, NamedTuple, NoReturn
+
+from model_store.config import ReadOptions
+from model_store.data.layout import Layout
+from model_store.data.text_files import not_in_encoding
+from model_store.errors import DataError
+
+SEPARATORS = (",", ";", "\t", "|")
+LINE_ENDS = re.compile(r"\r\n|\r|\n")
+CHUNK_ROWS = 50_000
+SHAPE_ROWS = 10_000
+SHOWN_CHARACTERS = 60
+# Fields of a line after the last one: where a quote is never closed, they become part of one field.
+END = ["\0end", "of file"]
+QUOTES = 'write a quote as "" inside a field that stands in double quotes, or the table as Parquet'
+
+
+class Head(NamedTuple):
+    """Lines above the first row.
+
+    Attributes:
+        lines: number of lines, the header's included.
+        separator: character between two fields.
+        names: names of the columns.
+        comments: lines above the header that start with "#".
+    """
+
+    lines: int
+    separator: str
+    names: list[str]
+    comments: int
+
+
+class CsvFile(NamedTuple):
+    """A CSV file as plain text in UTF-8, the name that messages give it, and its head."""
+
+    name: str
+    path: Path
+    head: Head
+
+
+class Record(NamedTuple):
+    """A row of a CSV file: the line that it starts on, from 1, and its fields."""
+
+    line: int
+    fields: list[str]
+
+
+def open_csv(name: str, path: Path, layout: Layout, options: ReadOptions) -> CsvFile:
+    """Read the header of a file in UTF-8; blank lines, comments and ``sep=;`` of spreadsheets may stand above it.
+
+    Raises:
+        DataError: there is no header, or it cannot be read.
+    """
+    skipped, comments, declared = 0, 0, None
+    with _opened(name, path) as lines:
+        for line in lines:
+            declaration = re.fullmatch(r'"?sep=(.)"?\s*', line, re.IGNORECASE)
+            if line.strip() and not declaration and not line.startswith("#"):
+                separator = declared or _separator(line, layout, options)
+                reader = csv.reader(chain([line], lines), delimiter=separator)
+                names = _header(name, reader)
+                return CsvFile(name, path, Head(skipped + reader.line_num, separator, names, comments))
+            declared = declaration[1] if declaration else declared
+            skipped, comments = skipped + 1, comments + line.startswith("#")
+    raise DataError(f"{name}: is empty, expected a header line, e.g. {','.join(layout.names)}")
+
+
+def chunks(file: CsvFile, ids: Sequence[int]) -> Iterator[list[list[str]]]:
+    """Rows of ``file``, many at a time; every row has as many fields as the header.
+
+    Args:
+        file: the file.
+        ids: indices of the columns of ids, by which rows inside a quoted field are recognised.
+
+    Raises:
+        DataError: a row has more or fewer fields, or a stray quote makes a field of several rows; the line is named.
+    """
+    with _opened(file.name, file.path) as lines:
+        reader = csv.reader(_with_end(file, lines), delimiter=file.head.separator)
+        ended = False
+        while not ended:
+            before = reader.line_num
+            rows = _next_rows(reader)
+            several_lines = reader.line_num - before != len(rows)
+            ended = rows[-1:] == [END]
+            complete = rows[:-1] if ended else rows
+            ragged = {*map(len, complete)} - {0, len(file.head.names)}
+            if not rows or ragged or (several_lines and _any_swallows(file, complete, ids)):
+                refuse(file, ids)
+            yield [row for row in complete if row]
+
+
+def _next_rows(reader: Iterator[list[str]]) -> list[list[str]]:
+    """The next rows; none where ``csv`` fails, or where a quote that is never closed has swallowed the end."""
+    try:
+        return list(islice(reader, CHUNK_ROWS))
+    except csv.Error:
+        return []
+
+
+def records(file: CsvFile) -> Iterator[Record]:
+    """Rows of ``file`` with their lines, without blank lines.
+
+    Raises:
+        DataError: a quote is never closed, or a field is longer than ``csv`` allows.
+    """
+    with _opened(file.name, file.path) as lines:
+        reader = csv.reader(_with_end(file, lines), delimiter=file.head.separator)
+        while True:
+            line = file.head.lines + reader.line_num + 1
+            try:
+                fields = next(reader)
+            except csv.Error as exc:
+                raise DataError(f"{_quoted(file, line)}: {exc}; is a quote not closed?") from exc
+            if fields == END:
+                return
+            if fields and fields[-1].endswith(file.head.separator.join(END)):
+                raise DataError(f"{_quoted(file, line)} opens a quote that is never closed; {QUOTES}")
+            if fields:
+                yield Record(line, fields)
+
+
+def refuse(file: CsvFile, ids: Sequence[int]) -> NoReturn:
+    """Raise the error of the first row that cannot be read."""
+    width, shapes = len(file.head.names), _shapes(file, ids)
+    for line, fields in records(file):
+        if len(fields) != width:
+            quoted, separator = _quoted(file, line), file.head.separator
+            more = f"; a field that holds {separator!r} stands in double quotes" if len(fields) > width else ""
+            count = f"{len(fields)} field{'s' if len(fields) > 1 else ''}"
+            raise DataError(f"{quoted} has {count}, expected {width} as in the header{more}")
+        if _swallows(fields, file, ids, shapes):
+            raise DataError(
+                f"{_quoted(file, line)} opens a quote that is closed on a later line, and rows stand between; {QUOTES}"
+            )
+    raise DataError(f"{file.name}: cannot be read as CSV; write it again with Python's csv or as Parquet")
+
+
+def _any_swallows(file: CsvFile, rows: list[list[str]], ids: Sequence[int]) -> bool:
+    shapes = _shapes(file, ids)
+    return any(_swallows(row, file, ids, shapes) for row in rows)
+
+
+def _swallows(row: list[str], file: CsvFile, ids: Sequence[int], shapes: set[tuple[str, ...]]) -> bool:
+    """Whether a line inside a field of ``row`` is itself a row: as many fields, and ids of the shapes of other ids."""
+    for index, field in enumerate(row):
+        if "\n" not in field and "\r" not in field:
+            continue
+        lines = LINE_ENDS.split(field)[1:]
+        inner = [next(csv.reader([line], delimiter=file.head.separator), []) for line in lines]
+        inner[-1] += row[index + 1 :]
+        if any(len(fields) == len(row) and _shape(fields, ids) in shapes for fields in inner):
+            return True
+    return False
+
+
+def _shapes(file: CsvFile, ids: Sequence[int]) -> set[tuple[str, ...]]:
+    """Shapes of the ids of the first rows that stand on one line."""
+    with _opened(file.name, file.path) as lines:
+        reader = csv.reader(_with_end(file, lines), delimiter=file.head.separator)
+        rows = [row for row in _next_rows(islice(reader, SHAPE_ROWS)) if len(row) == len(file.head.names)]
+    return {_shape(row, ids) for row in rows if not any("\n" in row[index] for index in ids)}
+
+
+def _shape(fields: list[str], ids: Sequence[int]) -> tuple[str, ...]:
+    """Ids with every number as 9 and every word as a: "user-17" is "a-9"."""
+    return tuple(re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", fields[index].strip())) for index in ids)
+
+
+def _with_end(file: CsvFile, lines: IO[str]) -> Iterator[str]:
+    """Lines below the header, and one that ends them."""
+    return chain(islice(lines, file.head.lines, None), [file.head.separator.join(END)])
+
+
+@contextmanager
+def _opened(name: str, path: Path) -> Iterator[IO[str]]:
+    """The lines of a file, for ``csv``; text that is not UTF-8 becomes an error that names its line."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield file
+    except UnicodeDecodeError as exc:
+        raise _not_utf8(name, path) from exc
+
+
+def _not_utf8(name: str, path: Path) -> DataError:
+    with path.open("rb") as file:
+        for line, text in enumerate(file, 1):
+            try:
+                text.decode()
+            except UnicodeDecodeError as exc:
+                return not_in_encoding(name, line, text[exc.start], "utf-8")
+    return DataError(f"{name}: is cut off inside a character; make the file again")
+
+
+def _quoted(file: CsvFile, line: int) -> str:
+    """Name of the file, number and text of a line."""
+    with _opened(file.name, file.path) as lines:
+        text = next(islice(lines, line - 1, None), "").rstrip("\r\n")
+    shown = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+    return f"{file.name}: line {line}: {shown!r}"
+
+
+def _header(name: str, reader: Iterator[list[str]]) -> list[str]:
+    try:
+        names = next(reader)
+    except csv.Error as exc:
+        raise DataError(f"{name}: the header cannot be read ({exc}); is a quote in it not closed?") from exc
+    if any(LINE_ENDS.search(cell) for cell in names):
+        raise DataError(f"{name}: the header spans several lines; {QUOTES}")
+    return names
+
+
+def _separator(header: str, layout: Layout, options: ReadOptions) -> str:
+    """The separator that shows all required columns, else the most columns; a comma where several do."""
+    required = {options.columns.get(name, name) for name in layout.required}
+
+    def merit(separator: str) -> tuple[bool, int]:
+        names = next(csv.reader([header], delimiter=separator))
+        return required <= set(names), len(names)
+
+    return max(SEPARATORS, key=merit)

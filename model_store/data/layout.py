@@ -1,0 +1,186 @@
+"""Columns of a table: which are read, under which name, and what to do where one is missing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import polars as pl
+
+from model_store.config import ReadOptions
+from model_store.data.summary import Note
+from model_store.errors import DataError
+
+# Names that public data sets and exports of shops use, in lower case without marks; the first match is proposed.
+SYNONYMS = {
+    "user_id": (
+        "userid user uid userno username customerid customer custid clientid client memberid member accountid "
+        "visitorid visitor profileid reviewerid householdid personid buyerid shopperid sessionid"
+    ),
+    "item_id": (
+        "itemid item iid movieid movie productid product prodid sku asin parentasin articleid article bookid isbn "
+        "songid trackid artistid gameid contentid newsid businessid videoid listingid recipeid animeid stockcode "
+        "goodsid postid"
+    ),
+    "value": (
+        "value rating ratings stars star score overall count counts quantity qty plays playcount listens weight units "
+        "amount preference interaction label feedback"
+    ),
+    "timestamp": (
+        "timestamp time ts date datetime createdat created unixreviewtime unixtime eventtime eventtimestamp "
+        "timestampms ratedat reviewtime ratingtimestamp purchasedat orderdate invoicedate"
+    ),
+    "seq": "seq sequence",
+    "event": "event eventtype action actiontype behavior behaviortype interactiontype",
+    "title": "title name itemname productname movietitle booktitle",
+}
+# Optional columns that change what is learned when they go unread.
+TELLING = ("timestamp", "event")
+# Columns that no one has named: what pandas writes for the numbers of rows, in CSV, read again, and in Parquet.
+NAMELESS = re.compile(r"\s*|Unnamed: \d+|__index_level_\d+__")
+
+
+class Rows(NamedTuple):
+    """Rows of a file.
+
+    Attributes:
+        frame: the columns that are read, under the names of the layout.
+        locate: name of a row by its index, as a person finds it: "line 7" or "row 7".
+        notes: rows or columns of the file that the frame does not have.
+    """
+
+    frame: pl.DataFrame
+    locate: Callable[[int], str]
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Columns that a table may have.
+
+    Attributes:
+        stem: name of the file without its suffix.
+        required: columns that must be there.
+        optional: further columns that have a meaning.
+        open: whether columns of any other name are read as well.
+    """
+
+    stem: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    open: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Columns that have a meaning."""
+        return (*self.required, *self.optional)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Columns of ids."""
+        return tuple(name for name in self.required if name.endswith("_id"))
+
+
+INTERACTIONS = Layout("interactions", ("user_id", "item_id", "value"), ("timestamp", "seq", "event"), open=False)
+ITEMS = Layout("items", ("item_id",), ("title",))
+USERS = Layout("users", ("user_id",))
+
+
+def columns_to_read(name: str, header: list[str], layout: Layout, options: ReadOptions) -> dict[str, str]:
+    """Name in the layout by name in the file, of the columns that are read, in the file's order.
+
+    Args:
+        name: the file, for messages.
+        header: names of all columns of the file; columns without a name are not read.
+        layout: columns that the table may have.
+        options: ``columns`` maps names of the layout to those of the file.
+
+    Raises:
+        DataError: two columns have one name, or a required column is missing; the message proposes ``--columns``.
+    """
+    _refuse_duplicates(name, header)
+    renamed = {source: target for target, source in options.columns.items() if target in layout.names}
+    absent = [source for source in renamed if source not in header]
+    if absent and (not layout.open or renamed[absent[0]] not in header):
+        raise DataError(f"{name}: no column {absent[0]!r}, which --columns names; {_found(header)}")
+    renamed = {source: target for source, target in renamed.items() if source in header}
+    read = {
+        source: renamed.get(source, source)
+        for source in header
+        if source in renamed or (source not in renamed.values() and _is_read(source, layout))
+    }
+    missing = [target for target in layout.required if target not in read.values()]
+    if missing:
+        raise DataError(f"{name}: no column {missing[0]!r}; {_found(header)}; {_advice(header, layout, options)}")
+    return read
+
+
+def unread_notes(name: str, header: list[str], read: dict[str, str], layout: Layout) -> list[Note]:
+    """Notes about columns that are not read although their names suggest a meaning, or that have no name."""
+    notes = []
+    for target in TELLING:
+        candidate = _candidate(target, [source for source in header if source not in read], layout)
+        if target in layout.optional and target not in read.values() and candidate:
+            advice = f"to read it: --columns {_pasteable({target: candidate})}"
+            notes.append(Note(1, f"column of {name} is not read, though {candidate!r} may be the {target}; {advice}"))
+    nameless = sum(bool(NAMELESS.fullmatch(source)) for source in header)
+    if nameless and layout.open:
+        notes.append(Note(nameless, f"columns of {name} have no name and are not read"))
+    return notes
+
+
+def _refuse_duplicates(name: str, header: list[str]) -> None:
+    for column in dict.fromkeys(header):
+        numbers = [str(number) for number, other in enumerate(header, 1) if other == column]
+        if len(numbers) > 1 and column.strip():
+            raise DataError(
+                f"{name}: columns {' and '.join(numbers)} are both called {column!r}; rename or remove all but one"
+            )
+
+
+def _is_read(source: str, layout: Layout) -> bool:
+    return source in layout.names or (layout.open and not NAMELESS.fullmatch(source))
+
+
+def _found(header: list[str]) -> str:
+    return f"its columns are {', '.join(map(repr, header)) or 'none'}"
+
+
+def _advice(header: list[str], layout: Layout, options: ReadOptions) -> str:
+    """What to do where a required column is missing."""
+    if any(re.fullmatch(r"\s*[+-]?\d+([.,]\d+)?\s*", cell) for cell in header):
+        return f"if its first line is data, add a header line above it, e.g. {','.join(layout.names)}"
+    columns = dict(options.columns)
+    for target in layout.names:
+        if target not in columns and target not in header:
+            candidate = _candidate(target, [cell for cell in header if cell not in columns.values()], layout)
+            columns |= {target: candidate} if candidate else {}
+    unmatched = [target for target in layout.required if target not in columns and target not in header]
+    if unmatched == ["value"]:
+        rename = f"name the others with --columns {_pasteable(columns)} and " if columns else ""
+        return f"{rename}add a column 'value' with a rating, a count, or 1 in every row"
+    if len(header) == 1:
+        return "expected fields that commas, semicolons, tabs or | separate"
+    if unmatched or not columns:
+        return f"name them with --columns, e.g. --columns {layout.required[0]}=NAME"
+    return f"try: --columns {_pasteable(columns)}"
+
+
+def _candidate(target: str, header: list[str], layout: Layout) -> str | None:
+    """The column of ``header`` whose name suggests ``target``, if there is one."""
+    plain = {re.sub(r"[\W_]+", "", cell).casefold(): cell for cell in reversed(header)}
+    # The id of a row in a table of events is not an item's; in a table of items it is.
+    synonyms = [*SYNONYMS[target].split(), *(["id"] if layout.required == (target,) else [])]
+    return next((plain[synonym] for synonym in synonyms if synonym in plain), None)
+
+
+def _pasteable(columns: dict[str, str]) -> str:
+    """The argument of ``--columns`` for a shell."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow([f"{target}={source}" for target, source in columns.items()])
+    return shlex.quote(text.getvalue())

@@ -1,0 +1,48 @@
+"""Parquet files, and folders of them as Spark, pandas and pyarrow write: parts in subfolders named KEY=VALUE."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote
+
+import polars as pl
+
+from model_store.config import ReadOptions
+from model_store.data.layout import Layout, Rows, columns_to_read, unread_notes
+from model_store.errors import DataError
+
+# The name that Spark and Hive give a missing key.
+MISSING_KEY = "__HIVE_DEFAULT_PARTITION__"
+
+
+def read_parquet(path: Path, keys: dict[str, str | None], layout: Layout, options: ReadOptions) -> Rows:
+    """The columns of a Parquet file that ``layout`` has.
+
+    Args:
+        path: the file.
+        keys: further columns of one value, out of the names of the folders above; the file's own columns go before.
+        layout: columns that the table may have.
+        options: names of the columns in the file.
+
+    Raises:
+        DataError: the file is not Parquet or is damaged, or a column is missing or stands twice.
+    """
+    try:
+        scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        own = scan.collect_schema().names()
+        further = {key: value for key, value in keys.items() if key not in own}
+        names = columns_to_read(str(path), [*own, *further], layout, options)
+        cells = [
+            (pl.lit(further[source], dtype=pl.String) if source in further else pl.col(source)).alias(target)
+            for source, target in names.items()
+        ]
+        frame = scan.with_row_index("\0row").select(cells).collect() if cells else pl.DataFrame()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
+        raise DataError(f"{path}: cannot be read ({str(exc).splitlines()[0]}); expected a Parquet file") from exc
+    return Rows(frame, lambda row: f"row {row + 1}", tuple(unread_notes(str(path), [*own, *further], names, layout)))
+
+
+def keys_of(part: Path, folder: Path) -> dict[str, str | None]:
+    """Values by key out of the names of the folders between ``folder`` and ``part``, e.g. day=2024-01-31."""
+    pairs = (name.partition("=") for name in part.relative_to(folder).parts[:-1])
+    return {unquote(key): None if value == MISSING_KEY else unquote(value) for key, equals, value in pairs if equals}

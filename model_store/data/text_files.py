@@ -1,0 +1,114 @@
+"""Text files as they come: compressed, in any encoding; read as plain UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from model_store.errors import DataError
+
+GZIP = b"\x1f\x8b"
+# First bytes of files that are no text, whatever their names say.
+OTHER_KINDS = {
+    b"PAR1": "a Parquet file; name it .parquet",
+    b"PK\x03\x04": "a zip archive or an Excel file; unpack it, or save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel file; save the sheet as CSV",
+    b"SQLite format 3": "an SQLite database; export the table as CSV",
+    b"ARROW1": "a Feather or Arrow file; write it as Parquet",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; expected plain text or gzip",
+    b"BZh": "compressed with bzip2; expected plain text or gzip",
+    b"\xfd7zXZ": "compressed with xz; expected plain text or gzip",
+}
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def plain_text(path: Path, encoding: str) -> Iterator[Path]:
+    """A file with the text of ``path``, uncompressed and in UTF-8: itself, or a copy that lives within the context.
+
+    A byte order mark names the encoding, whatever ``encoding`` says.
+
+    Raises:
+        DataError: it is no text file, ``encoding`` is unknown, or the file is not in it.
+    """
+    with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
+        unpacked = _unpacked(path, Path(folder) / "unpacked")
+        start = _start(unpacked)
+        marked = next((name for mark, name in BYTE_ORDER_MARKS.items() if start.startswith(mark)), None)
+        encoding = marked or encoding
+        _refuse_other_kinds(path, start, encoding)
+        if encoding.lower().replace("_", "-") in {"utf-8", "utf8", "utf-8-sig"}:
+            yield unpacked
+        else:
+            yield _transcoded(path, unpacked, encoding, Path(folder) / "text")
+
+
+def not_in_encoding(name: str, line: int, byte: int, encoding: str) -> DataError:
+    """Error of a byte that is no text in ``encoding``."""
+    others = ", or ".join(f"--encoding {other}" for other in ("utf-8", "cp1252", "latin-1") if other != encoding)
+    return DataError(f"{name}: line {line}: byte 0x{byte:02x} is not {encoding}; name the file's encoding: {others}")
+
+
+def _unpacked(path: Path, copy: Path) -> Path:
+    if not _start(path).startswith(GZIP):
+        return path
+    try:
+        with gzip.open(path) as packed, copy.open("wb") as plain:
+            shutil.copyfileobj(packed, plain)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
+        raise DataError(f"{path}: the gzip file is damaged or cut off ({exc}); make it again") from exc
+    return copy
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
+
+
+def _refuse_other_kinds(path: Path, start: bytes, encoding: str) -> None:
+    kind = next((kind for magic, kind in OTHER_KINDS.items() if start.startswith(magic)), None)
+    if kind is not None:
+        raise DataError(f"{path}: is {kind}")
+    if b"\0" in start and not encoding.lower().startswith(("utf-16", "utf-32", "utf16", "utf32")):
+        raise DataError(f"{path}: has zero bytes, which text has not; if it is UTF-16, add --encoding utf-16-le")
+
+
+def _transcoded(path: Path, source: Path, encoding: str, copy: Path) -> Path:
+    line = 1
+    try:
+        decoder = codecs.getincrementaldecoder(encoding)()
+        "".encode(encoding)  # refuses codecs that are not of text, such as base64
+        with source.open("rb") as packed, copy.open("w", encoding="utf-8", newline="") as text:
+            for chunk in _chunks(packed):
+                decoded = decoder.decode(chunk)
+                line += decoded.count("\n")
+                text.write(decoded)
+            text.write(decoder.decode(b"", final=True))
+    except LookupError as exc:
+        raise DataError(
+            f"--encoding {encoding!r}: no such encoding; expected one such as utf-8, cp1252, latin-1"
+        ) from exc
+    except UnicodeDecodeError as exc:
+        line += exc.object[: exc.start].count(b"\n")
+        raise not_in_encoding(str(path), line, exc.object[exc.start], encoding) from exc
+    except UnicodeError as exc:  # surrogates
+        raise DataError(f"{path}: is not {encoding} ({exc}); name the file's encoding with --encoding") from exc
+    return copy
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: file.read(CHUNK_BYTES), b"")
