@@ -15,10 +15,13 @@ from model_store.data import columns
 from model_store.data.schema import Events
 from model_store.data.summary import Note
 from model_store.data.tables import Table
+from model_store.data.times import seconds
 
 Order = Literal["time", "sequence", "random"]
 
 MAX_ID_CHARACTERS = 256
+# Sums of squares of as many such values as fit into memory are finite in float32.
+MAX_VALUE = 1e12
 BAD_ID = "missing, empty, over 256 characters or with control characters"
 ORDER_COLUMNS: dict[Order, list[str]] = {"time": ["time", "seq"], "sequence": ["seq"], "random": []}
 
@@ -39,59 +42,83 @@ def distinct_rows(table: Table, id_column: str, noun: str) -> tuple[pl.DataFrame
     Raises:
         DataError: the table has no such column, or it holds neither strings nor integers.
     """
-    typed = table.frame.with_columns(columns.ids(table, id_column))
+    cells, notes = columns.ids(table, id_column)
+    typed = table.frame.with_columns(cells)
     usable = typed.filter(usable_ids(id_column))
     distinct = usable.unique(id_column, keep="last", maintain_order=True)
     counts = {
         f"{noun} dropped: {id_column} is {BAD_ID}": len(typed) - len(usable),
         f"{noun} dropped: {id_column} stands again further down": len(usable) - len(distinct),
     }
-    return distinct, [Note(count, reason) for reason, count in counts.items() if count]
+    return distinct, [*notes, *(Note(count, reason) for reason, count in counts.items() if count)]
 
 
 def usable_events(table: Table) -> tuple[pl.DataFrame, list[Note]]:
     """Typed events without those that cannot be used, and notes about the latter.
 
+    Where only some events lack a time, and nothing else orders all events, those are dropped.
+
     Returns:
-        Columns ``user_id``, ``item_id`` (strings), ``value`` (float64, finite also as float32), ``time``
-        (seconds) and ``seq`` (float64, null where missing), ``event`` (string or null); and the notes.
+        Columns ``user_id``, ``item_id`` (strings), ``value`` (float64, at most ``MAX_VALUE``), ``time`` (seconds) and
+        ``seq`` (float64, null where missing), ``event`` (string or null); and the notes.
 
     Raises:
         DataError: a required column is missing, or a column has another type than it must have.
     """
-    events = pl.DataFrame(
-        [
-            columns.ids(table, "user_id"),
-            columns.ids(table, "item_id"),
-            columns.numbers(table, "value"),
-            _optional(table, "timestamp", columns.seconds).alias("time"),
-            _optional(table, "seq", columns.numbers).alias("seq").fill_nan(None),
-            _optional(table, "event", columns.ids).cast(pl.String).alias("event"),
-        ]
+    read = {
+        "user_id": columns.ids(table, "user_id"),
+        "item_id": columns.ids(table, "item_id"),
+        "value": columns.numbers(table, "value"),
+        "time": _optional(table, "timestamp", seconds),
+        "seq": _optional(table, "seq", columns.numbers),
+        "event": _optional(table, "event", columns.ids),
+    }
+    events = pl.DataFrame([column.cells.alias(name) for name, column in read.items()]).with_columns(
+        pl.col("seq").fill_nan(None), pl.col("event").cast(pl.String)
     )
+    notes = [note for column in read.values() for note in column.notes]
     checks = {
         f"events dropped: user_id is {BAD_ID}": usable_ids("user_id"),
         f"events dropped: item_id is {BAD_ID}": usable_ids("item_id"),
-        "events dropped: value is missing or not finite": pl.col("value").cast(pl.Float32).is_finite(),
+        "events dropped: value is missing or not finite": pl.col("value").is_finite(),
+        f"events dropped: value is beyond {MAX_VALUE:g}": pl.col("value").abs() <= MAX_VALUE,
     }
-    notes = []
     for reason, usable in checks.items():
-        before = len(events)
-        events = events.filter(usable)
-        if len(events) < before:
-            notes.append(Note(before - len(events), reason))
-    return events, notes
+        events = _only(events, usable, reason, notes)
+    return _ordered(events, notes), notes
+
+
+def _ordered(events: pl.DataFrame, notes: list[Note]) -> pl.DataFrame:
+    """Events without the few that lack what orders all others: a time, or else a place in the sequence."""
+    lacking = {name: events[name].null_count() for name in ("time", "seq")}
+    if 0 in lacking.values():
+        return events
+    for name, column in (("time", "timestamp"), ("seq", "seq")):
+        if 2 * lacking[name] <= len(events):
+            return _only(events, pl.col(name).is_not_null(), f"events dropped: {column} is missing", notes)
+    return events
+
+
+def _only(events: pl.DataFrame, usable: pl.Expr, reason: str, notes: list[Note]) -> pl.DataFrame:
+    """The usable events, and a note about the others, with their ``reason``."""
+    kept = events.filter(usable)
+    if len(kept) < len(events):
+        notes.append(Note(len(events) - len(kept), reason))
+    return kept
 
 
 def order_of(events: pl.DataFrame) -> tuple[Order, list[Note]]:
-    """What to order by: timestamps where every event has one, else ``seq`` likewise, else nothing.
+    """Timestamps where every event has one and they differ, else ``seq`` where every event has it, else nothing.
 
     Returns:
         The order, and a note where some timestamps or places in the sequence go unused for it.
     """
     untimed, unplaced = events["time"].null_count(), events["seq"].null_count()
-    order: Order = "time" if untimed == 0 else "sequence" if unplaced == 0 else "random"
+    one_moment = untimed == 0 and len(events) > 1 and events["time"].n_unique() == 1
+    order: Order = "time" if untimed == 0 and not one_moment else "sequence" if unplaced == 0 else "random"
     notes = []
+    if one_moment:
+        notes.append(Note(len(events), f"events have one and the same timestamp, so it is not used; order: {order}"))
     if 0 < untimed < len(events):
         notes.append(Note(untimed, f"events have no timestamp, so none is used; order: {order}"))
     if order == "random" and unplaced < len(events):
@@ -164,7 +191,7 @@ def _checksums(ids: list[str]) -> NDArray[np.uint64]:
     return np.fromiter((zlib.crc32(each.encode()) for each in ids), dtype=np.uint64, count=len(ids))
 
 
-def _optional(table: Table, name: str, read: Callable[[Table, str], pl.Series]) -> pl.Series:
+def _optional(table: Table, name: str, read: Callable[[Table, str], columns.Column]) -> columns.Column:
     if name in table.frame.columns and table.frame[name].dtype != pl.Null:
         return read(table, name)
-    return pl.Series(name, [None], dtype=pl.Float64).new_from_index(0, len(table.frame))
+    return columns.Column(pl.Series(name, [None], dtype=pl.Float64).new_from_index(0, len(table.frame)))

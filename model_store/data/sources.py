@@ -21,8 +21,8 @@ from model_store.data.feedback import feedback_spec, read_feedback, unusual_shar
 from model_store.data.items import catalogue
 from model_store.data.matching import rounded_ids
 from model_store.data.schema import Dataset, Events
-from model_store.data.summary import Summary, summarise
-from model_store.data.tables import Tables, read_folder
+from model_store.data.summary import Note, Summary, summarise
+from model_store.data.tables import Table, Tables, read_folder
 from model_store.data.users import user_attributes
 from model_store.errors import DataError
 
@@ -58,7 +58,8 @@ def read_source(source: str, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Tab
     folder = Path(source)
     if source.startswith("demo:") or not folder.is_dir():
         expected = f"{', '.join(DEMOS)}, or a folder with interactions.parquet or interactions.csv"
-        raise DataError(f"{source!r}: no such data source; expected {expected}")
+        problem = "is a file, not its folder" if folder.is_file() else "no such data source"
+        raise DataError(f"{source!r}: {problem}; expected {expected}")
     return read_folder(folder, options)
 
 
@@ -68,12 +69,13 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
     Raises:
         DataError: a column is missing or of another type, or nothing is left to learn from.
     """
-    name = tables.interactions.name
-    usable, notes = usable_events(tables.interactions)
-    _check_enough(name, usable)
+    table, name = tables.interactions, tables.interactions.name
+    usable, notes = usable_events(table)
+    _check_enough(table, usable, notes)
     read = read_feedback(name, usable, options)
     events, kind = read.events, read.kind
-    _check_enough(name, events)
+    notes += read.notes
+    _check_enough(table, events, notes)
     items = catalogue(tables.items, events["item_id"].unique())
     user_ids, item_ids = events["user_id"].unique().sort(), items.ids
     users = user_attributes(tables.users, user_ids)
@@ -107,7 +109,7 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
         reason=read.reason,
         order=order,
         types=types,
-        notes=[*tables.notes, *notes, *read.notes, *order_notes, *merge_notes, *items.notes, *users.notes],
+        notes=[*tables.notes, *notes, *order_notes, *merge_notes, *items.notes, *users.notes],
         columns=[*items.columns, *users.columns],
         warnings=[
             *_rounded(name, events),
@@ -125,11 +127,16 @@ def _rounded(name: str, events: pl.DataFrame) -> list[str]:
     return [warning for column in columns for warning in rounded_ids(name, column, events[column].unique())]
 
 
-def _check_enough(name: str, events: pl.DataFrame) -> None:
+def _check_enough(table: Table, events: pl.DataFrame, notes: list[Note]) -> None:
+    if not len(table.frame):
+        raise DataError(f"{table.name}: has no rows below its header, expected events")
+    if not len(events):
+        reasons = "; ".join(f"{note.count:,} {note.reason}" for note in notes)
+        raise DataError(f"{table.name}: none of its {len(table.frame):,} events can be used ({reasons})")
     for column, noun in (("user_id", "users"), ("item_id", "items")):
         found = events[column].n_unique()
         if found < 2:  # noqa: PLR2004 - one alone has nobody to be compared with
-            raise DataError(f"{name}: column {column!r} has {found} usable {noun}, expected at least 2")
+            raise DataError(f"{table.name}: column {column!r} has {found} usable {noun}, expected at least 2")
 
 
 def _check_liked(name: str, kind: Kind, values: pl.Series) -> None:

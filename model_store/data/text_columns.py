@@ -22,7 +22,7 @@ from model_store.bundle.cells import (
     number_of,
     parts_of,
 )
-from model_store.data.dates import Dates, iso_dates, other_dates
+from model_store.data.days import Dates, iso_dates, other_dates
 from model_store.data.reading import Reading, examples, nothing
 from model_store.data.separators import separator_of
 
