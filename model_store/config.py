@@ -84,10 +84,11 @@ def columns_of(text: str) -> dict[str, str]:
     columns: dict[str, str] = {}
     for part in next(csv.reader([text], skipinitialspace=True), []):
         name, equals, source_name = part.partition("=")
-        if not equals or not source_name or name.strip() not in COLUMNS or name.strip() in columns:
+        twice = name.strip() in columns or source_name in columns.values()
+        if not equals or not source_name or name.strip() not in COLUMNS or twice:
             raise DataError(
                 f"--columns {text!r}: part {part!r}, expected NAME=COLUMN with a column of the data and a NAME out of "
-                f"{', '.join(COLUMNS)}, each NAME once; e.g. user_id=userId,item_id=movieId"
+                f"{', '.join(COLUMNS)}, both not named before; e.g. user_id=userId,item_id=movieId"
             )
         columns[name.strip()] = source_name
     return columns

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from model_store.config import ReadOptions
@@ -70,17 +71,30 @@ def _split(file: CsvFile, wanted: dict[int, str]) -> pl.DataFrame | None:
 
 def _count_plain_rows(file: CsvFile) -> int | None:
     """Rows below the header; None unless they are what splitting at separators and line ends gives."""
-    rows, separators = 0, 0
+    rows, width = 0, len(file.head.names)
     with file.path.open("rb") as data:
         head = b"".join(data.readline() for _ in range(file.head.lines))
         if head.count(b"\r") != head.count(b"\r\n"):
             return None
         for chunk in iter(lambda: data.read(CHUNK_BYTES) + data.readline(), b""):
-            if not _is_plain(chunk):
+            lines = _count_lines_of_width(chunk, ord(file.head.separator), width) if _is_plain(chunk) else None
+            if lines is None:
                 return None
-            rows += chunk.count(b"\n") + (not chunk.endswith(b"\n"))
-            separators += chunk.count(file.head.separator.encode())
-    return rows if separators == rows * (len(file.head.names) - 1) else None
+            rows += lines
+    return rows
+
+
+def _count_lines_of_width(lines: bytes, separator: int, width: int) -> int | None:
+    """Number of lines, None unless each has ``width`` fields: polars fills and cuts other lines without a word."""
+    characters = np.frombuffer(lines, dtype=np.uint8)
+    ends = np.flatnonzero(characters == ord("\n"))
+    ends = ends if lines.endswith(b"\n") else np.append(ends, len(lines))
+    separators = np.flatnonzero(characters == separator)
+    if len(separators) != len(ends) * (width - 1):
+        return None
+    by_line = separators.reshape(len(ends), width - 1)
+    after_start, before_end = by_line[1:] > ends[:-1, None], by_line < ends[:, None]
+    return len(ends) if after_start.all() and before_end.all() else None
 
 
 def _is_plain(lines: bytes) -> bool:

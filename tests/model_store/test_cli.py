@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from model_store.bundle import Registry
-from model_store.cli import bundles, inspect_data, train
+from model_store.cli import bundles, compare, evaluate, inspect_data, train
 
 Command = Callable[..., Result]
 
@@ -104,7 +104,9 @@ def training(tmp_path: Path) -> Command:
     """``kshot train`` into a store of the test's own."""
     app = typer.Typer()
     app.command()(train)
-    return lambda data: CliRunner().invoke(app, ["--data", str(data), "--store", str(tmp_path / "new")])
+    return lambda data, *options: CliRunner().invoke(
+        app, ["--data", str(data), "--store", str(tmp_path / "new"), *options]
+    )
 
 
 def test_training_on_a_folder_without_data_ends_with_one_line(training: Command, tmp_path: Path) -> None:
@@ -201,3 +203,19 @@ def test_inspect_names_what_is_wrong_in_one_line(inspect: Command, tmp_path: Pat
     ended = inspect("--data", source, "--json", tmp_path / "nowhere" / "page.json")
     assert ended.exit_code == 1
     assert "page.json: cannot be written (No such file or directory)" in ended.stderr
+
+
+@pytest.mark.parametrize("command", [train, evaluate, compare])
+def test_columns_of_other_names_and_another_encoding_are_read(command: Callable[..., None], tmp_path: Path) -> None:
+    # One item only, which is found out once the columns are read.
+    rows = "userId;movieId;rating\n" + "".join(f"u{user};café;5\n" for user in range(3))
+    (tmp_path / "interactions.csv").write_bytes(rows.encode("latin-1"))
+    app = typer.Typer()
+    app.command()(command)
+    ended = CliRunner().invoke(app, ["--data", str(tmp_path), "--columns", "user_id=userId", "--encoding", "latin-1"])
+    assert ended.exit_code == 1
+    expected = "try: --columns user_id=userId,item_id=movieId,value=rating"
+    assert expected in ended.stderr
+    columns = ["--columns", expected.split()[-1], "--encoding", "latin-1"]
+    ended = CliRunner().invoke(app, ["--data", str(tmp_path), *columns])
+    assert "column 'item_id' has 1 usable items, expected at least 2" in ended.stderr
