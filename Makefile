@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-$(PYTHON_VERSION)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest peers growth chaos soak clean
+.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest peers growth chaos tables soak clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -94,6 +94,9 @@ chaos: setup tools ## break everything for real, in full: at most 15 minutes; wr
 	@mkdir -p build
 	@$(BIN)/python -m pytest tests/chaos --chaos-size long --verbose --junitxml build/chaos.xml; broken=$$?; \
 	$(BIN)/python loadtests/reliability.py build/chaos.xml && exit $$broken
+
+tables: setup ## 20,000 messy tables for each property of reading data, instead of 200: takes about twenty minutes
+	@$(BIN)/python -m pytest tests/model_store/data/test_data_any_table.py --tables 20000
 
 soak: setup tools ## half an hour at 70% of the highest rate: does anything grow? writes loadtests/soak.json
 	@$(BIN)/python loadtests/soak.py --minutes 30 --json loadtests/soak.json

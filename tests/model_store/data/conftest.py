@@ -7,6 +7,18 @@ import pytest
 
 WriteSource = Callable[..., str]
 
+SHORT = 200
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tables", type=int, default=SHORT, help="tables that each property of reading is tried on")
+
+
+@pytest.fixture(scope="session")
+def examples(pytestconfig: pytest.Config) -> int:
+    """Tables that each property is tried on; this file is read late where a run starts above its folder."""
+    return int(pytestconfig.getoption("--tables", SHORT))
+
 
 @pytest.fixture
 def write_source(tmp_path: Path) -> WriteSource:
