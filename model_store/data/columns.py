@@ -59,7 +59,7 @@ def numbers(table: Table, name: str) -> Column:
     series = table.column(name)
     dtype = series.dtype
     if is_text(dtype):
-        return _parsed(table, known_text(series))
+        return _parsed(table, present_text(series))
     if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
         raise DataError(f"{table.name}: column {name!r} is {dtype}, expected numbers")
     return Column(series.cast(pl.Float64))
@@ -70,7 +70,7 @@ def is_text(dtype: pl.DataType) -> bool:
     return isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
 
 
-def known_text(series: pl.Series) -> pl.Series:
+def present_text(series: pl.Series) -> pl.Series:
     """Text without blanks around it, null where it is empty or a word for a missing value."""
     text = series.cast(pl.String).str.strip_chars()
     return text.set((text == "") | text.is_in(MISSING_WORDS), None)
@@ -98,11 +98,11 @@ def _text_ids(table: Table, text: pl.Series) -> Column:
 
 
 def _float_ids(table: Table, series: pl.Series) -> Column:
-    known = series.cast(pl.Float64).fill_nan(None)
-    unusable = ((known != known.floor()) | (known.abs() > MAX_WHOLE_FLOAT)).arg_true()
+    present = series.cast(pl.Float64).fill_nan(None)
+    unusable = ((present != present.floor()) | (present.abs() > MAX_WHOLE_FLOAT)).arg_true()
     if len(unusable):
         raise bad_cell(table, series, unusable[0], "expected strings or whole numbers up to 2^53")
-    return _whole(known.cast(pl.Int64).cast(pl.String))
+    return _whole(present.cast(pl.Int64).cast(pl.String))
 
 
 def _decimal_ids(table: Table, series: pl.Series) -> Column:

@@ -30,12 +30,12 @@ def read_csv(path: Path, layout: Layout, options: ReadOptions) -> Rows:
     with plain_text(path, options.encoding) as text:
         file = open_csv(str(path), text, layout, options)
         header = file.head.names
-        names = columns_to_read(file.name, header, layout, options)
-        wanted = {header.index(source): target for source, target in names.items()}
-        frame = _split(file, wanted)
+        read = columns_to_read(file.name, header, layout, options)
+        names = {header.index(source): target for source, target in read.items()}
+        frame = _split(file, names)
         if frame is None:
-            frame = _parsed(file, wanted, [index for index, name in wanted.items() if name in layout.ids])
-    notes = unread_notes(file.name, header, names, layout)
+            frame = _parsed(file, names, [index for index, name in names.items() if name in layout.ids])
+    notes = unread_notes(file.name, header, read, layout)
     if file.head.comments:
         notes.append(Note(file.head.comments, f"lines above the header of {path} start with # and are skipped"))
     return Rows(frame, lambda row: _line_of(path, layout, options, row), tuple(notes))
@@ -48,8 +48,8 @@ def _line_of(path: Path, layout: Layout, options: ReadOptions, row: int) -> str:
         return f"line {next(islice(records(file), row, None)).line}"
 
 
-def _split(file: CsvFile, wanted: dict[int, str]) -> pl.DataFrame | None:
-    """The wanted columns by polars; None where ``csv`` may read the file in another way."""
+def _split(file: CsvFile, names: dict[int, str]) -> pl.DataFrame | None:
+    """Columns by index and name, through polars; None where ``csv`` may read the file in another way."""
     rows = _count_plain_rows(file)
     if not rows:
         return None
@@ -63,7 +63,7 @@ def _split(file: CsvFile, wanted: dict[int, str]) -> pl.DataFrame | None:
         schema=dict.fromkeys(map(str, range(len(file.head.names))), pl.String),  # polars numbers names by its version
     )
     try:
-        frame = scan.select(pl.col(str(index)).alias(name) for index, name in wanted.items()).collect()
+        frame = scan.select(pl.col(str(index)).alias(name) for index, name in names.items()).collect()
     except pl.exceptions.PolarsError:
         return None
     return frame if len(frame) == rows else None
@@ -109,10 +109,10 @@ def _is_plain(lines: bytes) -> bool:
         return False
 
 
-def _parsed(file: CsvFile, wanted: dict[int, str], ids: list[int]) -> pl.DataFrame:
-    """The wanted columns by ``csv``."""
-    frames = [pl.DataFrame(schema=dict.fromkeys(wanted.values(), pl.String))]
+def _parsed(file: CsvFile, names: dict[int, str], ids: list[int]) -> pl.DataFrame:
+    """Columns by index and name, through ``csv``."""
+    frames = [pl.DataFrame(schema=dict.fromkeys(names.values(), pl.String))]
     for rows in chunks(file, ids):
-        cells = {name: [row[index] or None for row in rows] for index, name in wanted.items()}
+        cells = {name: [row[index] or None for row in rows] for index, name in names.items()}
         frames.append(pl.DataFrame(cells, schema=frames[0].schema))
     return pl.concat(frames)

@@ -107,7 +107,7 @@ def columns_to_read(name: str, header: list[str], layout: Layout, options: ReadO
     renamed = {source: target for target, source in options.columns.items() if target in layout.names}
     absent = [source for source in renamed if source not in header]
     if absent and (not layout.open or renamed[absent[0]] not in header):
-        raise DataError(f"{name}: no column {absent[0]!r}, which --columns names; {_found(header)}")
+        raise DataError(f"{name}: no column {absent[0]!r}, which --columns names; {_listed(header)}")
     renamed = {source: target for source, target in renamed.items() if source in header}
     read = {
         source: renamed.get(source, source)
@@ -116,7 +116,7 @@ def columns_to_read(name: str, header: list[str], layout: Layout, options: ReadO
     }
     missing = [target for target in layout.required if target not in read.values()]
     if missing:
-        raise DataError(f"{name}: no column {missing[0]!r}; {_found(header)}; {_advice(header, layout, options)}")
+        raise DataError(f"{name}: no column {missing[0]!r}; {_listed(header)}; {_advice(header, layout, options)}")
     return read
 
 
@@ -147,7 +147,7 @@ def _is_read(source: str, layout: Layout) -> bool:
     return source in layout.names or (layout.open and not NAMELESS.fullmatch(source))
 
 
-def _found(header: list[str]) -> str:
+def _listed(header: list[str]) -> str:
     return f"its columns are {', '.join(map(repr, header)) or 'none'}"
 
 

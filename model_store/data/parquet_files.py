@@ -20,7 +20,7 @@ def read_parquet(path: Path, keys: dict[str, str | None], layout: Layout, option
 
     Args:
         path: the file.
-        keys: further columns of one value, out of the names of the folders above; the file's own columns go before.
+        keys: further columns of one value, out of the names of the folders above; columns of the file go before.
         layout: columns that the table may have.
         options: names of the columns in the file.
 
@@ -29,9 +29,9 @@ def read_parquet(path: Path, keys: dict[str, str | None], layout: Layout, option
     """
     try:
         scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-        own = scan.collect_schema().names()
-        further = {key: value for key, value in keys.items() if key not in own}
-        names = columns_to_read(str(path), [*own, *further], layout, options)
+        in_file = scan.collect_schema().names()
+        further = {key: value for key, value in keys.items() if key not in in_file}
+        names = columns_to_read(str(path), [*in_file, *further], layout, options)
         cells = [
             (pl.lit(further[source], dtype=pl.String) if source in further else pl.col(source)).alias(target)
             for source, target in names.items()
@@ -39,7 +39,9 @@ def read_parquet(path: Path, keys: dict[str, str | None], layout: Layout, option
         frame = scan.with_row_index("\0row").select(cells).collect() if cells else pl.DataFrame()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
         raise DataError(f"{path}: cannot be read ({str(exc).splitlines()[0]}); expected a Parquet file") from exc
-    return Rows(frame, lambda row: f"row {row + 1}", tuple(unread_notes(str(path), [*own, *further], names, layout)))
+    return Rows(
+        frame, lambda row: f"row {row + 1}", tuple(unread_notes(str(path), [*in_file, *further], names, layout))
+    )
 
 
 def keys_of(part: Path, folder: Path) -> dict[str, str | None]:

@@ -44,8 +44,8 @@ class Table:
     def column(self, name: str) -> pl.Series:
         """The column ``name``; raises DataError where the table has none."""
         if name not in self.frame.columns:
-            found = ", ".join(map(repr, self.frame.columns)) or "none"
-            raise DataError(f"{self.name}: no column {name!r}; its columns are {found}")
+            columns = ", ".join(map(repr, self.frame.columns)) or "none"
+            raise DataError(f"{self.name}: no column {name!r}; its columns are {columns}")
         return self.frame[name]
 
 
@@ -74,8 +74,10 @@ def read_folder(folder: Path, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Ta
     """
     interactions = _find(folder, INTERACTIONS)
     if interactions is None:
-        held = ", ".join(sorted(path.name for path in folder.iterdir())[:MAX_NAMES]) or "nothing"
-        raise DataError(f"{folder}: no interactions.parquet or interactions.csv, expected one of them; it holds {held}")
+        listing = ", ".join(sorted(path.name for path in folder.iterdir())[:MAX_NAMES]) or "nothing"
+        raise DataError(
+            f"{folder}: no interactions.parquet or interactions.csv, expected one of them; it holds {listing}"
+        )
     events = _read(interactions, INTERACTIONS, options)
     items = _read_if_there(_find(folder, ITEMS), ITEMS, options)
     users = _read_if_there(_find(folder, USERS), USERS, options)

@@ -59,8 +59,8 @@ def plain_text(path: Path, encoding: str) -> Iterator[Path]:
 
 def not_in_encoding(name: str, line: int, byte: int, encoding: str) -> DataError:
     """Error of a byte that is no text in ``encoding``."""
-    others = ", or ".join(f"--encoding {other}" for other in ("utf-8", "cp1252", "latin-1") if other != encoding)
-    return DataError(f"{name}: line {line}: byte 0x{byte:02x} is not {encoding}; name the file's encoding: {others}")
+    proposals = ", or ".join(f"--encoding {other}" for other in ("utf-8", "cp1252", "latin-1") if other != encoding)
+    return DataError(f"{name}: line {line}: byte 0x{byte:02x} is not {encoding}; name the file's encoding: {proposals}")
 
 
 def _unpacked(path: Path, copy: Path) -> Path:

@@ -216,6 +216,6 @@ def test_columns_of_other_names_and_another_encoding_are_read(command: Callable[
     assert ended.exit_code == 1
     expected = "try: --columns user_id=userId,item_id=movieId,value=rating"
     assert expected in ended.stderr
-    columns = ["--columns", expected.split()[-1], "--encoding", "latin-1"]
+    columns = ["--columns", expected.rsplit(maxsplit=1)[-1], "--encoding", "latin-1"]
     ended = CliRunner().invoke(app, ["--data", str(tmp_path), *columns])
     assert "column 'item_id' has 1 usable items, expected at least 2" in ended.stderr

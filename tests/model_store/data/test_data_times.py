@@ -112,6 +112,13 @@ def test_marks_among_date_times_count_as_missing(mark):
     assert read([*(str(moment) for moment in naive), str(mark)])[0] == [*EXPECTED, None]
 
 
+@pytest.mark.parametrize("mark", [0, -1])
+@pytest.mark.parametrize("factor", [1000, 10**9])
+def test_marks_for_a_missing_time_count_as_missing_in_finer_units_and_among_dates(mark, factor):
+    assert read([*(int(moment) * factor for moment in EXPECTED), mark])[0] == [*EXPECTED, None]
+    assert read([*(int(text) for text in written("%Y%m%d")), mark])[0] == [*DAYS, None]
+
+
 def test_small_numbers_keep_their_order_and_that_is_said():
     times, notes = read([45244.5, 3, 45245.25])
     assert times == [45244.5, 3, 45245.25]
@@ -132,6 +139,7 @@ def test_small_numbers_keep_their_order_and_that_is_said():
         (["13/01/2024", "01/13/2024"], "row 1: '13/01/2024', the day first, but row 2 has it second: '01/13/2024'"),
         (["2023-11-14", "2023-11-15", "14/11/23"], "row 3: '14/11/23', expected seconds since 1970, or ISO 8601"),
         (["2023-11-14", "2023-02-30"], "row 2: '2023-02-30', expected seconds since 1970"),
+        ([20231114, 20231115, 20230230], "row 3: 20230230, expected a date of the form YYYYMMDD, as in other rows"),
         (["2023-11-14 25:00", "2023-11-14"], "row 1: '2023-11-14 25:00', expected seconds"),
         (["2023-11-14", "2023-11-14", "soon"], "row 3: 'soon', expected seconds since 1970"),
         (["2023-11-14", "2023-11-14", "1700000000"], "row 3: '1700000000', expected seconds since 1970"),
