@@ -83,8 +83,9 @@ def _refuse_other_kinds(path: Path, start: bytes, encoding: str) -> None:
     kind = next((kind for magic, kind in OTHER_KINDS.items() if start.startswith(magic)), None)
     if kind is not None:
         raise DataError(f"{path}: is {kind}")
-    if b"\0" in start and not encoding.lower().startswith(("utf-16", "utf-32", "utf16", "utf32")):
-        raise DataError(f"{path}: has zero bytes, which text has not; if it is UTF-16, add --encoding utf-16-le")
+    # UTF-16 has a zero in every other byte of Latin text; a stray one is a character that no id may have.
+    if 4 * start.count(b"\0") > len(start) and not encoding.lower().startswith(("utf-16", "utf-32", "utf16", "utf32")):
+        raise DataError(f"{path}: has zero bytes as UTF-16 has; if it is that, add --encoding utf-16-le")
 
 
 def _transcoded(path: Path, source: Path, encoding: str, copy: Path) -> Path:

@@ -170,7 +170,11 @@ def test_text_that_is_not_utf_8_is_refused_with_its_line_and_what_to_do(read, li
     [
         (b"", "utf-8", "is empty, expected a header line, e.g. user_id,item_id,value"),
         (b"\n \n", "utf-8", "is empty, expected a header line"),
-        ("user_id,item_id,value\n".encode("utf-16-le"), "utf-8", "zero bytes.*add --encoding utf-16-le"),
+        (
+            "user_id,item_id,value\n".encode("utf-16-le"),
+            "utf-8",
+            "zero bytes as UTF-16 has; .* add --encoding utf-16-le",
+        ),
         (b"PK\x03\x04 sheet", "utf-8", "is a zip archive or an Excel file; unpack it, or save the sheet as CSV"),
         (b"PAR1 rows PAR1", "utf-8", "is a Parquet file; name it .parquet"),
         (gzip.compress(b"user_id,item_id,value\nu,i,1\n" * 99)[:40], "utf-8", "gzip file is damaged or cut off"),
@@ -229,3 +233,9 @@ def test_plain_text_is_split_by_polars_and_quoted_text_by_csv(tmp_path):
         path.write_text(text)
         frame = csv_files._split(open_csv("it", path, INTERACTIONS, ReadOptions()), {1: "item_id", 3: "name"})
         assert (frame is not None) == is_plain
+
+
+def test_row_with_a_zero_byte_in_an_id_is_dropped_and_counted(tmp_path):
+    (tmp_path / "interactions.csv").write_text(with_lines({7: "u\0,i1,5,Lamp"}))
+    summary = load(str(tmp_path)).summary
+    assert any(note.count == 1 and "control characters" in note.reason for note in summary.notes)
