@@ -118,7 +118,7 @@ def order_of(events: pl.DataFrame) -> tuple[Order, list[Note]]:
     order: Order = "time" if untimed == 0 and not one_moment else "sequence" if unplaced == 0 else "random"
     notes = []
     if one_moment:
-        notes.append(Note(len(events), f"events have one and the same timestamp, so it is not used; order: {order}"))
+        notes.append(Note(len(events), f"events share one timestamp, which is not used; order: {order}"))
     if 0 < untimed < len(events):
         notes.append(Note(untimed, f"events have no timestamp, so none is used; order: {order}"))
     if order == "random" and unplaced < len(events):

@@ -91,9 +91,7 @@ def _text_ids(table: Table, text: pl.Series) -> Column:
     notes = [Note(trimmed, f"ids of {text.name} have blanks around them, which are cut off")] if trimmed else []
     if missing.any():
         words = ", ".join(map(repr, stripped.filter(missing).unique().sort()))
-        notes.append(
-            Note(int(missing.sum()), f"ids of {text.name} are words for a missing value and count as it: {words}")
-        )
+        notes.append(Note(int(missing.sum()), f"ids of {text.name} count as missing: {words}"))
     return Column(stripped.set(missing, None), tuple(notes))
 
 
@@ -115,7 +113,7 @@ def _decimal_ids(table: Table, series: pl.Series) -> Column:
 
 def _whole(text: pl.Series) -> Column:
     count = len(text) - text.null_count()
-    return Column(text, (Note(count, f"ids of {text.name} are numbers with a fraction of 0, read as 7 for 7.0"),))
+    return Column(text, (Note(count, f"ids of {text.name} are decimal numbers, read as whole ones: 7 for 7.0"),))
 
 
 def _binary_ids(table: Table, series: pl.Series) -> Column:

@@ -38,7 +38,9 @@ def read_parquet(path: Path, keys: dict[str, str | None], layout: Layout, option
         ]
         frame = scan.with_row_index("\0row").select(cells).collect() if cells else pl.DataFrame()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
-        raise DataError(f"{path}: cannot be read ({str(exc).splitlines()[0]}); expected a Parquet file") from exc
+        reason = str(exc).splitlines()[0]
+        expected = "expected a whole Parquet file without two columns of one name"
+        raise DataError(f"{path}: cannot be read ({reason}); {expected}") from exc
     return Rows(
         frame, lambda row: f"row {row + 1}", tuple(unread_notes(str(path), [*in_file, *further], names, layout))
     )

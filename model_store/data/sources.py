@@ -37,7 +37,7 @@ class Loaded(NamedTuple):
 
 
 def load(source: str, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Loaded:
-    """Read and clean ``demo:movies``, ``demo:grocery`` or a folder.
+    """Read and clean ``demo:movies``, ``demo:grocery`` or a folder, of which ``options`` say how it is read.
 
     Users and items are coded in the order of their ids. The fingerprint covers ids, cleaned events and attributes.
 
@@ -48,7 +48,7 @@ def load(source: str, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Loaded:
 
 
 def read_source(source: str, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Tables:
-    """The tables of a source, as they stand there.
+    """The tables of a source, as they stand there; ``options`` are about those of a folder.
 
     Raises:
         DataError: there is no such source, its package is not installed, or a file cannot be read.

@@ -124,7 +124,7 @@ def _plausible(table: Table, shown: pl.Series, times: pl.Series, notes: tuple[No
             notes = (*notes, Note(int(wrong.sum()), f"times of {shown.name} lie {limit} and count as missing"))
             times = times.set(wrong, None)
     if small and present:
-        notes = (*notes, Note(present, f"times of {shown.name} are before 1973: their order counts, dates do not"))
+        notes = (*notes, Note(present, f"times of {shown.name} lie before 1973: only their order can be trusted"))
     return Column(times, notes)
 
 

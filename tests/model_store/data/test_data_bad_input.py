@@ -192,7 +192,7 @@ def test_timestamps_that_most_events_lack_are_not_used(write_source):
 def test_timestamps_that_are_all_alike_are_no_order(write_source):
     loaded = load(write_source(GOOD | {"timestamp": [1_700_000_000] * 4}))
     assert not loaded.dataset.has_time
-    expected = Note(4, "events have one and the same timestamp, so it is not used; order: random")
+    expected = Note(4, "events share one timestamp, which is not used; order: random")
     assert expected in loaded.summary.notes
 
 

@@ -26,13 +26,13 @@ def table(cells: object) -> Table:
     [
         (["007", "7", "7.0"], ["007", "7", "7.0"], None),
         ([7, 10**18, -1], ["7", "1000000000000000000", "-1"], None),
-        ([7.0, None, float("nan"), -0.0], ["7", None, None, "0"], "numbers with a fraction of 0, read as 7 for 7.0"),
-        ([Decimal("27.00"), Decimal("0.00")], ["27", "0"], "numbers with a fraction of 0"),
+        ([7.0, None, float("nan"), -0.0], ["7", None, None, "0"], "are decimal numbers, read as whole ones: 7 for 7.0"),
+        ([Decimal("27.00"), Decimal("0.00")], ["27", "0"], "are decimal numbers"),
         ([b"i27", "é".encode()], ["i27", "é"], None),
         ([UUID(int=27).bytes, UUID(int=12).bytes], [str(UUID(int=27)), str(UUID(int=12))], "16 bytes, read as UUIDs"),
         (pl.Series(["a", "b"], dtype=pl.Categorical), ["a", "b"], None),
         (["u1 ", " u1", "\u00a0u1\t", ""], ["u1", "u1", "u1", ""], "have blanks around them, which are cut off"),
-        (["NULL", "nan", "u", "None"], [None, None, "u", None], "missing value and count as it: 'NULL', 'None', 'nan'"),
+        (["NULL", "nan", "u", "None"], [None, None, "u", None], "count as missing: 'NULL', 'None', 'nan'"),
     ],
 )
 def test_ids_are_strings_and_what_was_changed_is_said(cells, expected, note):
@@ -64,7 +64,7 @@ def test_what_is_no_id_is_refused(cells, expected):
 def test_words_for_a_missing_id_are_no_users_and_no_items(write_source, column, word):
     loaded = load(write_source(GOOD | {column: [word, *GOOD[column][1:]]}, suffix=".csv"))
     assert word not in [*loaded.dataset.user_ids, *loaded.dataset.item_ids]
-    assert Note(1, f"ids of {column} are words for a missing value and count as it: {word!r}") in loaded.summary.notes
+    assert Note(1, f"ids of {column} count as missing: {word!r}") in loaded.summary.notes
     assert loaded.summary.n_events == 3
 
 

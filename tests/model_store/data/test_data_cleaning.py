@@ -1,6 +1,6 @@
 import numpy as np
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_store.data.schema import Dataset
@@ -40,6 +40,7 @@ def items_of(dataset: Dataset, user: str) -> list[str]:
     return [dataset.item_ids[item] for item in dataset.events.items[run]]
 
 
+@settings(deadline=None)
 @given(rows=rows)
 def test_last_rating_of_a_pair_wins(rows):
     in_time = sorted([*ANCHOR, *rows], key=lambda row: row[3])  # stable: of one time, the last row
@@ -47,6 +48,7 @@ def test_last_rating_of_a_pair_wins(rows):
     assert pairs(prepared([*ANCHOR, *rows])) == expected
 
 
+@settings(deadline=None)
 @given(rows=rows)
 def test_counts_of_a_pair_add(rows):
     expected: dict[tuple[str, str], float] = {}
@@ -55,6 +57,7 @@ def test_counts_of_a_pair_add(rows):
     assert pairs(prepared([*ANCHOR, *rows], value=pl.lit(1.0))) == expected
 
 
+@settings(deadline=None)
 @given(rows=rows, data=st.data())
 def test_events_of_different_times_load_the_same_from_any_row_order(rows, data):
     rows = list({(user, item, time): (user, item, value, time) for user, item, value, time in rows}.values())
@@ -62,6 +65,7 @@ def test_events_of_different_times_load_the_same_from_any_row_order(rows, data):
     assert prepared(shuffled).fingerprint == prepared([*ANCHOR, *rows]).fingerprint
 
 
+@settings(deadline=None)
 @given(pairs_of_items=st.sets(st.tuples(st.sampled_from("uvw"), st.sampled_from("ijkl"))), data=st.data())
 def test_events_without_order_load_the_same_from_any_row_order(pairs_of_items, data):
     rows = [*ANCHOR, *((user, item, 4, 0) for user, item in sorted(pairs_of_items))]

@@ -208,9 +208,10 @@ def test_two_columns_of_one_name_are_refused(read, names):
         read(names + "\n")
 
 
-def test_column_without_a_name_is_no_feature_of_items(tmp_path):
+@pytest.mark.parametrize("name", ["", " ", "Unnamed: 0"])
+def test_column_without_a_name_is_no_feature_of_items(tmp_path, name):
     (tmp_path / "interactions.csv").write_text(with_lines({}))
-    (tmp_path / "items.csv").write_text(",item_id,title,\n" + "".join(f"{n},i{n},T,\n" for n in range(7)))
+    (tmp_path / "items.csv").write_text(f"{name},item_id,title,\n" + "".join(f"{n},i{n},T,\n" for n in range(7)))
     loaded = load(str(tmp_path))
     assert not loaded.dataset.features.names
     assert any(note.count == 2 and "have no name and are not read" in note.reason for note in loaded.summary.notes)

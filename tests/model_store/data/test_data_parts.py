@@ -88,5 +88,21 @@ def test_bad_cell_is_named_with_its_part(tmp_path, suffix, place):
 def test_part_that_is_no_table_is_refused_by_name(tmp_path):
     source = write_parts(tmp_path)
     (tmp_path / "interactions.parquet" / "notes.txt").write_text("made by hand")
-    with pytest.raises(DataError, match=r"notes\.txt: cannot be read .*; expected a Parquet file"):
+    with pytest.raises(DataError, match=r"notes\.txt: cannot be read .*; expected a whole Parquet file"):
         load(source)
+
+
+def test_categories_of_parts_are_text(tmp_path):
+    folder = tmp_path / "interactions.parquet"
+    folder.mkdir()
+    FRAME[:2].with_columns(pl.col("user_id").cast(pl.Categorical)).write_parquet(folder / "a.parquet")
+    FRAME[2:].with_columns(pl.col("user_id").cast(pl.Enum(["u2", "u3"]))).write_parquet(folder / "b.parquet")
+    assert read_folder(tmp_path).interactions.frame["user_id"].to_list() == FRAME["user_id"].to_list()
+
+
+def test_two_columns_of_one_name_in_parquet_are_refused(tmp_path):
+    path = tmp_path / "interactions.parquet"
+    FRAME.rename({"timestamp": "valux"}).write_parquet(path, compression="uncompressed", statistics=False)
+    path.write_bytes(path.read_bytes().replace(b"valux", b"value"))
+    with pytest.raises(DataError, match=r"interactions\.parquet: .*(one occurrence|both called|no two columns)"):
+        load(str(tmp_path))

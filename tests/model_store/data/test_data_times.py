@@ -122,7 +122,7 @@ def test_marks_for_a_missing_time_count_as_missing_in_finer_units_and_among_date
 def test_small_numbers_keep_their_order_and_that_is_said():
     times, notes = read([45244.5, 3, 45245.25])
     assert times == [45244.5, 3, 45245.25]
-    assert notes == ["times of timestamp are before 1973: their order counts, dates do not"]
+    assert notes == ["times of timestamp lie before 1973: only their order can be trusted"]
 
 
 @pytest.mark.parametrize(
