@@ -19,6 +19,7 @@ SEPARATORS = (",", ";", "\t", "|")
 LINE_ENDS = re.compile(r"\r\n|\r|\n")
 CHUNK_ROWS = 50_000
 SHAPE_ROWS = 10_000
+MAX_RUNS = 4
 SHOWN_CHARACTERS = 60
 # Fields of a line after the last one: where a quote is never closed, they become part of one field.
 END = ["\0end", "of file"]
@@ -174,8 +175,14 @@ def _shapes(file: CsvFile, ids: Sequence[int]) -> set[tuple[str, ...]]:
 
 
 def _shape(fields: list[str], ids: Sequence[int]) -> tuple[str, ...]:
-    """Ids with every number as 9 and every word as a: "user-17" is "a-9"."""
-    return tuple(re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", fields[index].strip())) for index in ids)
+    """Shapes of ids: "user-17" is "a-9"; a UUID, in which words and numbers alternate at random, is "m-m-m-m-m"."""
+    return tuple(_shape_of_id(fields[index].strip()) for index in ids)
+
+
+def _shape_of_id(text: str) -> str:
+    if len(re.findall(r"[^\W\d_]+|\d+", text)) > MAX_RUNS:
+        return re.sub(r"[^\W_]+", "m", text)
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", text))
 
 
 def _with_end(file: CsvFile, lines: IO[str]) -> Iterator[str]:

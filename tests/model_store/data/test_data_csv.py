@@ -2,7 +2,10 @@
 
 import csv
 import gzip
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -104,6 +107,25 @@ def test_quote_that_swallows_items_is_refused(read):
     with pytest.raises(
         DataError, match=r"items\.csv: line 5: 'i3,\"Opened here' opens a quote that is closed on a later"
     ):
+        read("item_id,title\n" + "\n".join(lines), ITEMS, "items.csv")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        str,
+        lambda number: f"B{number:09d}",
+        lambda number: str(UUID(int=number * 7919**9)),
+        lambda number: sha256(str(number).encode()).hexdigest()[:24],
+        lambda number: b64encode(sha256(str(number).encode()).digest()[:8]).decode(),
+        lambda number: "the-" * (number % 3) + "book",
+    ],
+)
+@pytest.mark.parametrize("length", [1, 2, 17])
+def test_swallowed_items_are_recognised_by_ids_of_any_kind(read, make, length):
+    lines = [f"{make(number)},Title {number}" for number in range(300)]
+    lines[30], lines[30 + length] = f'{make(30)},"Opened here', f'{make(30 + length)},closed here"'
+    with pytest.raises(DataError, match=r"items\.csv: line 32: .* closed on a later line"):
         read("item_id,title\n" + "\n".join(lines), ITEMS, "items.csv")
 
 
