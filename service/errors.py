@@ -13,8 +13,9 @@ ServiceError
 ├── UserBusy             what was asked of one user was not done by the deadline
 ├── RecordDamaged        the stored bytes of a user are no record
 ├── NotHeld              nothing is held about this user, or no event of this id
-├── StoreUnsuitable      the user store cannot keep what the durability promises
-├── AddressInvalid       the address of the user store is none
+├── StoreUnsuitable      the user store cannot keep what the durability promises, or is another catalogue's
+├── OtherCatalogue       a bundle to swap to is of another catalogue than the one that is served
+├── AddressInvalid       the address of the user store cannot be used
 ├── SettingInvalid       a setting has a value that it cannot have
 ├── KeysFileInvalid      the keys file cannot be read, or has no such key
 ├── CannotListen         the address to listen on is taken, or none of this machine
@@ -120,7 +121,11 @@ class NotHeld(ServiceError):  # noqa: N818 - the name says what happened
 
 
 class StoreUnsuitable(ServiceError):  # noqa: N818 - the name says what happened
-    """The user store cannot keep what the durability promises."""
+    """The user store cannot keep what the durability promises, or holds users of another catalogue."""
+
+
+class OtherCatalogue(ServiceError):  # noqa: N818 - the name says what happened
+    """A bundle to swap to is of another catalogue than the one that is served."""
 
 
 class AddressInvalid(ServiceError):  # noqa: N818 - the name says what happened

@@ -100,6 +100,10 @@ class Catalogue:
         """Rows of ``item_ids``, int64 (len,); ``UNKNOWN_ROW`` for those the catalogue does not have."""
         return np.fromiter(map(self._row, item_ids), dtype=np.int64)
 
+    def sample(self, count: int) -> list[tuple[int, str]]:
+        """At most ``count`` items as (CRC-32 of the id, id), lowest first: catalogues sample what they share alike."""
+        return [(key >> ROW_BITS, self.ids[key & ROW_MASK]) for key in self._keys[:count].tolist()]
+
     def open_json(self, rows: Iterable[int]) -> list[bytes]:
         """The rows' JSON objects as UTF-8 text, without the closing brace: whoever answers adds to them."""
         text, offsets = self._text, self._offsets

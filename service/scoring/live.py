@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ import structlog
 from model_store.bundle import ManifestCheck, Registry
 from model_store.errors import BundleDamaged, ModelStoreError
 from service import telemetry
+from service.core.identity import CatalogueMark
+from service.errors import OtherCatalogue
 from service.scoring.model import Model
 
 log = structlog.get_logger()
@@ -63,11 +66,14 @@ class Live:
         """Bring the metric of the live bundle's age up to date."""
         telemetry.bundle_age.set(time.time() - self.model.manifest.created_at.timestamp())
 
-    async def watch(self, every_s: float) -> None:
-        """Look at the store every ``every_s`` seconds, until cancelled."""
+    async def watch(self, every_s: float, swapped: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Look at the store every ``every_s`` seconds, until cancelled; call ``swapped`` after each swap."""
         while True:
             await asyncio.sleep(every_s)
+            version = self.model.version
             await self.refresh()
+            if swapped is not None and self.model.version != version:
+                await swapped()
 
     async def refresh(self) -> None:
         """Swap to the store's live bundle if it is another one; a refused one leaves everything as it is."""
@@ -79,9 +85,11 @@ class Live:
                 await self._give_back()
             elif self._refused is None or version != self._refused.version or self._is_mended(self._refused):
                 loop = asyncio.get_running_loop()
-                self._swap(await loop.run_in_executor(self._loader, self._load, version))
+                self._swap(await loop.run_in_executor(self._loader, self._load_next, version))
         except Exception as exc:  # noqa: BLE001 - whatever is wrong with a bundle, the next one must find us looking
-            self._refuse(version, str(exc) if isinstance(exc, ModelStoreError | OSError) else repr(exc))
+            self._refuse(
+                version, str(exc) if isinstance(exc, ModelStoreError | OtherCatalogue | OSError) else repr(exc)
+            )
 
     async def _give_back(self) -> None:
         """A look after a swap, when no request holds the old model any more: return to the system what was freed.
@@ -97,6 +105,17 @@ class Live:
         model = Model.load(folder, self._threads, self._signed)
         if model.version != version:
             raise BundleDamaged(f"{folder}: holds version {model.version}, expected {version} as the folder is named")
+        return model
+
+    def _load_next(self, version: str) -> Model:
+        """The bundle to swap to; raises OtherCatalogue where users' events would mean something else."""
+        model = self._load(version)
+        if not CatalogueMark.of(self.model.version, self.model.catalogue).is_of(model.catalogue):
+            raise OtherCatalogue(
+                f"bundle {version}: nearly none of the items of bundle {self.model.version}, which users' events name, "
+                "is in it; expected a bundle of the same catalogue. Serve another catalogue from a --store of its own, "
+                "with a --redis-prefix or --data-dir of its own"
+            )
         return model
 
     def _refuse(self, version: str | None, reason: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
@@ -14,6 +15,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from service.errors import AddressInvalid, SettingInvalid
+
+SCHEMES = ("redis", "rediss", "unix")
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def connection_pool(
@@ -33,8 +37,9 @@ def connection_pool(
         SettingInvalid: see :func:`credentials`.
     """
     options = credentials(url, password=password, ca_file=ca_file)
+    check_database(url)
     try:
-        return BlockingConnectionPool.from_url(
+        pool = BlockingConnectionPool.from_url(
             url,
             max_connections=max_connections,
             redis_connect_func=begin,
@@ -46,9 +51,30 @@ def connection_pool(
             retry=Retry(NoBackoff(), 0),
             **options,
         )
-    except ValueError:
+        pool.connection_class(**pool.connection_kwargs)  # an option that redis-py does not know is a TypeError
+    except (TypeError, ValueError):
         # The cause is left out: it quotes parts of the address.
         raise _address_invalid() from None
+    return pool
+
+
+def check_database(url: str) -> None:
+    """Raise AddressInvalid unless ``url`` names its database by one number, or none; redis-py takes a name for 0."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _address_invalid() from None
+    if parts.scheme not in SCHEMES or "@" in parts.path:  # a password with an unescaped "/"
+        raise _address_invalid()
+    path = "" if parts.scheme == "unix" else unquote(parts.path).removeprefix("/").removesuffix("/")
+    named = [*([path] if path else []), *parse_qs(parts.query, keep_blank_values=True).get("db", [])]
+    if len(named) > 1 or not all(map(_NUMBER.fullmatch, named)):
+        # The names are left out: they may be the rest of a password with an unescaped slash.
+        raise AddressInvalid(
+            "the user store's address names its database by something else than one number; expected an address as "
+            "redis://host:6379/0 or unix:///path?db=0. To keep services apart in one database, give each its own "
+            "--redis-prefix (KSHOT_REDIS_PREFIX)"
+        )
 
 
 def credentials(url: str, *, password: str | None, ca_file: Path | None) -> dict[str, Any]:
@@ -79,7 +105,7 @@ def without_secrets(url: str) -> str:
 def _address_invalid() -> AddressInvalid:
     return AddressInvalid(
         "the user store's address cannot be read; expected redis://, rediss:// or unix:///path, "
-        "with special characters in a password percent-encoded"
+        "with special characters in a password percent-encoded and only options that redis-py knows"
     )
 
 

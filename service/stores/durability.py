@@ -1,15 +1,18 @@
-"""What has to be on the store's disk before a write is acknowledged.
+"""Which stores keep what they acknowledge: synced to disk before the answer, and never evicted.
 
 That is for the store to do: with ``appendfsync always`` it syncs before it answers anything that followed a write, all
 writes of one turn of its loop together. With ``everysec`` no barrier helps. WAITAOF should wait there, too, but Valkey
 9.1 and Redis 7.4 answer it as soon as they next look, with nothing synced: 1,133 writes were confirmed in three seconds
 with 3 calls of fdatasync (https://github.com/redis/redis/pull/13793). Where that is mended it takes up to a second.
+
+A store with a policy of eviction drops users when its memory is full: ``volatile-*`` too, since every record has a time
+to live. The policy is refused whatever ``maxmemory`` is now, because that can be set while connections are open.
 """
 
 from __future__ import annotations
 
 from contextlib import closing
-from itertools import chain
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import structlog
@@ -19,7 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from service.errors import StoreUnsuitable
+from service.errors import AddressInvalid, StoreUnsuitable
 from service.stores.scripts import Command
 
 Durability = Literal["durable", "replicated", "fast"]
@@ -27,7 +30,32 @@ Durability = Literal["durable", "replicated", "fast"]
 (``replicated``), so that it outlives the store's machine; or at once, and what the store had not synced may be lost
 (``fast``)."""
 
-SYNCED = "always"  # the value of appendfsync with which confirmed means on disk
+
+@dataclass(frozen=True)
+class _Setting:
+    """A setting of the store, the one value that keeps the promise, and what any other value leads to."""
+
+    name: str
+    value: str
+    otherwise: str
+
+    def fault(self, found: str) -> str:
+        """The complaint about another value, with what to set."""
+        return f"{self.name} {found}, {self.otherwise}; expected {self.name} {self.value}"
+
+
+NEVER_EVICTED = _Setting(
+    "maxmemory-policy",
+    "noeviction",
+    "with which it drops users whom it has acknowledged once its memory is full (with noeviction it refuses new "
+    "feedback instead)",
+)
+SYNCED = (
+    _Setting("appendfsync", "always", "with which it confirms what is not on disk"),
+    _Setting(
+        "no-appendfsync-on-rewrite", "no", "with which it confirms what is not on disk while it rewrites its file"
+    ),
+)
 
 log = structlog.get_logger()
 
@@ -63,20 +91,41 @@ def check(url: str, credentials: dict[str, Any], durability: Durability, timeout
     """Refuse a store that can never keep the promise; one that does not answer yet is looked at when it does.
 
     Raises:
-        StoreUnsuitable: it has no WAITAOF or no append-only file, or does not sync that before it answers.
+        StoreUnsuitable: it evicts; or, unless ``durability`` is ``fast``, it has no WAITAOF or no append-only file, or
+            does not sync that before it answers.
+        AddressInvalid: it has no database of the address's number.
     """
-    if durability == "fast":
-        return
     limits = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
     try:
         with closing(Redis.from_url(url, **limits, **credentials)) as client:
             _check(client, durability)
     except (RedisError, OSError, ValueError) as exc:
+        if "DB index is out of range" in str(exc):
+            raise AddressInvalid(
+                "the user store's address names a database that the store does not have; expected a number below its "
+                "setting `databases` (16 unless set), or 0"
+            ) from exc
         # Its address stays out, which may hold a password; the store itself says in time what is wrong.
         log.warning("user store not checked", durability=durability, reason=type(exc).__name__)
 
 
 def _check(client: Redis, durability: Durability) -> None:
+    if durability != "fast":
+        _check_append_only_file(client, durability)
+    for setting in _settings(durability):
+        try:
+            found = client.config_get(setting.name).get(setting.name)
+        except ResponseError as exc:
+            found, reason = None, str(exc)
+        else:
+            reason = "no such setting"
+        if found is None:
+            log.warning("user store hides a setting", expected=f"{setting.name} {setting.value}", reason=reason)
+        elif found != setting.value:
+            raise StoreUnsuitable(_refusal(setting, found, durability))
+
+
+def _check_append_only_file(client: Redis, durability: Durability) -> None:
     try:
         client.waitaof(1, 0, 1)
     except ResponseError as exc:
@@ -86,40 +135,45 @@ def _check(client: Redis, durability: Durability) -> None:
             f"durability: {durability}, but the user store refuses WAITAOF ({exc}); expected Valkey, or Redis from 7.2 "
             "on, with appendonly yes; or --durability fast, which may lose the last second of feedback"
         ) from exc
-    _check_synced_before_answers(client, durability)
 
 
-def _check_synced_before_answers(client: Redis, durability: Durability) -> None:
-    try:
-        found = client.config_get("appendfsync").get("appendfsync")
-    except ResponseError as exc:
-        log.warning("user store hides when it syncs", expected=f"appendfsync {SYNCED}", reason=str(exc))
-        return
-    if found != SYNCED:
-        raise StoreUnsuitable(
-            f"durability: {durability}, but the user store has {_unsynced(found)}; or --durability fast, which may "
-            "lose the last second of feedback"
+def _settings(durability: Durability) -> tuple[_Setting, ...]:
+    """Settings that the promise depends on: eviction breaks even the weakest."""
+    return (NEVER_EVICTED,) if durability == "fast" else (NEVER_EVICTED, *SYNCED)
+
+
+def _refusal(setting: _Setting, found: str, durability: Durability) -> str:
+    if setting is NEVER_EVICTED:
+        return (
+            f"the user store has {setting.fault(found)}: redis-cli CONFIG SET {setting.name} {setting.value}, and the "
+            "same in its configuration file"
         )
+    return (
+        f"durability: {durability}, but the user store has {setting.fault(found)}; or --durability fast, which may "
+        "lose the last second of feedback"
+    )
 
 
-async def begin(connection: AbstractConnection) -> None:
-    """Begin a connection for writes that are to be on disk, as redis-py's ``redis_connect_func``.
+async def check_connection(connection: AbstractConnection, durability: Durability) -> None:
+    """Look at the settings again on a new connection.
 
     A store may be away when :func:`check` asks, and a replica that is promoted has settings of its own.
 
     Raises:
-        RedisError: the store does not sync what it confirms.
+        RedisError: the store evicts, or does not sync what it confirms.
     """
-    await connection.on_connect()
-    await connection.send_command("CONFIG", "GET", "appendfsync")
-    try:
-        reply = await connection.read_response()
-    except ResponseError:  # hidden by whoever runs it
-        return
-    _, found = chain.from_iterable(reply.items()) if isinstance(reply, dict) else reply
-    if found.decode() != SYNCED:
-        raise RedisError(_unsynced(found.decode()))
+    for setting in _settings(durability):
+        await connection.send_command("CONFIG", "GET", setting.name)
+        try:
+            reply = await connection.read_response()
+        except ResponseError:  # hidden by whoever runs it
+            continue
+        found = _value(reply)
+        if found not in (None, setting.value):
+            raise RedisError(setting.fault(str(found)))
 
 
-def _unsynced(found: str | None) -> str:
-    return f"appendfsync {found}, with which it confirms what is not on disk; expected appendfsync {SYNCED}"
+def _value(reply: Any) -> str | None:
+    """The value in a reply to CONFIG GET of one name, in RESP2 or RESP3; None in an empty one."""
+    values = [*reply.values()] if isinstance(reply, dict) else reply[1::2]
+    return values[0].decode() if values else None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from service.stores import scripts
 from service.stores.codec import encode_revision, encode_served
-from service.stores.keys import keys_of
+from service.stores.keys import PREFIX, keys_of
 from service.stores.scripts import Command
 
 RENEWED_EVERY_S = 86_400  # contact is noted in the time to live this often at most; each time is a write to disk
@@ -16,8 +16,9 @@ LINEAGE = slice(4, 8)  # of the bytes of a revision
 class Notes:
     """Collects lists, the last one of each user, until somebody takes them to the store."""
 
-    def __init__(self, served_ttl_s: int, ttl_s: int) -> None:
-        """Take the seconds that a list is kept, and a user after the last contact."""
+    def __init__(self, served_ttl_s: int, ttl_s: int, prefix: str = PREFIX) -> None:
+        """Take the seconds that a list is kept, and a user after the last contact; ``prefix`` begins every key."""
+        self._prefix = prefix
         self._ttls = served_ttl_s, ttl_s, ttl_s - min(RENEWED_EVERY_S, ttl_s // 10)
         self._lists: dict[str, tuple[bytes, bytes]] = {}
 
@@ -38,6 +39,6 @@ class Notes:
         if not self._lists:
             return ()
         noted, self._lists = self._lists, {}
-        keys = tuple(key for user_id in noted for key in keys_of(user_id))
+        keys = tuple(key for user_id in noted for key in keys_of(user_id, self._prefix))
         lists = (part for each in noted.values() for part in each)
         return (scripts.call(scripts.NOTE_SERVED, keys, *self._ttls, *lists),)

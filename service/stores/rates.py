@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 from service import telemetry
 from service.errors import RateExceeded, SettingInvalid
 from service.stores.connection import connection_pool
+from service.stores.keys import PREFIX, rates_prefix
 
-PREFIX = "kshot:rate"
 PAUSE_S = 1.0
 MAX_CONNECTIONS = 16
 
@@ -49,10 +49,19 @@ class RateLimits:
         *,
         timeout_s: float,
         clock: Callable[[], float] = time.time,
+        prefix: str = PREFIX,
     ) -> None:
-        """Take over ``pool``; :meth:`connect` makes one that suits. ``clock`` counts seconds since 1970."""
+        """Take over ``pool``; :meth:`connect` makes one that suits.
+
+        ``clock`` counts seconds since 1970, and ``prefix`` begins every key of the service.
+        """
         # The address that ``limits`` wants is of no effect beside a pool.
-        storage = RedisStorage("async+redis://", implementation="redispy", key_prefix=PREFIX, connection_pool=pool)  # type: ignore[arg-type]
+        storage = RedisStorage(
+            "async+redis://",
+            implementation="redispy",
+            key_prefix=rates_prefix(prefix),
+            connection_pool=pool,  # type: ignore[arg-type]
+        )
         self._pool, self._limiter = pool, SlidingWindowCounterRateLimiter(storage)
         self._key_rate = _rate("key_rate", settings.key_rate)
         self._user_rate = _rate("user_rate", settings.user_rate)
@@ -68,6 +77,7 @@ class RateLimits:
         password: str | None = None,
         ca_file: Path | None = None,
         timeout_s: float,
+        prefix: str = PREFIX,
     ) -> Self:
         """Limits that connect when they are first asked; see ``RedisStore.connect`` for the arguments.
 
@@ -76,7 +86,7 @@ class RateLimits:
             SettingInvalid: a limit is not one.
         """
         pool = connection_pool(url, password=password, ca_file=ca_file, max_connections=MAX_CONNECTIONS)
-        return cls(pool, settings, timeout_s=timeout_s)
+        return cls(pool, settings, timeout_s=timeout_s, prefix=prefix)
 
     @property
     def by_user(self) -> bool:

@@ -11,19 +11,20 @@ from typing import Any, Self, TypeVar
 
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as ConnectionTimeout
 
 from service.core.values import EMPTY, Held, Older, UserRecord
 from service.errors import RecordDamaged, StoreUnavailable
 from service.stores import scripts
 from service.stores.breaker import Breaker
+from service.stores.catalogue import CatalogueMarking
 from service.stores.codec import decode_record, decode_served, encode_record, encode_revision
 from service.stores.connection import connection_pool, without_secrets
-from service.stores.durability import Durability, barrier, fault_of
-from service.stores.durability import begin as begin_durable
-from service.stores.keys import keys_of, older_key, record_key, served_key
+from service.stores.durability import Durability, barrier, check_connection, fault_of
+from service.stores.keys import PREFIX, keys_of, older_key, record_key, served_key
 from service.stores.notes import Notes
 from service.stores.older import decode_older, encode_departed
 from service.stores.pipeline import Lines
@@ -64,13 +65,16 @@ class RedisStore:
         ttl_s: int,
         served_ttl_s: int,
         durability: Durability,
+        prefix: str = PREFIX,
+        marking: CatalogueMarking | None = None,
     ) -> None:
         """Take over both clients; :meth:`connect` makes them."""
         self.address = address
+        self._prefix, self._marking = prefix, marking
         self._reader, self._writer = reader, writer
         self._reading, self._writing = Lines(reader.connection_pool), Lines(writer.connection_pool)
         self._timeout_s, self._ttl_s = timeout_s, ttl_s
-        self._notes = Notes(served_ttl_s, ttl_s)
+        self._notes = Notes(served_ttl_s, ttl_s, prefix)
         self._barrier = barrier(durability, disk_timeout_s)
         self._commit_timeout_s = timeout_s + disk_timeout_s * len(self._barrier)
         self._breaker = Breaker(time.monotonic)
@@ -91,6 +95,8 @@ class RedisStore:
         served_ttl_s: int,
         durability: Durability = "durable",
         max_connections: int = 16,
+        prefix: str = PREFIX,
+        marking: CatalogueMarking | None = None,
     ) -> Self:
         """A store that connects when it is first used, and again whenever it has to.
 
@@ -105,14 +111,17 @@ class RedisStore:
             durability: what is waited for before a write counts as kept.
             max_connections: connections kept at most for reads, and as many for writes; more ticks than that under way
                 wait.
+            prefix: beginning of every key.
+            marking: says on every new connection whether the users belong to the catalogue that is served; None does
+                not look.
 
         Raises:
             AddressInvalid: ``url`` is none of these; the message leaves out what might be a password.
             SettingInvalid: the certificates cannot be used.
         """
         connections = partial(connection_pool, url, password=password, ca_file=ca_file, max_connections=max_connections)
-        begin = None if durability == "fast" else begin_durable
-        reader, writer = (Redis.from_pool(connections(begin=each)) for each in (None, begin))
+        begins = (partial(_begin, durability=each, marking=marking) for each in (None, durability))
+        reader, writer = (Redis.from_pool(connections(begin=begin)) for begin in begins)
         address = without_secrets(url)
         return cls(
             reader,
@@ -123,21 +132,24 @@ class RedisStore:
             ttl_s=ttl_s,
             served_ttl_s=served_ttl_s,
             durability=durability,
+            prefix=prefix,
+            marking=marking,
         )
 
     async def read(self, user_id: str) -> UserRecord:
         """See ``UserStore``."""
-        (stored,) = await self._answer(self._reads.submit((record_key(user_id),)))
+        (stored,) = await self._answer(self._reads.submit((record_key(user_id, self._prefix),)))
         return _record(stored)
 
     async def read_with_served(self, user_id: str) -> tuple[UserRecord, tuple[str, ...]]:
         """See ``UserStore``."""
-        stored, served = await self._answer(self._reads.submit((record_key(user_id), served_key(user_id))))
+        keys = record_key(user_id, self._prefix), served_key(user_id, self._prefix)
+        stored, served = await self._answer(self._reads.submit(keys))
         return _record(stored), _served(served)
 
     async def held(self, user_id: str) -> Held:
         """See ``UserStore``."""
-        record, older, served = keys_of(user_id)
+        record, older, served = keys_of(user_id, self._prefix)
         commands: list[Command] = [("GET", record), ("LRANGE", older, 0, -1), ("GET", served), ("TTL", record)]
         asked = self._asked(lambda: _at_once(self._reader, commands), self._timeout_s)
         stored, entries, listed, ttl_s = await self._answer(asked)
@@ -157,7 +169,7 @@ class RedisStore:
         expected, ttl_s = encode_revision(expected_revision), 0 if same_events else self._ttl_s
         command = scripts.call(
             scripts.REPLACE,
-            (record_key(user_id), older_key(user_id)),
+            (record_key(user_id, self._prefix), older_key(user_id, self._prefix)),
             expected,
             encode_record(record),
             ttl_s,
@@ -171,13 +183,15 @@ class RedisStore:
         self._notes.drop(user_id)
         stored = b"" if record.is_empty else encode_record(record)
         expected = encode_revision(expected_revision)
-        command = scripts.call(scripts.REWRITE, keys_of(user_id), expected, stored, *map(encode_departed, older))
+        keys = keys_of(user_id, self._prefix)
+        command = scripts.call(scripts.REWRITE, keys, expected, stored, *map(encode_departed, older))
         return bool(await self._answer(self._commits.submit(command)))
 
     async def erase(self, user_id: str) -> tuple[str, ...]:
         """See ``UserStore``."""
         self._notes.drop(user_id)
-        found = await self._answer(self._commits.submit(scripts.call(scripts.ERASE, keys_of(user_id))))
+        command = scripts.call(scripts.ERASE, keys_of(user_id, self._prefix))
+        found = await self._answer(self._commits.submit(command))
         return tuple(part for part, was_there in zip(PARTS, found, strict=True) if was_there)
 
     def note_served(self, user_id: str, item_ids: Sequence[str], revision: int) -> None:
@@ -189,6 +203,11 @@ class RedisStore:
     async def ping(self) -> None:
         """See ``UserStore``."""
         await self._answer(self._asked(self._reader.ping, self._timeout_s))
+
+    async def mark_catalogue(self) -> None:
+        """Say in the store that the users now belong to the catalogue that is served; a failure is logged."""
+        if self._marking is not None:
+            await self._marking.renew(self._writer, self._timeout_s)
 
     async def close(self) -> None:
         """See ``UserStore``."""
@@ -273,12 +292,30 @@ class RedisStore:
         """Wait for an answer; the one place where the library's exceptions become ours."""
         try:
             return await answer
+        except OutOfMemoryError as exc:
+            told = "user store: its memory is full, so nothing was kept; send it again once it has room"
+            raise StoreUnavailable(f"user store {self.address}: {exc}", told) from exc
         except (RedisError, OSError) as exc:
             # What the library says may name the address: for the log alone.
             raise StoreUnavailable(f"user store {self.address}: {exc}") from exc
 
     def _unavailable(self, fault: str) -> StoreUnavailable:
         return StoreUnavailable(f"user store {self.address}: {fault}", f"user store: {fault}; send it again")
+
+
+async def _begin(
+    connection: AbstractConnection, *, durability: Durability | None, marking: CatalogueMarking | None
+) -> None:
+    """Begin a connection, as redis-py's ``redis_connect_func``: for writes that count only if ``durability`` is kept.
+
+    Raises:
+        RedisError: the store does not keep what it confirms, or its users belong to another catalogue.
+    """
+    await connection.on_connect()
+    if durability is not None:
+        await check_connection(connection, durability)
+    if marking is not None:
+        await marking.check_connection(connection)
 
 
 async def _at_once(client: Redis, commands: Sequence[Command]) -> list[Any]:

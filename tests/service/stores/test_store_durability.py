@@ -15,6 +15,7 @@ from store_servers import (
     PASSWORD,
     answers,
     connect,
+    debian_redis,
     failing_syncs,
     free_port,
     is_gone,
@@ -26,8 +27,8 @@ from structlog.testing import capture_logs
 
 from service.core.history import append
 from service.core.values import EMPTY, Event, Events
-from service.errors import StoreUnavailable, StoreUnsuitable
-from service.stores.durability import check
+from service.errors import AddressInvalid, StoreUnavailable, StoreUnsuitable
+from service.stores.durability import Durability, check
 from service.stores.embedded import EmbeddedStore
 from service.stores.keys import record_key
 from service.stores.redis import RedisStore
@@ -161,11 +162,89 @@ def test_a_store_that_confirms_before_it_syncs_is_refused(embedded: EmbeddedStor
     check(embedded.url, {}, "fast", 5)
 
 
+EVICTING = (
+    *("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu"),
+    "allkeys-random",
+)
+
+
+@pytest.mark.parametrize("maxmemory", ["0", "200mb"])
+@pytest.mark.parametrize("policy", EVICTING)
+def test_a_store_that_evicts_is_refused_with_what_to_set(
+    embedded: EmbeddedStore, admin: Redis, policy: str, maxmemory: str
+) -> None:
+    """Whatever the limit is now: it can be set while connections are open, which are not looked at again."""
+    admin.config_set("maxmemory", maxmemory)
+    admin.config_set("maxmemory-policy", policy)
+    for durability in ("durable", "replicated", "fast"):
+        with pytest.raises(StoreUnsuitable, match=rf"maxmemory-policy {policy}, .*CONFIG SET maxmemory-policy noevict"):
+            check(embedded.url, {}, durability, 5)
+    admin.config_set("maxmemory-policy", "noeviction")
+    check(embedded.url, {}, "durable", 5)
+
+
+def test_an_older_redis_that_evicts_is_refused_too(tmp_path: Path) -> None:
+    port = free_port()
+    options = ("--port", str(port), "--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru")
+    with debian_redis(tmp_path, port, *options), pytest.raises(StoreUnsuitable, match="maxmemory-policy volatile-lru"):
+        check(f"redis://127.0.0.1:{port}", {"password": PASSWORD}, "fast", 5)
+
+
+@pytest.mark.parametrize("durability", ["durable", "fast"])
+async def test_a_store_that_began_to_evict_is_not_written_to_by_new_connections(
+    embedded: EmbeddedStore, admin: Redis, durability: Durability
+) -> None:
+    admin.config_set("maxmemory-policy", "allkeys-lru")
+    store = connect(embedded.url, durability=durability)
+    with pytest.raises(
+        StoreUnavailable, match=r"maxmemory-policy allkeys-lru, .* expected maxmemory-policy noeviction"
+    ):
+        await store.replace("ann", RECORD, 0)
+    assert await store.read("ann") is EMPTY
+    admin.config_set("maxmemory-policy", "noeviction")
+    assert await store.replace("ann", RECORD, 0)
+    await store.close()
+
+
+def test_a_store_that_stops_syncing_while_it_rewrites_its_file_is_refused(
+    embedded: EmbeddedStore, admin: Redis
+) -> None:
+    admin.config_set("no-appendfsync-on-rewrite", "yes")
+    with pytest.raises(StoreUnsuitable, match="expected no-appendfsync-on-rewrite no"):
+        check(embedded.url, {}, "durable", 5)
+    check(embedded.url, {}, "fast", 5)
+
+
+async def test_a_full_store_keeps_whom_it_acknowledged_and_refuses_the_rest(store: RedisStore, admin: Redis) -> None:
+    """The case in which a store that evicts lost a third of its users."""
+    await store.replace("ann", RECORD, 0)
+    admin.config_set("maxmemory", str(admin.info("memory")["used_memory"] + 2_000_000))
+    kept, refused = {record_key("ann")}, []
+    for first in range(0, 100_000, 200):
+        users = [f"user {number}" for number in range(first, first + 200)]
+        outcomes = await asyncio.gather(*(store.replace(user, RECORD, 0) for user in users), return_exceptions=True)
+        kept |= {record_key(user) for user, outcome in zip(users, outcomes, strict=True) if outcome is True}
+        refused = [outcome for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
+        if refused:
+            break
+    assert refused[0].told.startswith("user store: its memory is full")
+    assert len(kept) > 200
+    assert kept == set(admin.keys())
+
+
+def test_a_database_that_the_store_does_not_have_is_refused(embedded: EmbeddedStore) -> None:
+    with pytest.raises(AddressInvalid, match="a database that the store does not have"):
+        check(f"{embedded.url}?db=99", {}, "durable", 5)
+
+
 def test_a_store_that_hides_when_it_syncs_is_taken_with_a_warning(embedded: EmbeddedStore, admin: Redis) -> None:
     admin.acl_setuser("kshot", enabled=True, nopass=True, keys=["*"], commands=["+waitaof", "+hello", "+client"])
     with capture_logs() as logged:
         check(embedded.url, {"username": "kshot", "password": "any"}, "durable", 5)
-    assert [line["event"] for line in logged] == ["user store hides when it syncs"]
+    assert [line["event"] for line in logged] == 3 * ["user store hides a setting"]
+    assert [line["expected"] for line in logged] == [
+        *("maxmemory-policy noeviction", "appendfsync always", "no-appendfsync-on-rewrite no")
+    ]
 
 
 def test_a_store_without_an_append_only_file_is_refused(embedded: EmbeddedStore, admin: Redis) -> None:

@@ -15,7 +15,8 @@ from store_servers import free_port, server_pid
 
 from service.errors import RateExceeded, SettingInvalid
 from service.stores.embedded import EmbeddedStore
-from service.stores.rates import PREFIX, RateLimits, RateSettings
+from service.stores.keys import rates_prefix
+from service.stores.rates import RateLimits, RateSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +71,7 @@ async def test_counters_expire_and_name_no_user(embedded: EmbeddedStore, limits:
     with Redis.from_url(embedded.url) as client:
         kept = client.keys()
         assert len(kept) == 2
-        assert all(PREFIX.encode() in key and b"somebody" not in key for key in kept)
+        assert all(rates_prefix().encode() in key and b"somebody" not in key for key in kept)
         assert all(0 < client.ttl(key) <= 3 for key in kept)
 
 

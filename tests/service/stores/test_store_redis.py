@@ -398,6 +398,62 @@ async def test_an_unusable_address_is_refused_and_not_shown(url: str) -> None:
     assert "hunter2" not in "".join(traceback.format_exception(caught.value, limit=0))
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "redis://here/staging",
+            "redis://here/prod",
+            "rediss://here:6380/staging",
+            "redis://here/1/2",
+            "redis://here/-1",
+        ),
+        *(
+            "redis://here/1.0",
+            "redis://here//1",
+            "redis://here/\uff11",
+            "redis://here/0x1",
+            "redis://:hunter2@here/db0",
+        ),
+        *(
+            "redis://here?db=staging",
+            "redis://here?db=",
+            "redis://here?db=-1",
+            "redis://here/1?db=2",
+            "redis://here?db=1&db=2",
+        ),
+        *("unix:///run/redis.sock?db=staging", "unix:///run/redis.sock?db=1&db=2"),
+    ],
+)
+def test_a_database_that_is_no_number_is_refused(url: str) -> None:
+    """To redis-py they are all database 0, or one put together out of the digits."""
+    with pytest.raises(AddressInvalid, match=r"expected an address as redis://host:6379/0 .* --redis-prefix") as caught:
+        connect(url)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "database"),
+    [
+        *(
+            ("redis://here", 0),
+            ("redis://here/", 0),
+            ("redis://here/3", 3),
+            ("redis://here/3/", 3),
+            ("redis://here?db=4", 4),
+        ),
+        *(("unix:///run/redis.sock", 0), ("unix:///run/redis.sock?db=5", 5), ("rediss://here:6380/6", 6)),
+    ],
+)
+def test_a_database_is_the_one_of_the_number(url: str, database: int) -> None:
+    assert connect(url)._reader.connection_pool.connection_kwargs.get("db") in (database, database or None)
+
+
+def test_an_option_that_nobody_knows_is_refused_at_the_start() -> None:
+    with pytest.raises(AddressInvalid, match="only options that redis-py knows"):
+        connect("redis://here?databse=1")
+
+
 @pytest.mark.parametrize(("url", "told"), [("redis://here", "expected none, or a rediss://"), ("rediss://here", "PEM")])
 def test_certificates_that_cannot_be_used_are_refused_at_the_start(tmp_path: Path, url: str, told: str) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
