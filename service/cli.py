@@ -8,12 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -23,41 +22,62 @@ import uvicorn
 
 from model_store.bundle import Catalogue, Registry
 from model_store.errors import ModelStoreError
-from service.api.connections import Patience, connections
 from service.errors import CannotListen, ServiceError, SettingInvalid
 from service.keys.keyring import Scope, add_key, read_keyring, revoke_key
+from service.metrics_folder import VARIABLE as METRICS_VARIABLE
+from service.metrics_folder import folder_of_a_run, take_over_variable
 from service.settings import EMBEDDED, Settings, read_settings
-from service.telemetry import MULTIPROCESS_VARIABLE
-from service.workers import WorkerProcesses, allowed_connections
 
 DEMO_SOURCE = "demo:movies"
 DEMO_STORE = Path(".kshot/store")
 APPLICATION = "service.main:create_app"
 
-Store = Annotated[Path | None, typer.Option(help="Folder of the bundles.")]
-Redis = Annotated[str | None, typer.Option(help='Address of the user store, or "embedded" to run one.')]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded store's data; STORE/users if absent.")]
+
+def _not_empty(value: str | None) -> str | None:
+    """Refuse a blank value, as of a shell's variable that is not set; a blank path would be the working directory."""
+    if value is not None and not value.strip():
+        raise typer.BadParameter("empty, expected a value, or no such flag for the default")
+    return value
+
+
+TEXT: dict[str, Any] = {"callback": _not_empty}
+PATH: dict[str, Any] = {"callback": _not_empty, "metavar": "PATH"}
+
+Store = Annotated[str | None, typer.Option(**PATH, help="Folder of the bundles.")]
+Redis = Annotated[str | None, typer.Option(**TEXT, help='Address of the user store, or "embedded" to run one.')]
+RedisPrefix = Annotated[str | None, typer.Option(**TEXT, help="Beginning of every key in the user store.")]
+DataDir = Annotated[
+    str | None, typer.Option(**PATH, help="Folder of the embedded store's data; STORE/users if absent.")
+]
 DurabilityFlag = Annotated[
     str | None,
     typer.Option(
+        **TEXT,
         help="When feedback is acknowledged: durable (on disk), replicated (on disk and with a replica, so that it "
         "outlives the store's machine), or fast (at once: a crash of the store's machine loses acknowledged feedback "
-        "that was not on disk)."
+        "that was not on disk).",
     ),
 ]
-Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Host = Annotated[str | None, typer.Option(**TEXT, help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
-KeysFile = Annotated[Path | None, typer.Option(help="File of the API keys; a service beyond loopback wants one.")]
+RootPath = Annotated[
+    str | None, typer.Option(**TEXT, help="Path under which a proxy publishes the service, e.g. /kshot.")
+]
+KeysFile = Annotated[
+    str | None, typer.Option(**PATH, help="File of the API keys; a service beyond loopback wants one.")
+]
 Open = Annotated[bool | None, typer.Option("--open", help="Listen beyond loopback without API keys.")]
 RequireSignature = Annotated[
-    Path | None, typer.Option(help="File of public keys; only bundles signed by one are served.")
+    str | None, typer.Option(**PATH, help="File of public keys; only bundles signed by one are served.")
 ]
 Workers = Annotated[int | None, typer.Option(help="Processes that share the port.")]
 
 
 def main() -> None:
     """Run ``kshot`` with the subcommands that the installed packages bring."""
+    take_over_variable()  # before a command imports what imports prometheus-client
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+    app.callback()(_options)
     for command in sorted(entry_points(group="kshot.commands")):
         loaded = command.load()
         if isinstance(loaded, typer.Typer):
@@ -65,6 +85,20 @@ def main() -> None:
         else:
             app.command(command.name)(loaded)
     app(prog_name="kshot")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kshot {version('kshot')}")
+        raise typer.Exit
+
+
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Learn from events, and answer requests for lists."""
 
 
 def _clear_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -85,10 +119,12 @@ def _clear_errors(command: Callable[..., None]) -> Callable[..., None]:
 def serve(
     store: Store = None,
     redis: Redis = None,
+    redis_prefix: RedisPrefix = None,
     data_dir: DataDir = None,
     durability: DurabilityFlag = None,
     host: Host = None,
     port: Port = None,
+    root_path: RootPath = None,
     workers: Workers = None,
     keys_file: KeysFile = None,
     open_to_all: Open = None,
@@ -98,10 +134,12 @@ def serve(
     given = {
         "store": store,
         "redis": redis,
+        "redis_prefix": redis_prefix,
         "data_dir": data_dir,
         "durability": durability,
         "host": host,
         "port": port,
+        "root_path": root_path,
         "workers": workers,
         "keys_file": keys_file,
         "open": open_to_all,
@@ -146,7 +184,11 @@ def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     Registry(settings.store).live_folder()  # refused here with one clear line, before anything starts
     for stopping in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stopping, _leave)
-    with _listening(settings) as sock, _user_store(settings):
+    # Their metrics are declared when they are imported, after the environment says where to.
+    from service.api.connections import Patience, connections
+    from service.workers import allowed_connections
+
+    with folder_of_a_run(settings.metrics_dir) as metrics, _listening(settings) as sock, _user_store(settings):
         config = uvicorn.Config(
             APPLICATION,
             factory=True,
@@ -158,7 +200,12 @@ def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=settings.shutdown_s,
         )
         host, port = sock.getsockname()[:2]
-        _run(config, sock, lambda: announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"))
+        _run(
+            config,
+            sock,
+            metrics,
+            lambda: announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"),
+        )
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
@@ -166,18 +213,18 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-def _run(config: uvicorn.Config, sock: socket.socket, announce: Callable[[], None]) -> None:
+def _run(config: uvicorn.Config, sock: socket.socket, metrics: str, announce: Callable[[], None]) -> None:
     if config.workers == 1:
         _Announcing(config, announce).run([sock])
         return
     from service.main import try_parts
+    from service.workers import WorkerProcesses
 
     # What keeps a worker from starting ends us here; the supervisor would start it again and again.
     try_parts()
-    with tempfile.TemporaryDirectory(prefix="kshot-metrics-") as folder:
-        os.environ[MULTIPROCESS_VARIABLE] = folder  # the workers read it when they import the metrics
-        announce()
-        WorkerProcesses(config, [sock]).run()
+    os.environ[METRICS_VARIABLE] = metrics  # the workers read it when they import the metrics
+    announce()
+    WorkerProcesses(config, [sock]).run()
 
 
 class _Announcing(uvicorn.Server):
@@ -227,7 +274,7 @@ def _user_store(settings: Settings) -> Iterator[None]:
 
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys; running services see it in a second.")
 
-GivenKeysFile = Annotated[Path, typer.Option(envvar="KSHOT_KEYS_FILE", help="File of the API keys.")]
+GivenKeysFile = Annotated[str, typer.Option(**PATH, envvar="KSHOT_KEYS_FILE", help="File of the API keys.")]
 Scopes = Annotated[list[Scope], typer.Option("--scope", help="What the key may do; several times for several.")]
 KeyName = Annotated[str, typer.Option(help="Whose key it is, for people.", max=100)]
 
@@ -236,7 +283,7 @@ KeyName = Annotated[str, typer.Option(help="Whose key it is, for people.", max=1
 @_clear_errors
 def new(scope: Scopes, keys_file: GivenKeysFile, name: KeyName = "") -> None:
     """Make a key and print it, this once; the file gets its hash."""
-    text = add_key(keys_file, scope, name, datetime.now(UTC).replace(microsecond=0))
+    text = add_key(Path(keys_file), scope, name, datetime.now(UTC).replace(microsecond=0))
     typer.echo("shown once, keep it:", err=True)
     typer.echo(text)
 
@@ -245,7 +292,7 @@ def new(scope: Scopes, keys_file: GivenKeysFile, name: KeyName = "") -> None:
 @_clear_errors
 def list_keys(keys_file: GivenKeysFile) -> None:
     """All keys, oldest first: id, time, scopes, name."""
-    for key in read_keyring(keys_file).keys:
+    for key in read_keyring(Path(keys_file)).keys:
         typer.echo(f"{key.id}  {key.created_at:%Y-%m-%d %H:%M}  {','.join(key.scopes)}  {key.name}".rstrip())
 
 
@@ -253,7 +300,7 @@ def list_keys(keys_file: GivenKeysFile) -> None:
 @_clear_errors
 def revoke(key_id: Annotated[str, typer.Argument(help="Id of the key.")], keys_file: GivenKeysFile) -> None:
     """Take a key away; requests with it are refused from then on."""
-    revoke_key(keys_file, key_id)
+    revoke_key(Path(keys_file), key_id)
     typer.echo(key_id)
 
 

@@ -26,6 +26,7 @@ from service.keys.gate import Gate
 from service.scoring.live import Live
 from service.settings import Settings, read_settings
 from service.stores import durability
+from service.stores.catalogue import CatalogueMarking
 from service.stores.connection import credentials
 from service.stores.redis import RedisStore
 
@@ -41,7 +42,7 @@ def create_app() -> FastAPI:
     Raises:
         ModelStoreError: no bundle is live, or it is refused.
         ServiceError: a setting, the keys file or the user store's address makes no sense, or the
-            store cannot keep what is promised.
+            store cannot keep what is promised, or holds users of another catalogue.
     """
     settings = read_settings()
     built = _build(settings)
@@ -53,7 +54,7 @@ def create_app() -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         _follow_supervisor()
-        watching = asyncio.create_task(live.watch(settings.reload_every_s))
+        watching = asyncio.create_task(live.watch(settings.reload_every_s, store.mark_catalogue))
         # What was built until now stays: the collector need not look at it again, which made the slowest requests.
         gc.collect()
         gc.freeze()
@@ -104,6 +105,7 @@ def _build(settings: Settings) -> _Built:
         cors_origins=settings.origins(),
     )
     password, timeout_s = settings.redis_password(), settings.store_timeout_ms / 1000
+    marking = CatalogueMarking(live, settings.redis_prefix)
     store = RedisStore.connect(
         settings.redis,
         password=password,
@@ -113,9 +115,12 @@ def _build(settings: Settings) -> _Built:
         ttl_s=int(settings.user_ttl_days * 86_400),
         served_ttl_s=settings.served_ttl_s,
         durability=settings.durability,
+        prefix=settings.redis_prefix,
+        marking=marking,
     )
     known = credentials(settings.redis, password=password, ca_file=settings.redis_ca_file)
     durability.check(settings.redis, known, settings.durability, timeout_s)
+    marking.check(settings.redis, known, timeout_s)
     return _Built(live, edge, rates, store)
 
 
@@ -138,6 +143,7 @@ def _rates(settings: Settings) -> RateLimits | None:
         password=settings.redis_password(),
         ca_file=settings.redis_ca_file,
         timeout_s=settings.store_timeout_ms / 1000,
+        prefix=settings.redis_prefix,
     )
 
 

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import SettingInvalid, expectation
 from service.stores.durability import Durability
+from service.stores.keys import PREFIX, checked_prefix
 
 EMBEDDED = "embedded"
+# Paths of the service that have more below them: under a prefix of one of these names a request would be ambiguous.
+BRANCHES = ("/users", "/health", "/docs")
+_ROOT_PATH = re.compile(r"(/[\w.~-]+)*", re.ASCII)
+# The form of a variable that Kubernetes sets for each Service of the namespace, as Docker's links did.
+_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 
 
 class Settings(BaseSettings):
-    """Every field is an environment variable: ``store`` is ``KSHOT_STORE``."""
+    """Every field is an environment variable: ``store`` is ``KSHOT_STORE``. An empty variable is an unset one."""
 
-    model_config = SettingsConfigDict(env_prefix="KSHOT_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="KSHOT_", frozen=True, extra="forbid", env_ignore_empty=True)
 
     store: Path = Field(Path("store"), description="folder of the bundles; the live one is served")
     redis: str = Field(
@@ -32,6 +40,11 @@ class Settings(BaseSettings):
     redis_ca_file: Path | None = Field(
         None,
         description="certificates (PEM) of who may vouch for a rediss:// store; the system's if absent",
+    )
+    redis_prefix: str = Field(
+        PREFIX,
+        description="beginning of every key in the user store; services of different catalogues on one database need "
+        "different ones",
     )
     data_dir: Path | None = Field(None, description="folder of the embedded store's data; STORE/users if absent")
     host: str = Field("127.0.0.1", description="address to listen on")
@@ -47,6 +60,10 @@ class Settings(BaseSettings):
         description="public keys (PEM); only bundles that one of them signed are served",
     )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    root_path: str = Field(
+        "",
+        description="path under which a proxy publishes the service, e.g. /kshot, whether or not the proxy strips it",
+    )
     workers: int = Field(1, ge=1, le=256, description="processes that share the port")
     store_timeout_ms: int = Field(
         200,
@@ -100,8 +117,43 @@ class Settings(BaseSettings):
         description="connections of a worker, as far as descriptors allow; one more ends the one that waited longest",
     )
     shutdown_s: int = Field(10, ge=0, description="seconds that running requests get to finish at shutdown")
+    metrics_dir: Path | None = Field(
+        None,
+        description="folder in which several workers share their metrics; PROMETHEUS_MULTIPROC_DIR, or the folder of "
+        "temporary files, if absent",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe event to log")
     access_log: bool = Field(default=False, description="log every request")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_blank(cls, value: object) -> object:
+        if isinstance(value, str) and value and not value.strip():
+            raise PydanticCustomError(
+                "blank", "Input should be a value, not blanks alone; leave it empty for the default"
+            )
+        return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _plain_path(cls, value: str) -> str:
+        path = value.removesuffix("/")
+        if not _ROOT_PATH.fullmatch(path):
+            raise PydanticCustomError(
+                "root_path", "Input should be a path as /kshot, of letters, digits and . _ ~ - between slashes"
+            )
+        if path.startswith(tuple(f"{branch}/" for branch in BRANCHES)) or path in BRANCHES:
+            raise PydanticCustomError(
+                "own_path",
+                "Input should be another path than the service's own {paths}",
+                {"paths": ", ".join(BRANCHES)},
+            )
+        return path
+
+    @field_validator("redis_prefix")
+    @classmethod
+    def _prefix_of_keys(cls, value: str) -> str:
+        return checked_prefix(value)
 
     def must_not_be_open(self) -> None:
         """Raise SettingInvalid if others than this machine could ask, no key is wanted, and nobody said so."""
@@ -144,12 +196,23 @@ def read_settings() -> Settings:
     except ValidationError as exc:
         first = exc.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        link = _service_link(name, first["input"])
         raise SettingInvalid(
-            f"{name} (KSHOT_{name.upper()}): {first['input']}, expected {expectation(first['msg'])}"
+            f"{name} (KSHOT_{name.upper()}): {first['input']}, expected {expectation(first['msg'])}{link}"
         ) from exc
     settings.must_not_be_open()
     settings.must_have_a_replica()
     return settings
+
+
+def _service_link(name: str, value: object) -> str:
+    """The explanation of a value that is none of the user's: Kubernetes sets variables named after its Services."""
+    if not (isinstance(value, str) and _SERVICE_LINK.match(value)):
+        return ""
+    return (
+        f". Kubernetes sets KSHOT_{name.upper()} to such an address in every pod beside a Service named kshot: write "
+        "enableServiceLinks: false into the pod's spec, or give the Service another name"
+    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,7 +1,7 @@
 """Metrics and logs, declared once. No user and no item ever becomes a label.
 
 With several workers prometheus-client shares its values through files in ``PROMETHEUS_MULTIPROC_DIR``, which must
-be set before this module is imported; ``kshot serve --workers N`` does.
+be set before this module is imported; ``kshot serve --workers N`` does, see ``metrics_folder``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.multiprocess import MultiProcessCollector
 from structlog.typing import EventDict, Processor
 
-MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+from service.metrics_folder import VARIABLE
 
 REGISTRY = CollectorRegistry()
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of use to nobody
@@ -138,7 +138,7 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 def expose() -> bytes:
     """All metrics in Prometheus' text format; of all workers where there are several."""
-    if MULTIPROCESS_VARIABLE not in os.environ:
+    if VARIABLE not in os.environ:
         return generate_latest(REGISTRY)
     shared = CollectorRegistry()
     MultiProcessCollector(shared)  # type: ignore[no-untyped-call]

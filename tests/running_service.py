@@ -116,6 +116,25 @@ def running(store: Path, folder: Path, *flags: object, env: Mapping[str, str] | 
         process.stdout.close()
 
 
+def kshot(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(KSHOT), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | env,
+    )
+
+
+def complaint(*arguments: object, **env: str) -> str:
+    """The one line that ``kshot serve`` ends with."""
+    ended = kshot("serve", *arguments, **env)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    return line.removeprefix("error: ")
+
+
 def command_of(pid: str) -> bytes:
     """A process's command line, empty once it is gone."""
     try:

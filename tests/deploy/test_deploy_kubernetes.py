@@ -60,3 +60,9 @@ def test_selectors_find_the_pods(kubernetes, pod):
     assert kubernetes["Service"]["spec"]["selector"] == labels
     assert kubernetes["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
     assert kubernetes["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == "kshot"
+
+
+def test_the_service_of_this_name_sets_no_variables(pod, kubernetes):
+    """Kubernetes would set KSHOT_PORT to the address of a Service named kshot, in every container started later."""
+    assert kubernetes["Service"]["metadata"]["name"] == "kshot"
+    assert pod["spec"]["enableServiceLinks"] is False
