@@ -2,8 +2,10 @@
 
 ServiceError
 ├── RequestRefused       the client has to send something else
-│   ├── InvalidFeedback  an event breaks the bundle's vocabulary or scale, or there is nothing to keep
+│   ├── InvalidRequest   a part of a request cannot be what its client meant
+│   │   └── InvalidFeedback  an event breaks the bundle's vocabulary or scale, or there is nothing to keep
 │   ├── BodyTooLarge     a body is longer than the service reads
+│   ├── EncodingUnsupported  a body is encoded in a way that the service does not decode
 │   ├── KeyRefused       a request has no API key, or one that is not valid
 │   ├── ScopeMissing     its key may not do this
 │   └── RateExceeded     its key or its user asked more often than it may
@@ -53,16 +55,24 @@ class Fault:
     expected: str
 
 
-class InvalidFeedback(RequestRefused):
-    """Events break the bundle's vocabulary or scale, or there is nothing to keep; ``faults`` says which and how."""
+class InvalidRequest(RequestRefused):
+    """A part of a request cannot be what its client meant; ``faults`` says which, and what was expected."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(f"{fault.field}: {fault.value!r}, expected {fault.expected}" for fault in faults))
         self.faults = tuple(faults)
 
 
+class InvalidFeedback(InvalidRequest):
+    """Events break the bundle's vocabulary or scale, or there is nothing to keep."""
+
+
 class BodyTooLarge(RequestRefused):
     """A body is longer than the service reads."""
+
+
+class EncodingUnsupported(RequestRefused):
+    """A body is encoded in a way that the service does not decode."""
 
 
 class KeyRefused(RequestRefused):

@@ -75,6 +75,7 @@ def create_app() -> FastAPI:
         access_log=settings.access_log,
         max_under_way=settings.max_under_way,
         edge=built.edge,
+        root_path=settings.root_path,
     )
 
 

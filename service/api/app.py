@@ -14,6 +14,7 @@ from service.api.capacity import Capacity
 from service.api.edge import EVERYBODY, Edge
 from service.api.express import Express
 from service.api.guards import Guard
+from service.api.plain import PlainRequests
 from service.api.routes import Parts, build_router
 
 DESCRIPTION = "Recommendations that change with a user's first click."
@@ -39,9 +40,18 @@ class _Application(FastAPI):
 
 
 def build_app(
-    parts: Parts, lifespan: Lifespan, *, access_log: bool, max_under_way: int, edge: Edge = EVERYBODY
+    parts: Parts,
+    lifespan: Lifespan,
+    *,
+    access_log: bool,
+    max_under_way: int,
+    edge: Edge = EVERYBODY,
+    root_path: str = "",
 ) -> FastAPI:
-    """The application over ``parts``, behind ``edge``, with ``max_under_way`` requests at once."""
+    """The application over ``parts``, behind ``edge``, with ``max_under_way`` requests at once.
+
+    ``root_path`` is where a proxy publishes it. Without one, clients that read the schema take the place of the schema.
+    """
     app = _Application(
         title="kshot",
         version=version("kshot"),
@@ -49,15 +59,18 @@ def build_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
+        servers=[{"url": root_path or "."}],
     )
     app.edge = edge
     router = build_router(parts)
     app.include_router(router)
-    pages.add_docs(app)
+    pages.add_docs(app, root_path)
     problems.install(app)
     app.add_middleware(Express, parts=parts, routes=router.routes)  # first, so that all others stand around it
     edge.install_rates(app)  # inside what sheds load: counting asks the store
     app.add_middleware(Capacity, limit=max_under_way)
     edge.install(app)
+    app.add_middleware(PlainRequests, root_path=root_path)
     app.add_middleware(Guard, access_log=access_log)
     return app

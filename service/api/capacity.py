@@ -4,7 +4,7 @@ Who waits in a queue that grows gets a late answer, and everybody behind waits l
 answer and tells the client, or the balancer before it, to go elsewhere.
 
 A request is under way from when all of it is there: a client that takes its time to send a body keeps nobody out, and
-what stands behind gets a body whole, in one message.
+what stands behind gets a body whole and decoded, in one message.
 Bodies that are still arriving have a bound of their own, in bytes, since they take nothing but memory.
 """
 
@@ -15,9 +15,9 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import telemetry
-from service.api.bodies import told_first
+from service.api.bodies import decoded, encoding_of, told_first
 from service.api.problems import problem, problem_of
-from service.errors import BodyTooLarge, Overloaded
+from service.errors import Overloaded, RequestRefused
 
 # Whoever looks after the service must see it most of all when it has too much to do.
 ALWAYS_ANSWERED = frozenset({"/health/live", "/health/ready", "/metrics"})
@@ -40,13 +40,15 @@ class Capacity:
             # The first look saves reading what would be refused after all; bodies of other methods nobody reads.
             self._must_have_room()
             if scope["method"] == "POST":
+                encoding = encoding_of(scope)
                 body = await self._arrived(receive)
                 if body is None:  # told to nobody, but counted
                     await problem(HTTPStatus.BAD_REQUEST, "body: ended early, expected all of it")(scope, receive, send)
                     return
                 self._must_have_room()
-                receive = told_first({"type": "http.request", "body": body, "more_body": False}, receive)
-        except (Overloaded, BodyTooLarge) as exc:
+                whole = {"type": "http.request", "body": decoded(body, encoding), "more_body": False}
+                receive = told_first(whole, receive)
+        except (Overloaded, RequestRefused) as exc:
             await problem_of(exc)(scope, receive, send)
             return
         self._under_way += 1

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from service.api import keys
+from service.api import keys, pages
 from service.api.headers import SecurityHeaders
 from service.api.keys import Keys
 from service.api.rates import RateGuard, Rates
@@ -37,7 +37,7 @@ class Edge:
     @property
     def unlocked(self) -> frozenset[str]:
         """Paths that need no key, beside the probes."""
-        return keys.DOCS if self.open_docs else frozenset()
+        return pages.PATHS if self.open_docs else frozenset()
 
     def install_rates(self, app: FastAPI) -> None:
         """Count the requests that reach what ``app`` has so far."""
@@ -53,7 +53,7 @@ class Edge:
             app.add_middleware(
                 CORSMiddleware,
                 allow_origins=self.cors_origins,
-                allow_methods=("GET", "POST", "DELETE"),
+                allow_methods=("GET", "HEAD", "POST", "DELETE"),
                 allow_headers=("authorization", "content-type", "x-request-id"),
                 expose_headers=("retry-after", "x-request-id"),
             )

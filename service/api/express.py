@@ -60,7 +60,7 @@ class Express:
             await self._answer(RECOMMEND, recommendation(self._parts, *query), scope, receive, send)
 
     async def _feedback(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not _says_json(scope):
+        if scope["query_string"] or not _says_json(scope):
             await self._app(scope, receive, send)
             return
         scope["route"] = self._routes[FEEDBACK]
@@ -99,7 +99,8 @@ def plain_query(query: bytes) -> PlainQuery | None:
     # As many characters as MAX_K has, so that no endless number is read.
     if not (1 <= len(user_id) <= MAX_ID_CHARACTERS and k.isdigit() and len(k) <= len(str(MAX_K))):
         return None
-    if not 1 <= int(k) <= MAX_K or include_seen is None:
+    # A replacement character may be one, or bytes that are not UTF-8.
+    if not 1 <= int(k) <= MAX_K or include_seen is None or "\ufffd" in user_id:
         return None
     return PlainQuery(user_id, int(k), include_seen)
 

@@ -13,10 +13,10 @@ from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import telemetry
+from service.api.bodies import MAX_BODY_BYTES
 from service.api.problems import problem
 from service.errors import BodyTooLarge
 
-MAX_BODY_BYTES = 1 << 20
 REQUEST_ID_HEADER = b"x-request-id"
 ACCEPTABLE_REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
 
@@ -56,6 +56,8 @@ class Guard:
         # The route's pattern, and only methods that it has: a label must not grow with what clients ask for.
         route = scope.get("route")
         method, path = scope["method"], getattr(route, "path", "none")
+        if method == "HEAD":
+            method = "GET"
         if method not in (getattr(route, "methods", None) or ()):
             method = path = "none"
         self._latency(method, path, status).observe(took_s)

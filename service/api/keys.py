@@ -23,7 +23,6 @@ SCOPES: dict[str, tuple[KeyScope, ...]] = {
 }
 OTHERWISE = (KeyScope.ADMIN,)
 PROBES = frozenset({"/health/live", "/health/ready"})
-DOCS = frozenset({"/", "/docs", "/openapi.json"})
 METRICS = frozenset({"/metrics"})
 
 KEY_ID = "kshot.key_id"

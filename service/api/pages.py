@@ -1,50 +1,89 @@
-"""The page that documents the routes: Swagger UI, of one release whose content is known by its hash."""
+"""The page that documents the routes: Swagger UI out of a package, so that it needs no internet.
+
+All addresses are relative to /docs, so that the page works under whatever path a proxy publishes the service.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 from string import Template
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
-# Files of the npm package, as jsDelivr serves them.
-SWAGGER_UI = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5.35.0"
-BUNDLE_SHA384 = "sha384-gjRm0bEPMeTmMh5jT2cHccIwCUZSTd8YC+j0d0sXw0MdGEfScduGpSyF3ZSSLkX9"
-STYLE_SHA384 = "sha384-WlYgdmXYOOBWL5apwjDEZwN+U3HmXSSu5R6V5aGxEcf7z+KuRNwBhoxKVN1i3D5I"
+# fastapi-offline ships a release of swagger-ui-dist under "static"; its code is not imported.
+PACKAGE = "fastapi-offline"
+ASSETS = {"swagger-ui.css": "text/css; charset=utf-8", "swagger-ui-bundle.js": "text/javascript; charset=utf-8"}
+# Under the package's version, so that a browser may keep what never changes, and asks anew after an upgrade.
+FOLDER = f"docs/{version(PACKAGE)}"
+KEEP = "private, max-age=31536000, immutable"
 
-SCRIPT = "SwaggerUIBundle({url: '/openapi.json', dom_id: '#swagger-ui', deepLinking: true})"
+PATHS = frozenset({"/", "/docs", "/docs/", "/openapi.json", *(f"/{FOLDER}/{name}" for name in ASSETS)})
+"""Paths of the documentation and all its parts."""
+
+SCRIPT = "SwaggerUIBundle({url: 'openapi.json', dom_id: '#swagger-ui', deepLinking: true})"
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>kshot</title>
-<link rel="stylesheet" href="$ui/swagger-ui.css" integrity="$style" crossorigin="anonymous">
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="$folder/swagger-ui.css">
 </head>
 <body>
 <div id="swagger-ui"></div>
-<script src="$ui/swagger-ui-bundle.js" integrity="$bundle" crossorigin="anonymous"></script>
+<script src="$folder/swagger-ui-bundle.js"></script>
 <script>$script</script>
 </body>
 </html>
 """)
 
 
-def add_docs(app: FastAPI) -> None:
-    """Serve the page at /docs under a policy that lets in its own script, that release, and nothing else."""
-    page = PAGE.substitute(ui=SWAGGER_UI, style=STYLE_SHA384, bundle=BUNDLE_SHA384, script=SCRIPT)
+def add_docs(app: FastAPI, root_path: str) -> None:
+    """Serve the page at /docs, under a policy that lets in its own script and the package's; / leads there."""
+    page = PAGE.substitute(folder=FOLDER, script=SCRIPT)
     headers = {"Content-Security-Policy": content_policy()}
 
     @app.get("/docs", include_in_schema=False)
     async def get_docs() -> HTMLResponse:
         return HTMLResponse(page, headers=headers)
 
+    # Relative unless the path is known: a client that asked for /prefix without a slash would take it from there.
+    @app.get("/", include_in_schema=False)
+    async def get_root() -> RedirectResponse:
+        return RedirectResponse(f"{root_path}/docs" if root_path else "docs")
+
+    @app.get("/docs/", include_in_schema=False)
+    async def get_docs_with_slash() -> RedirectResponse:
+        return RedirectResponse("../docs")
+
+    for name, kind in ASSETS.items():
+        _add_asset(app, name, kind)
+
+
+def _add_asset(app: FastAPI, name: str, kind: str) -> None:
+    path = _package() / "static" / name
+
+    @app.get(f"/{FOLDER}/{name}", include_in_schema=False)
+    async def get_asset() -> FileResponse:
+        return FileResponse(path, media_type=kind, headers={"Cache-Control": KEEP})
+
+
+def _package() -> Path:
+    spec = find_spec(PACKAGE.replace("-", "_"))
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"{PACKAGE}: absent, expected it beside kshot, which depends on it")
+    return Path(spec.origin).parent
+
 
 def content_policy() -> str:
     """The page's Content-Security-Policy. Swagger UI sets styles on elements and draws with data: images."""
     own = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     return (
-        f"default-src 'none'; script-src 'sha256-{own}' {SWAGGER_UI}/; style-src 'unsafe-inline' {SWAGGER_UI}/; "
+        f"default-src 'none'; script-src 'self' 'sha256-{own}'; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )

@@ -14,10 +14,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from service import telemetry
+from service.api.bodies import ENCODINGS
 from service.api.schemas import Invalid, Problem
 from service.errors import (
     BodyTooLarge,
-    InvalidFeedback,
+    EncodingUnsupported,
+    Fault,
+    InvalidRequest,
     KeyChecksBusy,
     KeyRefused,
     NotHeld,
@@ -39,6 +42,7 @@ STATUS = {
     RateExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     KeyChecksBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    EncodingUnsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     NotHeld: HTTPStatus.NOT_FOUND,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -48,7 +52,11 @@ STATUS = {
 PROBLEM_JSON = "application/problem+json"
 # A refusal as a route documents it.
 REFUSAL = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-RETRY_AFTER_S = 1
+# What refusals of a status say to do next.
+HEADERS = {
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "1"},
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: {"Accept-Encoding": ", ".join(ENCODINGS)},
+}
 SHOWN_CHARACTERS = 80
 NOT_JSON = Invalid(field="body", value="not JSON", expected="valid JSON in UTF-8")
 
@@ -89,16 +97,13 @@ def _on_service_error(_request: Request, exc: Exception) -> Response:
 
 def problem_of(exc: ServiceError) -> Response:
     """An error of the service as the problem that its client gets."""
-    if isinstance(exc, InvalidFeedback):
-        return _invalid(
-            [Invalid(field=fault.field, value=_shown(fault.value), expected=fault.expected) for fault in exc.faults]
-        )
+    if isinstance(exc, InvalidRequest):
+        return _invalid([_invalid_fault(fault) for fault in exc.faults])
     status = next(status for kind, status in STATUS.items() if isinstance(exc, kind))
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
     # Refusals for want of capacity are many and counted; a line for each would only add to the load.
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, Overloaded):
         log.warning("refused", reason=str(exc))
-    return problem(status, exc.told if isinstance(exc, StoreUnavailable) else str(exc), headers=headers)
+    return problem(status, exc.told if isinstance(exc, StoreUnavailable) else str(exc), headers=HEADERS.get(status))
 
 
 def _on_http_error(_request: Request, exc: Exception) -> Response:
@@ -109,7 +114,14 @@ def _on_http_error(_request: Request, exc: Exception) -> Response:
         return problem_of(cause)
     if isinstance(cause, ValueError | RecursionError):
         return _invalid([NOT_JSON])
-    return problem(HTTPStatus(exc.status_code), str(exc.detail), headers=exc.headers)
+    return problem(HTTPStatus(exc.status_code), str(exc.detail), headers=_with_head(exc.headers))
+
+
+def _with_head(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """Allow HEAD where GET is allowed: routes do not name it, since ``plain`` makes it a GET."""
+    if headers is None or "GET" not in headers.get("Allow", ""):
+        return headers
+    return {**headers, "Allow": headers["Allow"].replace("GET", "GET, HEAD")}
 
 
 def _invalid(errors: Sequence[Invalid]) -> Response:
@@ -134,6 +146,10 @@ def _invalid_part(error: dict[str, Any]) -> Invalid:
         case _:
             expected = expectation(error["msg"])
     return Invalid(field=_field(error["loc"]), value=_shown(error["input"]), expected=expected)
+
+
+def _invalid_fault(fault: Fault) -> Invalid:
+    return Invalid(field=_shortened(fault.field), value=_shown(fault.value), expected=fault.expected)
 
 
 def _field(location: Sequence[int | str]) -> str:

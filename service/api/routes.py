@@ -10,10 +10,10 @@ from typing import Annotated, Any, Protocol
 
 import orjson
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import RedirectResponse
 
 from service import telemetry
 from service.api.schemas import MAX_ID_CHARACTERS, MAX_K, Feedback, Problem, Receipt, Recommendation
+from service.api.strict import STRICT
 from service.api.users import UserParts, build_user_router
 from service.core.ports import Model, UserStore
 from service.errors import StoreUnavailable
@@ -79,7 +79,13 @@ def build_router(parts: Parts) -> APIRouter:
 
 
 def _add_recommend(router: APIRouter, parts: Parts) -> None:
-    @router.get("/recommend", response_model=Recommendation, responses={422: PROBLEM}, tags=["users"])
+    @router.get(
+        "/recommend",
+        response_model=Recommendation,
+        responses={422: PROBLEM},
+        tags=["users"],
+        dependencies=[STRICT],
+    )
     async def get_recommend(user_id: UserId, k: K = 20, include_seen: IncludeSeen = False) -> Response:  # noqa: FBT002 - a query parameter
         """The best k items for a user. Before any event it comes from the meta-learned starting point."""
         return Response(await recommendation(parts, user_id, k, include_seen), media_type=JSON)
@@ -90,8 +96,9 @@ def _add_feedback(router: APIRouter, parts: Parts) -> None:
         "/feedback",
         response_model=Receipt,
         response_model_exclude_defaults=True,
-        responses={413: PROBLEM, 422: PROBLEM, 500: PROBLEM, 503: PROBLEM},
+        responses={413: PROBLEM, 415: PROBLEM, 422: PROBLEM, 500: PROBLEM, 503: PROBLEM},
         tags=["users"],
+        dependencies=[STRICT],
     )
     async def post_feedback(feedback: Feedback) -> Response:
         """Tell what a user did, thinks or is; the next list reflects it."""
@@ -119,10 +126,6 @@ def _add_operations(router: APIRouter, parts: Parts) -> None:
         except StoreUnavailable:
             store = "down"
         return {"status": "ready", "bundle": parts.live.model.version, "store": store}
-
-    @router.get("/", include_in_schema=False)
-    async def get_root() -> RedirectResponse:
-        return RedirectResponse("/docs")
 
 
 def _list_json(user_id: str, served: ServedList) -> bytes:

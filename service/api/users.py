@@ -14,6 +14,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from service.api.schemas import MAX_ID_CHARACTERS, Erasure, Problem, UserData, UserStateView
+from service.api.strict import SENT_IDS, STRICT
 from service.core.history import arrivals, key_name
 from service.core.ports import Model
 from service.core.values import Event, Held
@@ -50,15 +51,18 @@ class _AnyIdRoute(APIRoute):
         """See ``starlette.routing.Route``."""
         if scope["type"] != "http":
             return Match.NONE, {}
-        match, found = super().matches({**scope, "path": scope["raw_path"].decode("ascii", "replace")})
+        match, found = super().matches({**scope, "path": scope["raw_path"].decode("latin-1")})
         if match is not Match.NONE:
-            found["path_params"] = {name: unquote(sent) for name, sent in found["path_params"].items()}
+            found[SENT_IDS] = found["path_params"]
+            found["path_params"] = {name: unquote(sent) for name, sent in found[SENT_IDS].items()}
         return match, found
 
 
 def build_user_router(parts: UserParts) -> APIRouter:
     """The routes about a user's data over ``parts``."""
-    router = APIRouter(prefix="/users/{user_id}", tags=["a user's data"], route_class=_AnyIdRoute)
+    router = APIRouter(
+        prefix="/users/{user_id}", tags=["a user's data"], route_class=_AnyIdRoute, dependencies=[STRICT]
+    )
 
     @router.get("", response_model=UserData, responses={404: PROBLEM, **REFUSALS})
     async def get_user(user_id: Id) -> Response:

@@ -9,6 +9,8 @@ import httpx
 import pytest
 from running_service import Running, wait_until
 
+from service.api.pages import PATHS
+
 Counted = Callable[..., float]
 
 
@@ -109,7 +111,7 @@ def test_what_clients_make_up_becomes_no_label(service: Running, counted: Counte
     labels = {labels[:2] for name, labels in service.metrics() if name == "kshot_request_seconds_count"}
     paths = service.client.get("/openapi.json").json()["paths"]
     documented = {(method.upper(), path) for path, operations in paths.items() for method in operations}
-    assert labels <= documented | {("GET", page) for page in ("/", "/docs", "/openapi.json")} | {("none", "none")}
+    assert labels <= documented | {("GET", page) for page in PATHS} | {("none", "none")}
 
 
 def test_no_series_tells_when_another_was_created(service: Running) -> None:

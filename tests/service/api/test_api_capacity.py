@@ -110,5 +110,6 @@ async def test_a_client_that_leaves_before_its_body_is_there_is_answered_for_the
     async def never_reached(_scope: Scope, _receive: Receive, _send: Send) -> None:
         pytest.fail("the application was asked")
 
-    await Capacity(never_reached, limit=1)({"type": "http", "method": "POST", "path": "/feedback"}, receive, send)
+    scope = {"type": "http", "method": "POST", "path": "/feedback", "headers": []}
+    await Capacity(never_reached, limit=1)(scope, receive, send)
     assert told[0]["status"] == 400

@@ -18,6 +18,7 @@ from service.api.capacity import Capacity
 from service.api.edge import Edge
 from service.api.guards import MAX_BODY_BYTES, Guard
 from service.api.headers import MAX_HEADERS
+from service.api.pages import FOLDER
 from service.errors import RateExceeded
 from service.keys.gate import Gate
 from service.keys.keyring import Keyring, Scope, write_keyring
@@ -86,7 +87,10 @@ def admin(tmp_path: Path) -> tuple[Gate, dict[str, str]]:
         ({"open_docs": True}, STRANGER, "/docs", 200),
         ({"open_docs": True}, STRANGER, "/openapi.json", 200),
         ({"open_docs": True}, STRANGER, "/", 200),
-        ({"open_docs": True}, STRANGER, "/docs/", 401),
+        ({"open_docs": True}, STRANGER, "/docs/", 200),
+        ({"open_docs": True}, STRANGER, f"/{FOLDER}/swagger-ui.css", 200),
+        ({}, STRANGER, f"/{FOLDER}/swagger-ui.css", 401),
+        ({"open_docs": True}, STRANGER, "/docs/other", 401),
         ({}, STRANGER, "/health/live", 200),
         ({}, STRANGER, "/health/../users/ann", 401),
         ({}, STRANGER, "//health/live", 401),
