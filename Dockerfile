@@ -37,5 +37,5 @@ ENV KSHOT_HOST=0.0.0.0 KSHOT_PORT=8000
 EXPOSE 8000
 USER 10001:10001
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"KSHOT_PORT\"]}/health/ready', timeout=2)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ.get(\"KSHOT_PORT\") or 8000}/health/ready', timeout=2)"]
 CMD ["serve"]

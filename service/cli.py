@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import wraps
 from importlib.metadata import entry_points, version
@@ -188,7 +188,7 @@ def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     from service.api.connections import Patience, connections
     from service.workers import allowed_connections
 
-    with folder_of_a_run(settings.metrics_dir) as metrics, _listening(settings) as sock, _user_store(settings):
+    with _metrics_folder(settings) as metrics, _listening(settings) as sock, _user_store(settings):
         config = uvicorn.Config(
             APPLICATION,
             factory=True,
@@ -238,6 +238,12 @@ class _Announcing(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._announce()
+
+
+def _metrics_folder(settings: Settings) -> AbstractContextManager[str]:
+    """A folder that the workers share; one alone needs none, but refuses a named one that cannot be written."""
+    needed = settings.workers > 1 or settings.metrics_dir is not None
+    return folder_of_a_run(settings.metrics_dir) if needed else nullcontext("")
 
 
 @contextmanager

@@ -35,11 +35,11 @@ def folder_of_a_run(parent: Path | None) -> Iterator[str]:
         SettingInvalid: ``parent`` is absent, not a folder, or cannot be written.
     """
     try:
-        made = tempfile.TemporaryDirectory(prefix="kshot-metrics-", dir=parent, ignore_cleanup_errors=True)
+        created = tempfile.TemporaryDirectory(prefix="kshot-metrics-", dir=parent, ignore_cleanup_errors=True)
     except OSError as exc:
         raise SettingInvalid(
             f"metrics_dir ({SETTING}, or {VARIABLE}): {parent or 'absent, so the folder of temporary files'}, "
             f"expected a folder that is there and can be written ({exc.strerror or exc})"
         ) from exc
-    with made as folder:
+    with created as folder:
         yield folder

@@ -64,12 +64,12 @@ class CatalogueMark:
 
         Both directions are looked at, since a catalogue may grow or shrink by any factor.
         """
-        found = _titles(catalogue, self.titles)
-        there = sum(_is_same(title, found.get(item_id)) for item_id, title in self.titles.items())
+        titles = _titles(catalogue, self.titles)
+        kept = sum(_is_same(title, titles.get(item_id)) for item_id, title in self.titles.items())
         comparable = [item_id for crc, item_id in catalogue.sample(SAMPLE) if crc <= self.last_crc]
-        own = _titles(catalogue, comparable)
-        here = sum(_is_same(title, self.titles.get(item_id)) for item_id, title in own.items())
-        return max(_share(there, len(self.titles)), _share(here, len(own))) >= MIN_SHARED
+        later = _titles(catalogue, comparable)
+        known = sum(_is_same(title, self.titles.get(item_id)) for item_id, title in later.items())
+        return max(_share(kept, len(self.titles)), _share(known, len(later))) >= MIN_SHARED
 
 
 def _titles(catalogue: Catalogue, item_ids: Iterable[str]) -> Titles:

@@ -56,16 +56,16 @@ class CatalogueMarking:
         try:
             with closing(Redis.from_url(url, **limits, **credentials)) as client:
                 stored = client.get(self._key)
-                if stored is None and not client.set(self._key, self._own(), nx=True):
+                if stored is None and not client.set(self._key, self._encoded_mark(), nx=True):
                     stored = client.get(self._key)
-                self._must_be_ours(stored)
+                self._compare(stored)
                 if stored is not None:
-                    client.set(self._key, self._own())
+                    client.set(self._key, self._encoded_mark())
         except (RedisError, OSError, ValueError) as exc:
             log.warning("catalogue of the user store not checked", reason=type(exc).__name__)
 
     async def check_connection(self, connection: AbstractConnection) -> None:
-        """Do the same on a new connection.
+        """Compare the mark on a new connection, or write it.
 
         Raises:
             RedisError: the users belong to another catalogue.
@@ -73,10 +73,10 @@ class CatalogueMarking:
         stored = await _ask(connection, ("GET", self._key))
         if isinstance(stored, ResponseError):  # hidden by whoever runs it
             return
-        if stored is None and await _ask(connection, ("SET", self._key, self._own(), "NX")) is None:
+        if stored is None and await _ask(connection, ("SET", self._key, self._encoded_mark(), "NX")) is None:
             stored = await _ask(connection, ("GET", self._key))
         try:
-            self._must_be_ours(stored)
+            self._compare(stored)
         except StoreUnsuitable as exc:
             raise RedisError(str(exc)) from exc
 
@@ -84,16 +84,17 @@ class CatalogueMarking:
         """Mark the store with the live bundle, so that the mark follows a catalogue that changes; log a failure."""
         try:
             async with asyncio.timeout(timeout_s):
-                self._must_be_ours(await client.get(self._key))
-                await client.set(self._key, self._own())
+                self._compare(await client.get(self._key))
+                await client.set(self._key, self._encoded_mark())
         except (StoreUnsuitable, RedisError, OSError) as exc:  # a TimeoutError is an OSError
             log.warning("catalogue of the user store not marked", reason=str(exc) or type(exc).__name__)
 
-    def _own(self) -> bytes:
+    def _encoded_mark(self) -> bytes:
         model = self._live.model
         return CatalogueMark.of(model.version, model.catalogue).encode()
 
-    def _must_be_ours(self, stored: Any) -> None:
+    def _compare(self, stored: Any) -> None:
+        """Raise StoreUnsuitable if ``stored`` is the mark of another catalogue, or none; None is no mark."""
         model = self._live.model
         if stored is None or self._accepted == (stored, model.version):
             return

@@ -106,12 +106,25 @@ QUERIES = [
     *(b"user_id=ann&k=1&k=2", b"user_id=ann&user_id=bob&k=1", b"user_id=ann&other=1&k=1", b"user_id=ann&k=1&"),
     *(b"user_id=ann&include_seen=1&k=1", b"user_id=ann&include_seen=maybe", b"user_id=ann&include_seen=True&k=1"),
     *(b"user_id=\xc3\xa9&k=1", b"user_id=ann;k=1", b"user_id", b"&", b"=", b"USER_ID=ann", b"user%5Fid=ann&k=1"),
+    *(b"user_id=%EF%BF%BD&k=1", b"user_id=a%fe&k=1", b"user_id=%ED%A0%80", b"user_id=ann&k=%ff", b"%ff=1&user_id=ann"),
 ]
 
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_every_query_gets_the_answer_that_the_route_gives(lane: App, plain: App, query: bytes) -> None:
     assert lane.ask("GET", "/recommend", query) == plain.ask("GET", "/recommend", query)
+
+
+@pytest.mark.parametrize("sent", [b"%ff", b"%fe", b"a%80", "é".encode(), b"\xff", b"%ED%A0%80"])
+def test_no_two_users_are_one_by_what_is_not_utf_8(lane: App, sent: bytes) -> None:
+    status, _, body = lane.ask("GET", "/recommend", b"k=1&user_id=" + sent)
+    assert (status, json.loads(body)["errors"][0]["field"]) == (422, "user_id")
+
+
+def test_feedback_with_a_query_gets_the_answer_that_the_route_gives(lane: App, plain: App) -> None:
+    asked = ("POST", "/feedback", b"user_id=bob", json.dumps(BODIES[0]).encode())
+    assert lane.ask(*asked) == plain.ask(*asked)
+    assert lane.ask(*asked)[0] == 422
 
 
 EVENT = {"item_id": "g1-1", "value": 5, "event_id": "e", "timestamp": NOW - 5}
