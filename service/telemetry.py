@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -141,8 +142,23 @@ def expose() -> bytes:
     if VARIABLE not in os.environ:
         return generate_latest(REGISTRY)
     shared = CollectorRegistry()
-    MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+    _OfAllWorkers(shared)  # type: ignore[no-untyped-call]
     return generate_latest(shared)
+
+
+class _OfAllWorkers(MultiProcessCollector):
+    """Values of all workers, those included that are just starting: a file is empty before it gets its size."""
+
+    def collect(self) -> Any:
+        paths = [path for path in Path(self._path).glob("*.db") if _has_content(path)]
+        return self.merge(map(str, paths), accumulate=True)  # type: ignore[no-untyped-call]
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:  # of a worker that has just been taken out
+        return False
 
 
 def configure_logs(level: str) -> None:

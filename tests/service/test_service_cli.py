@@ -67,6 +67,20 @@ def test_a_store_that_cannot_keep_the_promise_is_refused(trained_store: Path, tm
     assert told.endswith("or --durability fast, which may lose the last second of feedback")
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_store_that_evicts_is_refused_even_where_little_is_promised(
+    trained_store: Path, tmp_path: Path, workers: int
+) -> None:
+    port = free_port()
+    evicting = ("--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru")
+    with debian_redis(tmp_path, port, "--port", str(port), *evicting):
+        url = f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
+        flags = ("--port", 0, "--workers", workers, "--durability", "fast")
+        told = complaint("--store", trained_store, *flags, KSHOT_REDIS=url)
+    assert told.startswith("the user store has maxmemory-policy volatile-lru, with which it drops users")
+    assert "redis-cli CONFIG SET maxmemory-policy noeviction" in told
+
+
 def test_the_embedded_store_has_no_replica_to_wait_for(trained_store: Path) -> None:
     told = complaint("--store", trained_store, "--durability", "replicated")
     assert told.startswith("durability (KSHOT_DURABILITY): replicated, expected the redis (KSHOT_REDIS) of a primary")

@@ -116,6 +116,16 @@ def test_what_an_earlier_run_left_is_not_counted(trained_store: Path, tmp_path: 
         assert sorted(folder.iterdir()) == before
 
 
+def test_metrics_are_told_while_a_worker_is_starting(trained_store: Path, tmp_path: Path) -> None:
+    """Its files are empty for a moment."""
+    with running(trained_store, tmp_path, "--workers", 2, env={"KSHOT_METRICS_DIR": str(tmp_path)}) as service:
+        (folder,) = tmp_path.glob("kshot-metrics-*")
+        for kind in ("counter", "histogram", "gauge_livesum"):
+            (folder / f"{kind}_99999.db").touch()
+        service.recommend("ann")
+        assert service.metrics()["kshot_recommendations_total", ("cold",)] == 1
+
+
 @pytest.mark.parametrize("variable", VARIABLES[:2])
 def test_an_empty_folder_for_metrics_is_none(trained_store: Path, tmp_path: Path, variable: str) -> None:
     with running(trained_store, tmp_path, env={variable: ""}) as service:
