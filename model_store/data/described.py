@@ -8,7 +8,7 @@
 | times of day, durations                                   | numbers, in seconds                                  |
 | lists of floats, booleans; text that is embeddings        | lists of floats, all of the commonest length         |
 | lists of text, of whole numbers, of records with a name   | lists of text                                        |
-| text such as ``a|b``, ``a, b``, ``a > b``, ``['a']``    | lists of text                                        |
+| text such as ``a|b``, ``a, b``, ``a > b``, ``['a']``      | lists of text                                        |
 | other text                                                | text                                                 |
 | structs                                                   | one column per field                                 |
 | anything else, and columns of row numbers                 | nothing, which the page says                         |
