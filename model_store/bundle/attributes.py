@@ -174,8 +174,7 @@ class Attributes:
 
     def _boolean(self, column: str, *, truth: bool) -> int | None:
         index = self._spelled(column, truth=truth)
-        bins = self._bins.get(column, [])
-        of_bits = index is None and bins and {low for low, _ in bins} <= {0.0, 1.0}
+        of_bits = index is None and {low for low, _ in self._bins.get(column, [])} == {0.0, 1.0}
         return self._number(column, float(truth)) if of_bits else index
 
     def _spelled(self, column: str, *, truth: bool) -> int | None:

@@ -20,8 +20,6 @@ from model_store.data.times import seconds
 Order = Literal["time", "sequence", "random"]
 
 MAX_ID_CHARACTERS = 256
-# Sums of squares of as many such values as fit into memory are finite in float32.
-MAX_VALUE = 1e12
 BAD_ID = "missing, empty, over 256 characters or with control characters"
 ORDER_COLUMNS: dict[Order, list[str]] = {"time": ["time", "seq"], "sequence": ["seq"], "random": []}
 
@@ -59,8 +57,8 @@ def usable_events(table: Table) -> tuple[pl.DataFrame, list[Note]]:
     Where only some events lack a time, and nothing else orders all events, those are dropped.
 
     Returns:
-        Columns ``user_id``, ``item_id`` (strings), ``value`` (float64, at most ``MAX_VALUE``), ``time`` (seconds) and
-        ``seq`` (float64, null where missing), ``event`` (string or null); and the notes.
+        Columns ``user_id``, ``item_id`` (strings), ``value`` (float64, finite), ``time`` (seconds) and ``seq``
+        (float64, null where missing), ``event`` (string or null); and the notes.
 
     Raises:
         DataError: a required column is missing, or a column has another type than it must have.
@@ -81,7 +79,6 @@ def usable_events(table: Table) -> tuple[pl.DataFrame, list[Note]]:
         f"events dropped: user_id is {BAD_ID}": usable_ids("user_id"),
         f"events dropped: item_id is {BAD_ID}": usable_ids("item_id"),
         "events dropped: value is missing or not finite": pl.col("value").is_finite(),
-        f"events dropped: value is beyond {MAX_VALUE:g}": pl.col("value").abs() <= MAX_VALUE,
     }
     for reason, usable in checks.items():
         events = _only(events, usable, reason, notes)

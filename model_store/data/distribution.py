@@ -22,6 +22,8 @@ RARE_SHARE = 0.01
 ABRUPT, ABRUPT_FOR_ONE = 10, 3
 # A gap of this share of the scale makes a rare value beyond it an outlier, however few events stand at the end.
 WIDE_GAP = 0.5
+# It is also wider than so many of the widest step between the values of the scale.
+WIDE_STEP = 1.5
 MISSING_BELOW = (-1.0, -9.0, -99.0, -999.0, -9999.0, -32768.0, -2147483648.0)
 MISSING_ABOVE = (
     9.0,
@@ -140,9 +142,11 @@ def _trim_outliers(values: Distribution) -> Trimmed:
         values.between(np.nextafter(high, np.inf), np.inf),
         values.between(-np.inf, np.nextafter(low, -np.inf)),
     )
-    if not _is_beyond(above, core.events(core.high - tenth, core.high), rare, _gap(above, core) >= WIDE_GAP * span):
+    # A gap is wide beside the scale and beside its steps: 4 is the next level of 1, 2, 3, however few there are.
+    wide = max(WIDE_GAP * span, WIDE_STEP * float(np.diff(core.levels).max()))
+    if not _is_beyond(above, core.events(core.high - tenth, core.high), rare, _gap(above, core) >= wide):
         high = values.high
-    if not _is_beyond(below, core.events(core.low, core.low + tenth), rare, _gap(core, below) >= WIDE_GAP * span):
+    if not _is_beyond(below, core.events(core.low, core.low + tenth), rare, _gap(core, below) >= wide):
         low = values.low
     kept = values.between(low, high)
     dropped = values.total - kept.total

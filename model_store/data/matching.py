@@ -64,21 +64,6 @@ CHANGES = (
 )
 
 
-def rounded_ids(path: str, column: str, ids: pl.Series) -> list[str]:
-    """A warning where ids were rounded by a spreadsheet, so that several may have become one: "1.1E+18".
-
-    Args:
-        path: name of the table.
-        column: name of the column.
-        ids: its distinct ids.
-    """
-    rounded = ids.filter(ids.str.contains(r"^\d(?:[.,]\d+)?E\+\d{2,}$"))
-    if not len(rounded):
-        return []
-    says = f"{len(rounded):,} of the ids in column {column!r} were rounded by a spreadsheet ({_shown(rounded)})"
-    return [f"{path}: {says}; several ids may have become one: export the column as text"]
-
-
 def check_ids(path: str, ids: pl.Series, event_ids: pl.Series, noun: str) -> list[str]:
     """Compare the ids of a file with those of the events.
 

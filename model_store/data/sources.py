@@ -19,7 +19,6 @@ from model_store.data.cleaning import arrange, merge_pairs, order_of, usable_eve
 from model_store.data.event_types import differ, like_weights, type_values
 from model_store.data.feedback import feedback_spec, read_feedback, unusual_share
 from model_store.data.items import catalogue
-from model_store.data.matching import rounded_ids
 from model_store.data.schema import Dataset, Events
 from model_store.data.summary import Note, Summary, summarise
 from model_store.data.tables import Table, Tables, read_folder
@@ -112,7 +111,6 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
         notes=[*tables.notes, *notes, *order_notes, *merge_notes, *items.notes, *users.notes],
         columns=[*items.columns, *users.columns],
         warnings=[
-            *_rounded(name, events),
             *read.warnings,
             *unusual_share(feedback, merged["value"]),
             *items.warnings,
@@ -120,11 +118,6 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
         ],
     )
     return Loaded(dataset, summary)
-
-
-def _rounded(name: str, events: pl.DataFrame) -> list[str]:
-    columns = ("user_id", "item_id")
-    return [warning for column in columns for warning in rounded_ids(name, column, events[column].unique())]
 
 
 def _check_enough(table: Table, events: pl.DataFrame, notes: list[Note]) -> None:

@@ -61,6 +61,10 @@ def read_text(column: pl.Series, *, typed: bool) -> Reading:
     )
 
 
+# Beside spelled booleans, as where two programs wrote one column.
+BITS = {"0": False, "1": True}
+
+
 def is_code(text: pl.Series) -> bool:
     """Whether some whole number of a column has leading zeros, as codes have and quantities have not."""
     return bool(text.str.contains(r"^0\d+$").any())
@@ -69,9 +73,10 @@ def is_code(text: pl.Series) -> bool:
 def _booleans(text: pl.Series) -> Reading | None:
     present = _without_missing(text)
     words = set(present.str.to_lowercase().unique().drop_nulls())
-    if not words or not words <= set(BOOLEANS) or words in ({"t"}, {"f"}, {"y"}, {"n"}):
+    spelled = words - set(BITS)
+    if not spelled or not spelled <= set(BOOLEANS) or words in ({"t"}, {"f"}, {"y"}, {"n"}):
         return None
-    return _reading(_mapped(present, boolean_of, pl.Boolean))
+    return _reading(_mapped(present, lambda cell: BITS.get(cell, boolean_of(cell)), pl.Boolean))
 
 
 def _lists(text: pl.Series, sample: list[str]) -> Reading | None:

@@ -82,11 +82,3 @@ def test_a_source_whose_items_or_users_are_not_its_own_is_refused(write_source, 
     users = {"user_id": [f"u{text}" for text in PLAIN], "plan": ["a"] * 40}
     with pytest.raises(DataError, match=rf"users\{suffix}: none of its 40 user ids .*prefix"):
         load(write_source(EVENTS, items | {"item_id": PLAIN}, suffix, users))
-
-
-def test_ids_that_a_spreadsheet_rounded_are_warned_of(write_source):
-    rounded = {"item_id": [f"1.{number:02}E+18" for number in range(80)]}
-    (warning,) = load(write_source(EVENTS | rounded, suffix=".csv")).summary.warnings
-    assert "80 of the ids in column 'item_id' were rounded by a spreadsheet ('1.00E+18', '1.01E+18'" in warning
-    named = {"item_id": [f"MODEL 1E+{number}" for number in range(80)]}
-    assert load(write_source(EVENTS | named, suffix=".csv")).summary.warnings == ()
