@@ -116,6 +116,8 @@ def inspect_data(
     data: Data,
     columns: Columns = None,
     encoding: Encoding = DEFAULT_READ_OPTIONS.encoding,
+    feedback: FeedbackKind = None,
+    liked_from: LikedFrom = None,
     strict: Strict = False,
     json: Json = None,
 ) -> None:
@@ -123,7 +125,7 @@ def inspect_data(
     from model_store.data.sample import render_sample, sample_users
     from model_store.data.sources import load
 
-    dataset, summary = load(data, _reading(columns, encoding))
+    dataset, summary = load(data, _reading(columns, encoding, feedback, liked_from))
     sample = sample_users(dataset)
     typer.echo(f"{summary.render().plain}\n\n{render_sample(sample, summary.order).plain}")
     _write(summary.as_dict() | {"sample": [user.as_dict() for user in sample]}, json)

@@ -55,7 +55,7 @@ def read_source(source: str, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Tab
     if source in DEMOS:
         return DEMOS[source]()
     folder = Path(source)
-    if source.startswith("demo:") or not folder.is_dir():
+    if not source.strip() or source.startswith("demo:") or not folder.is_dir():
         expected = f"{', '.join(DEMOS)}, or a folder with interactions.parquet or interactions.csv"
         problem = "is a file, not its folder" if folder.is_file() else "no such data source"
         raise DataError(f"{source!r}: {problem}; expected {expected}")

@@ -89,7 +89,7 @@ def joined() -> Iterator[World]:
 
     The data and the network are in memory, so the processes talk through gloo.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if int(os.environ.get("WORLD_SIZE") or "1") == 1:
         yield ALONE
         return
     # Its functions keep the group of the moment of import as a default. An optimiser imports it, so that the group's
