@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from model_store.bundle import Registry
 from service.core.history import append
-from service.core.values import EMPTY, Events
+from service.core.values import EMPTY, Event, Events
 from service.errors import SettingInvalid, StoreUnavailable, StoreUnsuitable
 from service.scoring.model import Model
 from service.stores.catalogue import CatalogueMarking
@@ -25,7 +25,7 @@ from service.stores.redis import RedisStore
 
 pytestmark = pytest.mark.anyio
 
-RECORD = append(EMPTY, Events.of([("g1-1", 1.0, 1.7e9, 1)]), 10).record
+RECORD = append(EMPTY, Events.of([Event("g1-1", 1.0, 1.7e9, 1)]), 10).record
 
 
 @dataclass
