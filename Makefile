@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-$(PYTHON_VERSION)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest peers growth chaos tables soak clean
+.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest peers growth chaos tables soak images clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -46,6 +46,7 @@ lint: setup ## ruff: rules and format
 types: setup ## mypy, strict
 	@$(BIN)/mypy
 	@$(BIN)/mypy --strict loadtests
+	@$(BIN)/mypy --strict deploy/images
 
 imports: setup ## import-linter: the layers of both packages
 	@$(BIN)/lint-imports
@@ -100,6 +101,11 @@ tables: setup ## 20,000 messy tables for each property of reading data, instead 
 
 soak: setup tools ## half an hour at 70% of the highest rate: does anything grow? writes loadtests/soak.json
 	@$(BIN)/python loadtests/soak.py --minutes 30 --json loadtests/soak.json
+
+# ENGINE=buildah, IMAGE_PYTHON=3.13 and TORCH_INDEX=… choose; without an engine this needs root on Debian.
+images: ## build both container images, with Docker or Podman, or with neither and no registry
+	@$(PYTHON) deploy/images/build_images.py $(if $(ENGINE),--engine $(ENGINE)) $(if $(IMAGE_PYTHON),--python $(IMAGE_PYTHON)) \
+	  $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
 clean: ## remove .venv, caches and build leftovers; bundles and users' data stay
 	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -15,6 +15,8 @@ import yaml
 from pydantic_settings import BaseSettings
 
 ROOT = Path(__file__).parents[2]
+# The commands of deploy/images are scripts: what they import stands beside them.
+sys.path.append(str(ROOT / "deploy/images"))
 Stages = dict[str, list[tuple[str, str]]]
 
 

@@ -1,0 +1,132 @@
+"""Build both images: with Docker or Podman and a registry, or with neither.
+
+    python deploy/images/build_images.py                      whatever this machine has
+    python deploy/images/build_images.py --engine buildah     images in build/images, without a daemon
+
+Without a registry the base image is made of Debian packages by debootstrap, which needs root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from debian_root import make_python_root, release_with
+from image_store import ImageStore
+from pip_settings import mounts_for_build
+from programs import ImageError, find, require, require_root, run_visibly, say, succeeds
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "build/images"
+TAGS = {"service": "kshot:local", "train": "kshot-train:local"}
+ENGINES = ("docker", "podman", "buildah")
+# Debian's Python 3.11 is the one for which this project's torch is tested.
+PYTHON_WITHOUT_REGISTRY = "3.11"
+PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def main() -> int:
+    """Build, and print a line per image."""
+    options = parsed()
+    try:
+        build_all(options)
+    except ImageError as error:
+        say(f"images: {error}")
+        return 1
+    return 0
+
+
+def parsed() -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--engine", choices=ENGINES, help="default: Docker or Podman where one works, else buildah")
+    parser.add_argument("--python", metavar="X.Y", help="default: the Dockerfile's, or 3.11 without a registry")
+    parser.add_argument("--extra", default="demo", help="extra that the train image installs (%(default)s)")
+    parser.add_argument("--torch-index", default="", help="package index of the train image's torch")
+    parser.add_argument("--target", action="append", choices=sorted(TAGS), help="default: both")
+    return parser.parse_args()
+
+
+def build_all(options: argparse.Namespace) -> None:
+    """Build the targets that ``options`` name."""
+    targets = options.target or list(TAGS)
+    wanted = {"EXTRA": options.extra, "TORCH_INDEX": options.torch_index}
+    engine = options.engine or working_engine(options.python or default_python())
+    if engine == "buildah":
+        build_in_folder(ImageStore(FOLDER / "store"), targets, wanted, options.python)
+    else:
+        build_with(engine, targets, wanted | ({"PYTHON": options.python} if options.python else {}))
+
+
+def working_engine(python: str) -> str:
+    """Engine that runs here and reaches the registry of the base image, else buildah, which needs neither."""
+    image = f"docker.io/library/python:{python}-slim"
+    for engine in ("docker", "podman"):
+        if find(engine) and succeeds([engine, "info"]) and succeeds([engine, "pull", image]):
+            return engine
+    return "buildah"
+
+
+def default_python() -> str:
+    """Python of the Dockerfile where nobody names another."""
+    match = re.search(r"^ARG PYTHON=(\S+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    if match is None:
+        raise ImageError("Dockerfile: no line 'ARG PYTHON=…' says which Python it builds for")
+    return match[1]
+
+
+def build_with(engine: str, targets: Sequence[str], arguments: Mapping[str, str]) -> None:
+    """Build by a daemon's command line."""
+    for target in targets:
+        words = [word for name, value in arguments.items() if value for word in ("--build-arg", f"{name}={value}")]
+        run_visibly([engine, "build", *words, "--target", target, "--tag", TAGS[target], ROOT])
+        print(f"{TAGS[target]}: built by {engine}")
+
+
+def build_in_folder(
+    store: ImageStore, targets: Sequence[str], arguments: Mapping[str, str], python: str | None
+) -> None:
+    """Build by buildah, and a base image first where there is no registry."""
+    require_root("buildah with images in a folder")
+    require("buildah")
+    version = ensure_base(store, python)
+    mounts = mounts_for_build(sys.executable, FOLDER / "pip.conf")
+    try:
+        for target in targets:
+            store.build(ROOT, target, TAGS[target], {**arguments, "PYTHON": version}, mounts)
+            print(f"{TAGS[target]}: {store.size_bytes(TAGS[target]) / 1e6:,.0f} MB, {origin_of(store, TAGS[target])}")
+    finally:
+        (FOLDER / "pip.conf").unlink(missing_ok=True)
+
+
+def ensure_base(store: ImageStore, python: str | None) -> str:
+    """Have an image python:X.Y-slim in ``store``; the X.Y.
+
+    Raises:
+        ImageError: no registry answers and Debian has no such Python.
+    """
+    version = python or default_python()
+    image = f"docker.io/library/python:{version}-slim"
+    if store.has(image) or store.pull(image):
+        return version
+    version = python or PYTHON_WITHOUT_REGISTRY
+    image = f"docker.io/library/python:{version}-slim"
+    if not store.has(image):
+        release = release_with(version)
+        say(f"no registry gives {image}: Debian {release} takes its place")
+        root = make_python_root(version, FOLDER / f"python-{version}")
+        store.add_root(image, root, f"Debian {release} by debootstrap", PATH)
+    return version
+
+
+def origin_of(store: ImageStore, image: str) -> str:
+    """Sentence about what the image stands on."""
+    labels = store.configuration(image).get("Labels") or {}
+    return f"on {labels['kshot.base']}" if "kshot.base" in labels else "on the registry's base image"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
