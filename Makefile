@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-$(PYTHON_VERSION)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest peers growth chaos tables soak images clean
+.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest peers growth chaos tables soak images imagetest clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -106,6 +106,9 @@ soak: setup tools ## half an hour at 70% of the highest rate: does anything grow
 images: ## build both container images, with Docker or Podman, or with neither and no registry
 	@$(PYTHON) deploy/images/build_images.py $(if $(ENGINE),--engine $(ENGINE)) $(if $(IMAGE_PYTHON),--python $(IMAGE_PYTHON)) \
 	  $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+
+imagetest: setup ## build both images and run the compose file's services, for real; takes ten minutes
+	@$(BIN)/python -m pytest tests/deploy --deploy-size long
 
 clean: ## remove .venv, caches and build leftovers; bundles and users' data stay
 	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

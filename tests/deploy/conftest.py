@@ -1,11 +1,15 @@
-"""What the deployment files say, read once, and what the program says of itself."""
+"""What the deployment files say, read once, and what the program says of itself.
+
+With ``--deploy-size long`` (``make imagetest``) both images are built, and the compose file's services run.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,14 +19,68 @@ import yaml
 from pydantic_settings import BaseSettings
 
 ROOT = Path(__file__).parents[2]
+LONG_TIMEOUT_S = 3600
+LONG_FILES = {"test_deploy_built_images.py", "test_deploy_stack.py"}
 # The commands of deploy/images are scripts: what they import stands beside them.
 sys.path.append(str(ROOT / "deploy/images"))
 Stages = dict[str, list[tuple[str, str]]]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    size = "long builds both images and runs the compose file's services, which needs root and Debian"
+    parser.addoption("--deploy-size", choices=("short", "long"), default="short", help=size)
+    parser.addoption(
+        "--images-built", action="store_true", help="with long: take the images of the last run as they are"
+    )
+
+
+def is_long(config: pytest.Config) -> bool:
+    # This file is read after the options where a run starts above its folder: then there is only the default.
+    return bool(config.getoption("--deploy-size", "short") == "long")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if collection_path.name in LONG_FILES and not is_long(config) else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-timeout reads the marker
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.path.name in LONG_FILES:
+        item.add_marker(pytest.mark.timeout(LONG_TIMEOUT_S))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def images(root: Path, pytestconfig: pytest.Config) -> Any:
+    """Store with both images as the tree now makes them, and one of the programs that others' images bring."""
+    import composed
+    from debian_root import make_root
+    from image_store import ImageStore
+    from programs import require
+
+    if not pytestconfig.getoption("--images-built"):
+        command = [sys.executable, "deploy/images/build_images.py", "--engine", "buildah"]
+        subprocess.run(command, cwd=root, check=True)
+    require("buildah", "runc", "tini-static", "ip")
+    store = ImageStore(root / "build/images/store")
+    if not store.has(composed.PROGRAMS_IMAGE):
+        folder = make_root(composed.PROGRAMS_RELEASE, composed.PROGRAMS, root / "build/images/stack-programs")
+        store.add_root(composed.PROGRAMS_IMAGE, folder, "Debian trixie by debootstrap", os.defpath)
+    return store
+
+
+@pytest.fixture(scope="session")
+def roots(images: Any) -> Iterator[dict[str, Path]]:
+    """Root folder of a container by its image."""
+    import composed
+
+    names = ("kshot:local", "kshot-train:local", composed.PROGRAMS_IMAGE)
+    with ExitStack() as mounted:
+        yield {name: mounted.enter_context(images.mounted(name)) for name in names}
 
 
 @pytest.fixture(scope="session")
