@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-$(PYTHON_VERSION)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest peers growth chaos tables soak images imagetest clean
+.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest peers growth chaos tables soak images imagetest pythons clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -109,6 +109,9 @@ images: ## build both container images, with Docker or Podman, or with neither a
 
 imagetest: setup ## build both images and run the compose file's services, for real; takes ten minutes
 	@$(BIN)/python -m pytest tests/deploy --deploy-size long
+
+pythons: setup ## install, serve and run the service's tests under the other Pythons that can be had here
+	@$(BIN)/python deploy/images/check_pythons.py
 
 clean: ## remove .venv, caches and build leftovers; bundles and users' data stay
 	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,15 +6,16 @@ import shutil
 from pathlib import Path
 
 import made_up
+import prepared_stores
 import pytest
-from rich.console import Console
+from prepared_stores import Prepared
 
-from model_store import jobs
 from model_store.bundle import Registry
-from model_store.config import TrainingConfig
-from model_store.data.sources import load
-from model_store.export import write_draft
-from model_store.meta.network import build
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    ready = "folder made by tests/prepared_stores.py: its bundles are used, none is trained, torch is not needed"
+    parser.addoption("--prepared", type=lambda path: Prepared(Path(path)), help=ready)
 
 
 @pytest.fixture(scope="session")
@@ -23,24 +24,26 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained_store(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_store(source: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
     """A store whose live bundle was trained on the made-up world; read only."""
+    prepared: Prepared | None = pytestconfig.getoption("--prepared")
+    if prepared:
+        return prepared.trained
     store = tmp_path_factory.mktemp("trained") / "store"
-    config = TrainingConfig(max_epochs=8, dim=16, anchors=32, neighbours=20)
-    jobs.train(str(source), store, config, jobs.Judging(shots=(0, 1, 3, 5)), Console(quiet=True))
+    prepared_stores.train(source, store)
     return store
 
 
 @pytest.fixture(scope="session")
-def second_version(source: Path, trained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def second_version(
+    source: Path, trained_store: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> tuple[Path, str]:
     """A store with two bundles, the trained one live, and the version of the other, of another dimension."""
+    prepared: Prepared | None = pytestconfig.getoption("--prepared")
+    if prepared:
+        return prepared.two, prepared.other.read_text(encoding="utf-8")
     store = Path(shutil.copytree(trained_store, tmp_path_factory.mktemp("two") / "store"))
-    registry, dataset = Registry(store), load(str(source)).dataset
-    config = TrainingConfig(dim=8, anchors=16, neighbours=10, seed=1)
-    with write_draft(registry, dataset, build(dataset, dataset.events, config, (0, 1, 3, 5)), config) as draft:
-        other = draft.publish(registry, results={})
-    registry.rollback()
-    return store, other
+    return store, prepared_stores.add_second(source, store)
 
 
 @pytest.fixture
