@@ -99,7 +99,8 @@ def build_in_folder(
             store.build(ROOT, target, TAGS[target], {**arguments, "PYTHON": version}, mounts)
             print(f"{TAGS[target]}: {store.size_bytes(TAGS[target]) / 1e6:,.0f} MB, {origin_of(store, TAGS[target])}")
     finally:
-        (FOLDER / "pip.conf").unlink(missing_ok=True)
+        (FOLDER / "pip.conf").unlink(missing_ok=True)  # an address in it may hold a password
+        store.remove_untagged()
 
 
 def ensure_base(store: ImageStore, python: str | None) -> str:

@@ -62,6 +62,10 @@ class ImageStore:
         command += [word for path, place in mounts.items() for word in ("--volume", f"{path.resolve()}:{place}:ro")]
         run_visibly([*command, "--target", target, "--tag", tag, str(context)])
 
+    def remove_untagged(self) -> None:
+        """Remove the images whose names later builds have taken: each has a copy of all its layers."""
+        run([*self.buildah, "rmi", "--prune"])
+
     def describe(self, image: str) -> dict[str, Any]:
         """Configuration and manifest of an image, as buildah knows them.
 

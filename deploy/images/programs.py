@@ -18,6 +18,7 @@ PACKAGE_OF = {
 }
 # Where root's programs lie, which the PATH of a user does not name.
 SEARCHED = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+LINES_OF_A_FAILURE = 30
 # No service that a package brings is started: only its programs are wanted.
 APT = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
 
@@ -40,7 +41,7 @@ def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) 
     except FileNotFoundError as absent:
         raise ImageError(f"{words[0]} is not installed; install it and run this again") from absent
     if ended.returncode:
-        last = "\n".join((ended.stdout + ended.stderr).splitlines()[-20:])
+        last = "\n".join((ended.stdout + ended.stderr).splitlines()[-LINES_OF_A_FAILURE:])
         raise ImageError(f"'{' '.join(words)}' ended with exit code {ended.returncode}, expected 0:\n{last}")
     return ended.stdout
 
