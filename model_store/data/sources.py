@@ -78,10 +78,7 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
     items = catalogue(tables.items, events["item_id"].unique())
     user_ids, item_ids = events["user_id"].unique().sort(), items.ids
     users = user_attributes(tables.users, user_ids)
-    coded = events.with_columns(
-        user=pl.col("user_id").cast(pl.Enum(user_ids)).to_physical(),
-        item=pl.col("item_id").cast(pl.Enum(item_ids)).to_physical(),
-    ).drop("user_id", "item_id")
+    coded = _coded(events, user_ids, item_ids)
     order, order_notes = order_of(coded)
     merged, merge_notes = merge_pairs(coded, kind, order)
     _check_liked(name, kind, merged["value"])
@@ -110,14 +107,17 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
         types=types,
         notes=[*tables.notes, *notes, *order_notes, *merge_notes, *items.notes, *users.notes],
         columns=[*items.columns, *users.columns],
-        warnings=[
-            *read.warnings,
-            *unusual_share(feedback, merged["value"]),
-            *items.warnings,
-            *users.warnings,
-        ],
+        warnings=[*read.warnings, *unusual_share(feedback, merged["value"]), *items.warnings, *users.warnings],
     )
     return Loaded(dataset, summary)
+
+
+def _coded(events: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series) -> pl.DataFrame:
+    """The events with the codes ``user`` and ``item``, places in the sorted ids, instead of ids."""
+    return events.with_columns(
+        user=pl.col("user_id").cast(pl.Enum(user_ids)).to_physical(),
+        item=pl.col("item_id").cast(pl.Enum(item_ids)).to_physical(),
+    ).drop("user_id", "item_id")
 
 
 def _check_enough(table: Table, events: pl.DataFrame, notes: list[Note]) -> None:
