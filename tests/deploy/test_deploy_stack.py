@@ -136,7 +136,7 @@ def test_service_that_no_store_is_named_for_says_so(idle, client_key, tmp_path):
     del client_key  # it is the keys file that is wanted
     spec = idle.spec("service")
     env = {name: value for name, value in spec.env.items() if name != "KSHOT_REDIS"}
-    code, ended = contained.finished(dataclasses.replace(spec, env=env), tmp_path / "alone")
+    code, ended = contained.finished(dataclasses.replace(spec, env=env, network=None), tmp_path / "alone")
     assert code == 1
     assert "embedded store" in ended.log()
     assert "Traceback" not in ended.log()
