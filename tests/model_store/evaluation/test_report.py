@@ -318,11 +318,14 @@ class TestPlots:
             source="shop", kind="ratings", order="time", n_users=2, n_items=3, n_items_with_events=2, n_events=4,
             n_features=1, n_attributes=0, n_users_described=0, density=0.5, median_events=2.0, liked_at_least=4.0,
             liked_share=0.5, histogram=(Bar(1.0, 3.5, 1), Bar(5.0, 5.0, 3)), notes=(Note(7, "events dropped: odd"),),
+            value_min=1.0, value_max=5.0, reason="they end at 5", types={"view": 1.0, "buy": 20.0},
             columns=(ColumnFact("items", "price", "10 bins, 1 missing"),), warnings=("column url became nothing",),
         )  # fmt: skip
         results["data"] = orjson.loads(orjson.dumps(summary.as_dict()))
         words = text(page(results))
         for said in ("7 events dropped: odd", "10 bins, 1 missing", "column url became nothing", "1 to 3.5", "75.0%"):
+            assert said in words
+        for said in ("ratings: they end at 5", "from 4", "Event type buy"):
             assert said in words
 
     def test_many_values_are_labelled_sparsely(self, results):

@@ -314,4 +314,4 @@ def test_counts_are_no_ratings(tmp_path: Path) -> None:
     pl.DataFrame({**RATED, "value": [1.0] * 10}).write_parquet(tmp_path / "interactions.parquet")
     ended = command("--data", str(tmp_path))
     assert ended.exit_code == 1
-    assert "values are counts, expected ratings" in ended.stderr
+    assert "values are clicks, expected ratings" in ended.stderr
