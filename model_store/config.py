@@ -82,7 +82,7 @@ def columns_of(text: str) -> dict[str, str]:
         DataError: naming the part and the names that columns have here.
     """
     columns: dict[str, str] = {}
-    for part in next(csv.reader([text], skipinitialspace=True), []):
+    for part in _parts(text):
         name, equals, source_name = part.partition("=")
         twice = name.strip() in columns or source_name in columns.values()
         if not equals or not source_name or name.strip() not in COLUMNS or twice:
@@ -92,6 +92,14 @@ def columns_of(text: str) -> dict[str, str]:
             )
         columns[name.strip()] = source_name
     return columns
+
+
+def _parts(text: str) -> list[str]:
+    """Parts of ``--columns`` between commas."""
+    try:
+        return next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error as exc:
+        raise DataError(f"--columns {text!r}: cannot be read ({exc}); expected NAME=COLUMN,NAME=COLUMN") from exc
 
 
 class TrainingConfig(BaseModel):

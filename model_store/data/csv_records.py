@@ -136,6 +136,8 @@ def refuse(file: CsvFile, ids: Sequence[int]) -> NoReturn:
     """Raise the error of the first row that cannot be read."""
     width, shapes = len(file.head.names), _shapes(file, ids)
     for line, fields in records(file):
+        if len(fields) != width and any(LINE_ENDS.search(field) for field in fields):
+            raise DataError(f"{_quoted(file, line)} opens a quote that is closed on a later line; {QUOTES}")
         if len(fields) != width:
             quoted, separator = _quoted(file, line), file.head.separator
             more = f"; a field that holds {separator!r} stands in double quotes" if len(fields) > width else ""

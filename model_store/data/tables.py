@@ -78,8 +78,14 @@ def read_folder(folder: Path, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Ta
         raise DataError(
             f"{folder}: no interactions.parquet or interactions.csv, expected one of them; it holds {listing}"
         )
+    items_path = _find(folder, ITEMS)
+    if items_path is None and "title" in options.columns:
+        raise DataError(
+            f"{folder}: --columns title={options.columns['title']!r}: there is no items.parquet or items.csv, "
+            "which would hold titles; add one, or leave the title out"
+        )
     events = _read(interactions, INTERACTIONS, options)
-    items = _read_if_there(_find(folder, ITEMS), ITEMS, options)
+    items = _read_if_there(items_path, ITEMS, options)
     users = _read_if_there(_find(folder, USERS), USERS, options)
     notes = tuple(note for table in (events, items, users) if table is not None for note in table.notes)
     return Tables(events, items, notes, users)

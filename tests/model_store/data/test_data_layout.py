@@ -125,7 +125,10 @@ def test_column_that_may_be_meant_is_said_when_it_is_not_read(tmp_path, name, me
 
 @pytest.mark.parametrize(
     "text",
-    ["user_id", "user_id=", "=userId", "user=userId", "user_id=a,user_id=b", "user_id=a,,", "user_id=a,item_id=a"],
+    [
+        *("user_id", "user_id=", "=userId", "user=userId", "user_id=a,user_id=b", "user_id=a,,", "user_id=a,item_id=a"),
+        *("user_id=a\nb", "user_id=a\r,item_id=b"),
+    ],
 )
 def test_columns_option_that_cannot_be_followed_is_refused(text):
     with pytest.raises(DataError, match=re.escape(f"--columns {text!r}: ")):
@@ -160,3 +163,9 @@ def test_file_as_source_is_refused_with_what_to_give(tmp_path):
     write(tmp_path, NAMES)
     with pytest.raises(DataError, match="is a file, not its folder"):
         load(str(tmp_path / "interactions.csv.gz"))
+
+
+def test_title_that_no_items_file_can_have_is_refused(tmp_path):
+    write(tmp_path, NAMES)
+    with pytest.raises(DataError, match=r"--columns title='name': there is no items\.parquet or items\.csv"):
+        load(str(tmp_path), ReadOptions(columns={"title": "name"}))
