@@ -106,3 +106,30 @@ def test_two_columns_of_one_name_in_parquet_are_refused(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"valux", b"value"))
     with pytest.raises(DataError, match=r"interactions\.parquet: .*(one occurrence|both called|no two columns)"):
         load(str(tmp_path))
+
+
+@pytest.mark.parametrize(("log", "kind"), [("_delta_log", "Delta"), (".hoodie", "Hudi")])
+def test_table_that_keeps_earlier_versions_is_refused(tmp_path, log, kind):
+    source = write_parts(tmp_path)
+    (tmp_path / "interactions.parquet" / log).mkdir()
+    with pytest.raises(DataError, match=rf"is a {kind} table.*rows of earlier versions.*; write its present version"):
+        load(source)
+
+
+def test_column_that_some_parts_lack_is_a_warning(tmp_path):
+    folder = tmp_path / "interactions.parquet"
+    folder.mkdir()
+    FRAME[:2].drop("timestamp").write_parquet(folder / "a.parquet")
+    FRAME[2:].write_parquet(folder / "b.parquet")
+    (warning,) = [warning for warning in load(str(tmp_path)).summary.warnings if "timestamp" in warning]
+    assert warning == f"1 of 2 parts of {folder} have no column 'timestamp', a.parquet for one: it is empty there"
+
+
+def test_copy_of_a_part_is_a_warning(tmp_path):
+    source = write_parts(tmp_path)
+    assert load(source).summary.warnings == ()
+    original = tmp_path / "interactions.parquet" / "part-00002.parquet"
+    (original.parent / "part-00002 copy.parquet").write_bytes(original.read_bytes())
+    (warning,) = load(source).summary.warnings
+    assert "1 parts of" in warning
+    assert "part-00002.parquet the rows of part-00002 copy.parquet; remove them if they are copies" in warning
