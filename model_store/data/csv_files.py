@@ -16,9 +16,10 @@ from model_store.config import ReadOptions
 from model_store.data.csv_records import CsvFile, chunks, open_csv, records
 from model_store.data.layout import Layout, Rows, columns_to_read, unread_notes
 from model_store.data.summary import Note
-from model_store.data.text_files import plain_text
+from model_store.data.text_files import looks_like_utf8, plain_text
 
 CHUNK_BYTES = 1 << 24
+SAMPLE_CELLS = 1000
 
 
 def read_csv(path: Path, layout: Layout, options: ReadOptions) -> Rows:
@@ -36,9 +37,18 @@ def read_csv(path: Path, layout: Layout, options: ReadOptions) -> Rows:
         if frame is None:
             frame = _parsed(file, names, [index for index, name in names.items() if name in layout.ids])
     notes = unread_notes(file.name, header, read, layout)
+    if looks_like_utf8(_beyond_ascii(frame), options.encoding):
+        reason = f"file {path} holds text that is UTF-8, but was read as {options.encoding}; leave --encoding out"
+        notes.append(Note(1, f"{reason}, or write all files in one encoding", warns=True))
     if file.head.comments:
         notes.append(Note(file.head.comments, f"lines above the header of {path} start with # and are skipped"))
     return Rows(frame, lambda row: _line_of(path, layout, options, row), tuple(notes))
+
+
+def _beyond_ascii(frame: pl.DataFrame) -> list[str]:
+    """Some cells with characters beyond ASCII."""
+    cells = (column.filter(column.str.contains(r"[^\x00-\x7F]")).head(SAMPLE_CELLS) for column in frame)
+    return [cell for column in cells for cell in column]
 
 
 def _line_of(path: Path, layout: Layout, options: ReadOptions, row: int) -> str:

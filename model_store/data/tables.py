@@ -16,8 +16,10 @@ from model_store.errors import DataError
 
 ITEM_COLUMNS = ITEMS.names
 USER_COLUMNS = USERS.names
-# Files of a folder that an error lists.
+# Files of a folder that an error or a note lists.
 MAX_NAMES = 10
+# Files that may be tables.
+TABLE_SUFFIXES = {".csv", ".tsv", ".gz", ".txt", ".dat", ".parquet", ".pq", ".json", ".jsonl", ".xlsx", ".feather"}
 
 
 def row_number(row: int) -> str:
@@ -78,7 +80,7 @@ def read_folder(folder: Path, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Ta
         raise DataError(
             f"{folder}: no interactions.parquet or interactions.csv, expected one of them; it holds {listing}"
         )
-    items_path = _find(folder, ITEMS)
+    items_path, users_path = _find(folder, ITEMS), _find(folder, USERS)
     if items_path is None and "title" in options.columns:
         raise DataError(
             f"{folder}: --columns title={options.columns['title']!r}: there is no items.parquet or items.csv, "
@@ -86,9 +88,23 @@ def read_folder(folder: Path, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Ta
         )
     events = _read(interactions, INTERACTIONS, options)
     items = _read_if_there(items_path, ITEMS, options)
-    users = _read_if_there(_find(folder, USERS), USERS, options)
-    notes = tuple(note for table in (events, items, users) if table is not None for note in table.notes)
-    return Tables(events, items, notes, users)
+    users = _read_if_there(users_path, USERS, options)
+    notes = [note for table in (events, items, users) if table is not None for note in table.notes]
+    absent = [layout for layout, table in ((ITEMS, items), (USERS, users)) if table is None]
+    notes += _unread_files(folder, {interactions, items_path, users_path}, absent)
+    return Tables(events, items, tuple(notes), users)
+
+
+def _unread_files(folder: Path, read: set[Path | None], absent: list[Layout]) -> list[Note]:
+    """A note on files that may be an absent table; a warning where one has its name but for suffix or case."""
+    paths = [path for path in sorted(folder.iterdir()) if path not in read and path.suffix.lower() in TABLE_SUFFIXES]
+    if not (paths and absent):
+        return []
+    stems = {layout.stem for layout in absent}
+    listing = ", ".join(repr(path.name) for path in paths[:MAX_NAMES]) + (", …" if len(paths) > MAX_NAMES else "")
+    names = ", ".join(f"{layout.stem} in {layout.stem}.csv or {layout.stem}.parquet" for layout in absent)
+    is_near = any(path.name.split(".")[0].strip().casefold() in stems for path in paths)
+    return [Note(len(paths), f"files of {folder} are not read: {listing}; expected {names}", warns=is_near)]
 
 
 def _find(folder: Path, layout: Layout) -> Path | None:

@@ -57,6 +57,16 @@ def plain_text(path: Path, encoding: str) -> Iterator[Path]:
             yield _transcoded(path, unpacked, encoding, Path(folder) / "text")
 
 
+def looks_like_utf8(cells: list[str], encoding: str) -> bool:
+    """Whether ``cells``, all beyond ASCII and decoded from ``encoding``, were UTF-8 before: "Ã©" was "é"."""
+    if codecs.lookup(encoding).name.startswith("utf"):
+        return False
+    try:
+        return bool(cells) and bool("".join(cells).encode(encoding).decode())
+    except UnicodeError:
+        return False
+
+
 def not_in_encoding(name: str, line: int, byte: int, encoding: str) -> DataError:
     """Error of a byte that is no text in ``encoding``."""
     proposals = ", or ".join(f"--encoding {other}" for other in ("utf-8", "cp1252", "latin-1") if other != encoding)

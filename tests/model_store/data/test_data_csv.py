@@ -263,3 +263,14 @@ def test_row_with_a_zero_byte_in_an_id_is_dropped_and_counted(tmp_path):
     (tmp_path / "interactions.csv").write_text(with_lines({7: "u\0,i1,5,Lamp"}))
     summary = load(str(tmp_path)).summary
     assert any(note.count == 1 and "control characters" in note.reason for note in summary.notes)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "iso8859-15"])
+def test_utf_8_that_is_read_in_another_encoding_is_a_warning(tmp_path, encoding):
+    lines = ["user_id,item_id,value", *(f"u{row},Caf\u00e9 {row},{row % 5 + 1}" for row in range(6))]
+    options = ReadOptions(encoding=encoding)
+    (tmp_path / "interactions.csv").write_text("\n".join(lines), encoding="utf-8")
+    (warning,) = load(str(tmp_path), options).summary.warnings
+    assert f"holds text that is UTF-8, but was read as {encoding}; leave --encoding out" in warning
+    (tmp_path / "interactions.csv").write_text("\n".join(lines), encoding=encoding)
+    assert load(str(tmp_path), options).summary.warnings == ()

@@ -169,3 +169,22 @@ def test_title_that_no_items_file_can_have_is_refused(tmp_path):
     write(tmp_path, NAMES)
     with pytest.raises(DataError, match=r"--columns title='name': there is no items\.parquet or items\.csv"):
         load(str(tmp_path), ReadOptions(columns={"title": "name"}))
+
+
+@pytest.mark.parametrize("name", ["Items.csv", "items.CSV", "items.txt", "items.json", "USERS.csv"])
+def test_file_that_is_nearly_named_as_a_table_is_a_warning(tmp_path, name):
+    write(tmp_path, NAMES)
+    (tmp_path / name).write_text("item_id,title\ni1,a\n")
+    (warning,) = load(str(tmp_path)).summary.warnings
+    assert f"1 files of {tmp_path} are not read: {name!r}; expected items in items.csv or items.parquet" in warning
+
+
+def test_other_files_are_noted_while_a_table_is_absent(tmp_path):
+    write(tmp_path, NAMES)
+    (tmp_path / "movies.csv").write_text("movieId,title\ni1,a\n")
+    (tmp_path / "README.md").write_text("about")
+    summary = load(str(tmp_path)).summary
+    assert summary.warnings == ()
+    (reason,) = [note.reason for note in summary.notes if "movies.csv" in note.reason]
+    assert reason.startswith(f"files of {tmp_path} are not read: 'movies.csv'; expected items in items.csv")
+    assert reason.endswith("users in users.csv or users.parquet")
