@@ -19,6 +19,7 @@ from model_store.data.cleaning import arrange, merge_pairs, order_of, usable_eve
 from model_store.data.event_types import differ, like_weights, type_values
 from model_store.data.feedback import feedback_spec, read_feedback, unusual_share
 from model_store.data.items import catalogue
+from model_store.data.matching import check_spellings
 from model_store.data.schema import Dataset, Events
 from model_store.data.summary import Note, Summary, summarise
 from model_store.data.tables import Table, Tables, read_folder
@@ -77,6 +78,10 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
     _check_enough(table, events, notes)
     items = catalogue(tables.items, events["item_id"].unique())
     user_ids, item_ids = events["user_id"].unique().sort(), items.ids
+    spellings = [
+        *check_spellings(name, events["item_id"].unique(), "item"),
+        *check_spellings(name, user_ids, "user"),
+    ]
     users = user_attributes(tables.users, user_ids)
     coded = _coded(events, user_ids, item_ids)
     order, order_notes = order_of(coded)
@@ -107,7 +112,13 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
         types=types,
         notes=[*tables.notes, *notes, *order_notes, *merge_notes, *items.notes, *users.notes],
         columns=[*items.columns, *users.columns],
-        warnings=[*read.warnings, *unusual_share(feedback, merged["value"]), *items.warnings, *users.warnings],
+        warnings=[
+            *read.warnings,
+            *unusual_share(feedback, merged["value"]),
+            *spellings,
+            *items.warnings,
+            *users.warnings,
+        ],
     )
     return Loaded(dataset, summary)
 

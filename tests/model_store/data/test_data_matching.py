@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from model_store.data.matching import check_ids
+from model_store.data.matching import check_ids, check_spellings
 from model_store.data.sources import load
 from model_store.errors import DataError
 
@@ -82,3 +82,34 @@ def test_a_source_whose_items_or_users_are_not_its_own_is_refused(write_source, 
     users = {"user_id": [f"u{text}" for text in PLAIN], "plan": ["a"] * 40}
     with pytest.raises(DataError, match=rf"users\{suffix}: none of its 40 user ids .*prefix"):
         load(write_source(EVENTS, items | {"item_id": PLAIN}, suffix, users))
+
+
+@pytest.mark.parametrize("other", ["caf\u00e9 {}", "cafe\u0301 {}\u200b", "\ufeffcaf\u00e9 {}"])
+def test_ids_that_look_alike_are_refused_with_what_differs(other):
+    ids, event_ids = ([form.format(number) for number in range(40)] for form in (other, "cafe\u0301 {}"))
+    with pytest.raises(DataError, match="likely reason: characters that look alike") as refused:
+        check(ids, event_ids)
+    assert ascii(min(event_ids)) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        (lambda text: f"{text}.0", "a fraction of 0"),
+        (lambda text: text.zfill(6), "leading zeros"),
+        (lambda text: f"A{text}", "capital and small letters"),
+        (lambda text: f"a\u200b{text}", "characters that look alike, or invisible ones"),
+    ],
+)
+@pytest.mark.parametrize("column", ["item_id", "user_id"])
+def test_ids_of_the_events_in_two_spellings_are_a_warning(write_source, second, reason, column):
+    first = (lambda text: text) if "." in second("1") or second("1").isdigit() else (lambda text: f"a{text}")
+    cells = [(second if row % 3 else first)(text) for row, text in enumerate(EVENTS[column])]
+    (warning,) = load(write_source(EVENTS | {column: cells}, suffix=".csv")).summary.warnings
+    assert f"{column.removesuffix('_id')} ids stand in a second spelling" in warning
+    assert f"they differ in {reason}" in warning
+
+
+def test_codes_that_differ_in_case_or_zeros_now_and_then_are_no_spellings():
+    codes = [f"a{number}" for number in range(100)] + ["A7", "0815", "815"]
+    assert check_spellings("interactions.csv", pl.Series(codes), "item") == []
