@@ -8,22 +8,30 @@ from numpy.typing import NDArray
 
 from model_store.bundle.scale import Kind
 
-# Rarer types say nothing about the others.
-COMMON_SHARE = 0.01
+# A type is common with this share of the events, or with so many of them: few shops sell to one visitor in a hundred.
+COMMON_SHARE, COMMON_EVENTS = 0.01, 50
+# Below this share a type says nothing about the others, however many events it has.
+RARE_SHARE = 0.001
 # Likes must be so common among the user-item pairs that there is enough to learn from.
 LIKED_SHARE = 1 / 3
 MIN_WEIGHT = 0.01
 
 
+def least_common(n_events: int) -> float:
+    """Number of events that a type needs to say something about the others, out of ``n_events``."""
+    return max(RARE_SHARE * n_events, min(COMMON_SHARE * n_events, COMMON_EVENTS))
+
+
 def type_values(events: pl.DataFrame) -> dict[str, float]:
-    """Median value of every common type of event, the lowest first.
+    """Median value of every common type of event, the lowest first; events without a type are of type "" beside others.
 
     Args:
         events: columns ``value`` and ``event``, before user-item pairs are merged.
     """
-    typed = events.filter(pl.col("event").is_not_null())
-    medians = typed.group_by("event").agg(pl.len(), pl.col("value").median())
-    common = medians.filter(pl.col("len") >= COMMON_SHARE * len(events)).sort("value", "event")
+    if events["event"].null_count() == len(events):
+        return {}
+    medians = events.group_by(pl.col("event").fill_null("")).agg(pl.len(), pl.col("value").median())
+    common = medians.filter(pl.col("len") >= least_common(len(events))).sort("value", "event")
     return dict(common.select("event", "value").iter_rows())
 
 

@@ -14,7 +14,7 @@ from model_store.bundle.scale import Kind
 from model_store.config import ReadOptions
 from model_store.data.bins import figure
 from model_store.data.distribution import LARGEST_VALUE, Distribution, Trimmed, plausible, rating_scale
-from model_store.data.event_types import differ, liked_value, type_values
+from model_store.data.event_types import differ, least_common, liked_value, type_values
 from model_store.data.kinds import Verdict, falls, judge
 from model_store.data.summary import Note
 from model_store.errors import DataError
@@ -24,7 +24,7 @@ LIKED_SHARE_OF_SCALE = 0.8
 MAX_LEVELS = 21
 MAX_EVENT_TYPES = 20
 MAX_EVENT_TYPE_CHARACTERS = 64
-# Events of a type that may differ from its usual value, and types that are too rare to say anything.
+# Events of a type that may differ from its usual value.
 STRAY_SHARE = 0.01
 # Share of repeated pairs from which events are taken to be counted rather than set.
 REPEATED_SHARE = 0.01
@@ -144,7 +144,7 @@ def _judge_types(name: str, events: pl.DataFrame) -> Verdict | None:
     constant = {event: _mode(values) for event, values in types.items() if event not in usual}
     if not constant:
         return None
-    weights = ", ".join(f"{event or 'no name'} {figure(value)}" for event, value in list(constant.items())[:3])
+    weights = ", ".join(f"{event or 'no type'} {figure(value)}" for event, value in list(constant.items())[:3])
     if not usual:
         one = len(set(constant.values())) == 1
         return None if one else Verdict("counts", f"every type of event has a value of its own: {weights}")
@@ -152,7 +152,7 @@ def _judge_types(name: str, events: pl.DataFrame) -> Verdict | None:
     verdict = judge(rating_scale(values).kept)
     if verdict.kind == "ratings" and not verdict.doubt:
         raise DataError(
-            f"{name}: column 'event' mixes ratings ({event or 'no name'} {values}) with events of one value "
+            f"{name}: column 'event' mixes ratings ({event or 'no type'} {values}) with events of one value "
             f"({weights}); keep one sort of them, or set --feedback counts, which adds values, or --feedback ratings"
         )
     return Verdict("counts", f"some types of event have a value of their own: {weights}")
@@ -161,7 +161,7 @@ def _judge_types(name: str, events: pl.DataFrame) -> Verdict | None:
 def _values_by_type(events: pl.DataFrame) -> dict[str, Distribution]:
     """Values of the types of event that are not rare, the most common type first; nulls are a type, ""."""
     named = events.select(pl.col("event").fill_null(""), "value")
-    types = named.group_by("event").len("events").filter(pl.col("events") >= STRAY_SHARE * len(events))
+    types = named.group_by("event").len("events").filter(pl.col("events") >= least_common(len(events)))
     names = types.sort("events", "event", descending=[True, False])["event"].to_list()
     return {name: Distribution.of(named.filter(pl.col("event") == name)["value"]) for name in names}
 

@@ -152,7 +152,7 @@ class Summary:
         """What each type of event is worth; "" where there are not several."""
         if len(self.types) < 2 or self.kind == "ratings":  # noqa: PLR2004 - one type is worth what all are
             return ""
-        worth = ", ".join(f"{name} is worth {figure(value)}" for name, value in self.types.items())
+        worth = ", ".join(f"{name or 'no type'} is worth {figure(value)}" for name, value in self.types.items())
         if len(set(self.types.values())) == 1:
             return f"{worth}: all alike; give each type a value of its own to weigh them"
         return f"{worth}: as likes, in popularity and in adaptation"

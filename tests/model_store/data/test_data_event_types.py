@@ -48,6 +48,31 @@ def test_values_of_types_are_medians_and_rare_types_say_nothing() -> None:
     assert type_values(frame) == {"view": 1.0, "buy": 20.0}
 
 
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("share", [0.004, 0.3])
+def test_rare_purchases_weigh_and_so_do_views_without_a_type(named: bool, share: float) -> None:
+    rows, bought = 20_000, int(20_000 * share)
+    frame = pl.DataFrame(
+        {
+            "user_id": [f"u{row % 500}" for row in range(rows)],
+            "item_id": [f"i{row // 500}" for row in range(rows)],
+            "value": [20.0] * bought + [1.0] * (rows - bought),
+            "event": ["purchase"] * bought + ["view" if named else None] * (rows - bought),
+        }
+    )
+    loaded = prepared(frame)
+    view = "view" if named else "no type"
+    assert f"{view} is worth 1, purchase is worth 20" in str(loaded.summary.render())
+    weights = loaded.dataset.events.weights
+    assert weights is not None
+    assert sorted(set(weights.tolist())) == pytest.approx([0.05, 1.0])
+
+
+def test_a_handful_of_stray_events_outweighs_nothing() -> None:
+    frame = pl.DataFrame({"value": [1.0] * 70_000 + [1e6] * 60, "event": ["view"] * 70_000 + ["test"] * 60})
+    assert type_values(frame) == {"view": 1.0}
+
+
 def test_only_counts_of_types_with_different_values_weigh() -> None:
     assert differ("counts", PRICES)
     assert not differ("counts", {"view": 1.0, "purchase": 1.0})
