@@ -39,6 +39,8 @@ FEW_LEVELS = 10
 # The lowest part of a falling distribution has so many times the events of the highest.
 FALL = 1.5
 MIDDLE = 0.2
+# Levels of a scale on which a fall before the last one is no chance, and the highest mark of schools.
+MIN_FALLING, LONGEST_MARKS = 4, 20.0
 
 
 class Verdict(NamedTuple):
@@ -54,6 +56,13 @@ def judge(values: Distribution) -> Verdict:
 
     Ratings end at the top of a scale, where many of them stand. Counts have a tail that falls until it is rare.
     """
+    verdict = _judge(values)
+    if verdict.kind == "ratings" and not verdict.doubt:
+        return verdict._replace(doubt=_doubt_of_ratings(values))
+    return verdict
+
+
+def _judge(values: Distribution) -> Verdict:
     if values.high > HIGHEST_OF_SCALE or values.low < -HIGHEST_OF_SCALE:
         return Verdict("counts", f"they run {values}, beyond any usual rating scale")
     if values.low < 0:
@@ -65,6 +74,24 @@ def judge(values: Distribution) -> Verdict:
     if falls(values):
         return _falling(values)
     return _whole(values) if values.whole else _decimal(values)
+
+
+def _doubt_of_ratings(values: Distribution) -> str:
+    """What speaks against ratings that end as a scale does; "" where nothing does."""
+    if _piles_up(values):
+        return f"they fall from the lowest on and pile up at {figure(values.high)}, as counts do that stop there"
+    if LONGEST_MARKS < values.high < (1 - NEAR_TOP) * HIGHEST_OF_SCALE:
+        return f"they end at {figure(values.high)} rather than at 100"
+    return ""
+
+
+def _piles_up(values: Distribution) -> bool:
+    """Whether whole numbers from 0 or 1 on fall, but for the highest, which is clearly more common again."""
+    counts = _profile(values)
+    if not values.whole or values.low not in (0, 1) or len(counts) < MIN_FALLING or counts[0] <= FALL * counts[-1]:
+        return False
+    rises = counts[1:] - counts[:-1] > _chance(counts[1:], counts[:-1])
+    return bool(rises[-1]) and _falls(counts[:-1])
 
 
 def _with_negatives(values: Distribution) -> Verdict:
@@ -192,9 +219,18 @@ def _ratio(counts: NDArray[np.int64]) -> float:
 
 def falls(values: Distribution) -> bool:
     """Whether the lowest values are the most common ones and the others fall from there on, but for chance."""
-    counts = _profile(values)
-    rises = counts[1:] - counts[:-1] > 2 * np.sqrt(counts[1:] + counts[:-1])
+    return _falls(_profile(values))
+
+
+def _falls(counts: NDArray[np.int64]) -> bool:
+    rises = counts[1:] - counts[:-1] > _chance(counts[1:], counts[:-1])
     return bool(counts.argmax() == 0 and counts[0] >= FALL * counts[-1] and not rises.any())
+
+
+def _chance(counts: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Difference of two numbers of events that chance makes: two standard deviations."""
+    deviations: NDArray[np.float64] = 2 * np.sqrt(counts + others)
+    return deviations
 
 
 def _profile(values: Distribution) -> NDArray[np.int64]:

@@ -280,6 +280,8 @@ def test_zeros_of_counts_are_events_without_a_like():
         ({1: 50, 20: 50}, "counts", "ratings"),
         ({1: 45, 2: 25, 3: 15, 4: 10, 5: 5}, "ratings", "counts"),
         ({1: 80, 2: 15, 3: 5}, "counts", "ratings"),
+        ({1: 26, 2: 19, 3: 14, 4: 11, 5: 8, 6: 6, 7: 4, 8: 3, 9: 2, 10: 7}, "ratings", "counts"),
+        (dict.fromkeys(range(1, 90), 1), "ratings", "counts"),
     ],
 )
 def test_weak_evidence_is_a_warning_that_names_the_option(shares, kind, other):
