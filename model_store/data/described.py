@@ -29,7 +29,13 @@ from model_store.data.reading import Reading, nothing
 from model_store.data.text_columns import NEARLY_ALL, read_text
 
 _CODE_WORDS = r"ids?|uuid|key|codes?|no|nr|sku|isbn|ean|upc|gtin|asin|zip|zip_?code|post_?code|postal_?code|plz"
-_CODE_NAME = re.compile(rf"(?:.*[_\W])?(?:{_CODE_WORDS})", re.IGNORECASE)
+# Things that are numbered rather than measured.
+_NUMBERED_WORDS = (
+    r"categor(?:y|ies)|genres?|brand|dept|department|aisle|section|store|shop|seller|vendor|supplier|manufacturer|maker|"
+    r"author|artist|director|publisher|type|kind|class|group|segment|cluster|colou?r|region|country|state|city|language|"
+    r"gender|sex|occupation"
+)
+_CODE_NAME = re.compile(rf"(?:.*[_\W])?(?:{_CODE_WORDS}|{_NUMBERED_WORDS})", re.IGNORECASE)
 _CAMEL_CODE = re.compile(r".*[a-z](?:Id|ID|Ids|Code|Codes|No|Nr|Key)")
 _INDEX_NAME = re.compile(
     r"|Unnamed: \d+|index|level_\d+|__index_level_\d+__|row|row_?(?:number|num|id|no)", re.IGNORECASE

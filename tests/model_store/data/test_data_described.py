@@ -188,7 +188,21 @@ def test_codes_with_leading_zeros_are_tags(cells):
     assert set(described(cells)[0]) == shared
 
 
-@pytest.mark.parametrize("name", ["brand_id", "brandId", "brand code", "BRAND_ID", "zip", "sku", "store_no"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "brand_id",
+        "brandId",
+        "brand code",
+        "BRAND_ID",
+        "zip",
+        "sku",
+        "store_no",
+        "category",
+        "Product Type",
+        "department",
+    ],
+)
 @pytest.mark.parametrize("typed", [False, True])
 def test_whole_numbers_that_are_called_codes_are_tags(name, typed):
     codes = [101 + row % 15 for row in range(N)]
@@ -197,7 +211,9 @@ def test_whole_numbers_that_are_called_codes_are_tags(name, typed):
     assert "as the name says codes" in became
 
 
-@pytest.mark.parametrize("name", ["year", "piano", "period", "runtime", "width"])
+@pytest.mark.parametrize(
+    "name", ["year", "piano", "period", "runtime", "width", "classics", "capacity", "subtype_score"]
+)
 def test_other_whole_numbers_are_quantities(name):
     assert len(described([str(1990 + row) for row in range(N)], name)[0]) == 10
 
