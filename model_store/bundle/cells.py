@@ -95,11 +95,11 @@ def boolean_of(text: str) -> bool | None:
 
 
 def list_of(text: str) -> list[str] | None:
-    """Elements of a list in brackets; None where ``text`` is something else, such as a list of lists.
+    """Elements of a list in brackets; None where ``text`` is something else, such as a list of lists of numbers.
 
     Notations are those of JSON, Python, NumPy and Postgres: ``["a", "b"]``, ``['a' 'b']``, ``{a,b}``, ``[a, b]``,
-    ``[0.1 0.2]``, ``tensor([0.1, 0.2])``. Of records, ``[{"id": 7, "name": "a"}]`` or one alone, these are the names.
-    Parentheses need a comma or quotes in them.
+    ``[0.1 0.2]``, ``tensor([0.1, 0.2])``. Of records, ``[{"id": 7, "name": "a"}]`` or one alone, these are the names,
+    and of lists of lists, ``[["a", "b"], ["c"]]``, the texts. Parentheses need a comma or quotes in them.
     """
     text = _without_type(text.strip())
     if len(text) < 2 or _BRACKETS.get(text[0]) != text[-1]:  # noqa: PLR2004 - two brackets
@@ -107,6 +107,8 @@ def list_of(text: str) -> list[str] | None:
     if re.match(r"\[\s*\{|\{\s*['\"]\w+['\"]\s*:", text):
         names = [_unquoted(match[1]) for match in _NAME_OF_RECORD.finditer(text)]
         return names or None
+    if re.match(r"\[\s*[\[(]", text):
+        return [_unquoted(quoted) for quoted in re.findall(_QUOTED, text, re.DOTALL)] or None
     if text[0] == "(" and not re.search(r"[,'\"]", text):
         return None
     elements = _json_elements(text) if text[0] == "[" else None

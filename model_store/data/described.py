@@ -107,6 +107,8 @@ def _list(column: pl.Series) -> Reading:
         return _as(column.cast(pl.List(pl.String)))
     if isinstance(inner, pl.Struct):
         return _records(column, inner)
+    if isinstance(inner, pl.List) and isinstance(inner.inner, _TEXT):
+        return _as(column.list.eval(pl.element().explode()).cast(pl.List(pl.String)))
     if inner == pl.Boolean or (inner.is_numeric() and (not inner.is_integer() or _are_coordinates(column))):
         return _as(column.cast(pl.List(pl.Float64)))
     if inner.is_integer():

@@ -34,6 +34,7 @@ MAX_LEVELS = 32
 SAMPLE = 500
 MARKS = {",": "comma", ";": "semicolon", " ": "blank"}
 
+_RECORD = re.compile(r"\[?\s*\{\s*['\"][^'\"]*['\"]\s*:")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.(?:\d{1,2}|\d{4,})")
 _VECTOR_MARKS = (",", ";", "|", " ")
 
@@ -81,7 +82,7 @@ def _booleans(text: pl.Series) -> Reading | None:
 
 def _lists(text: pl.Series, sample: list[str]) -> Reading | None:
     if _share(sample, lambda cell: cell[-1:] in "]})" and list_of(cell) is not None) < NEARLY_ALL:
-        return None
+        return _records(text, sample)
     lists = _mapped(text, list_of, pl.List(pl.String))
     if lists.list.contains("...").sum() >= NEARLY_ALL * lists.count():
         return nothing(text, "its vectors were cut when they were written ('...'); write all their numbers")
@@ -92,6 +93,14 @@ def _lists(text: pl.Series, sample: list[str]) -> Reading | None:
         return _reading(vectors, rest).remarked(remark)
     kept = lists.list.eval(pl.element().filter(~pl.element().is_in(list(MISSING))))
     return Reading(text.name, kept, text.null_count(), "brackets").remarked(remark)
+
+
+def _records(text: pl.Series, sample: list[str]) -> Reading | None:
+    """Nothing, with the reason, where the cells are records of which no field is a name."""
+    if _share(sample, lambda cell: _RECORD.match(cell) is not None) < NEARLY_ALL:
+        return None
+    shown = examples(text.drop_nulls())
+    return nothing(text, f"its cells are records without a name ({shown}); write what matters in columns of their own")
 
 
 def _vectors(text: pl.Series, sample: list[str]) -> Reading | None:

@@ -100,6 +100,8 @@ WRITTEN = {
     "numpy": lambda tags: str(np.array(tags)),
     "postgres": lambda tags: "{" + ",".join(tags) + "}",
     "records": lambda tags: repr([{"id": len(tag), "name": tag} for tag in tags]),
+    "lists of lists": lambda tags: repr([tags[:1], tags[1:]]),
+    "lists of lists in JSON": lambda tags: json.dumps([tags]),
     "tuple": lambda tags: str(tuple(tags)),
     "set": lambda tags: str(set(tags)),
     "frozen set": lambda tags: str(frozenset(tags)),
@@ -124,7 +126,7 @@ def test_the_page_names_the_mark_between_tags():
     marks = [described([WRITTEN[each](tags) for tags in cycled(GENRES)])[1].split(":")[0] for each in WRITTEN]
     assert marks == [
         *("4 tags by |", "4 tags by comma", "4 tags by comma", "4 tags by semicolon"),
-        *["4 tags in lists"] * 9,
+        *["4 tags in lists"] * 11,
         *("4 tags by blank", "4 tags by /", "4 tags by >"),
     ]
 
@@ -259,6 +261,7 @@ def test_whole_numbers_in_lists_are_codes_unless_they_repeat_in_one():
         ([f"id{max(row, 1)}" for row in range(N)], "only 2 of its 30 cells hold a value that two items share"),
         ([[0.5] * (1 + row % 5) for row in range(N)], "nothing: its lists have 1 to 5 numbers"),
         ([[[1.0]]] * N, "nothing: its type is List(List(Float64))"),
+        (cycled(["{'Toys': 21}", "{'Games': 3, 'Toys': 7}"]), "nothing: its cells are records without a name"),
         ([b"\x00\xff"] * N, "nothing: its type is Binary"),
         ([float("nan"), float("inf"), float("-inf")] * 10, "nothing: none of its 30 cells is a finite number"),
         ([[float("nan"), 1.0]] * N, "30 numbers not finite"),
@@ -282,6 +285,7 @@ def test_what_becomes_nothing_or_less_is_said_and_warned_of(cells, says):
         (cycled([Decimal("1.50"), Decimal("2.25")]), ["x=1.5..1.5", "x=2.25..2.25"], "2 bins"),
         (cycled([dt.timedelta(minutes=1), dt.timedelta(minutes=2)]), ["x=120..120", "x=60..60"], "2 bins, in seconds"),
         (cycled([dt.time(0, 1)]), ["x=60..60"], "1 bin, the same in every row, in seconds of the day"),
+        (cycled([[["a"], ["b"]], [["b"]]]), ["x=a", "x=b"], "2 tags: a, b"),
         (cycled([[{"name": "a"}], [{"name": "a"}, {"name": "b"}]]), ["x=a", "x=b"], "2 tags, from field name: a, b"),
         (cycled([[True, False], [False, True]]), ["x[0]", "x[1]"], "2 dimensions"),
         (cycled(["a", None]), ["x=a"], "1 tag, 15 missing: a"),
