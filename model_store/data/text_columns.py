@@ -37,6 +37,9 @@ MARKS = {",": "comma", ";": "semicolon", " ": "blank"}
 _RECORD = re.compile(r"\[?\s*\{\s*['\"][^'\"]*['\"]\s*:")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.(?:\d{1,2}|\d{4,})")
 _VECTOR_MARKS = (",", ";", "|", " ")
+_WITH_UNIT = r"^[+-]?\d[\d.,]* ?(\p{L}{1,10})\.?$"
+# Numbers with a unit are good tags while there are so few of them, as in "5 stars".
+FEW, MAX_UNITS = 10, 3
 
 
 def read_text(column: pl.Series, *, typed: bool) -> Reading:
@@ -141,7 +144,7 @@ def _numbers(text: pl.Series, sample: list[str]) -> Reading | None:
     rest = present.filter(numbers.is_null() & present.is_not_null())
     if _are_levels(present, rest) or rest.str.contains(r"^\d+(?:,\d+){2,}$").any():
         return None
-    if count >= NEARLY_ALL * n_present:
+    if count >= NEARLY_ALL * n_present or (count >= HALF * n_present and rest.n_unique() == 1):
         return _reading(numbers, rest).remarked(_remark(rest, "a number"), remark)
     if count >= HALF * n_present:
         reading = _tags(text)
@@ -197,13 +200,28 @@ def _dates(text: pl.Series, sample: list[str], read: Callable[[Sequence[str]], D
 
 def _tags(text: pl.Series) -> Reading:
     """Tags or prose; tags between other marks than "|" become lists."""
-    mark = separator_of(text.drop_nulls().unique(maintain_order=True).to_list())
+    distinct = text.drop_nulls().unique(maintain_order=True)
+    mark = separator_of(distinct.to_list())
     if mark is None or mark == "|":
-        return Reading(text.name, text, text.null_count(), mark or "")
+        return Reading(text.name, text, text.null_count(), mark or "", problem=_of_units(distinct))
     lists = _mapped(
         text, lambda cell: [part for part in parts_of(cell, mark) if part not in MISSING], pl.List(pl.String)
     )
     return Reading(text.name, lists, text.null_count(), MARKS.get(mark, mark))
+
+
+def _have_units(distinct: pl.Series) -> bool:
+    """Whether more texts than a few are numbers with one of few units, such as "12.5 kg" and "90 min"."""
+    units = distinct.str.extract(_WITH_UNIT)
+    most = len(distinct) > FEW and units.count() >= NEARLY_ALL * len(distinct)
+    return most and units.drop_nulls().n_unique() <= MAX_UNITS
+
+
+def _of_units(distinct: pl.Series) -> str:
+    """A problem where texts are numbers with units, of which bins would say more; "" elsewhere."""
+    if not _have_units(distinct):
+        return ""
+    return f"its cells are numbers with units ({examples(distinct)}); write numbers of one unit alone"
 
 
 def _as_vectors(lists: pl.Series) -> pl.Series | None:

@@ -83,6 +83,19 @@ def test_levels_with_an_open_end_stay_levels():
     assert described(cycled(["18-24", "25-34", "65+"]))[0] == ["x=18-24", "x=25-34", "x=65+"]
 
 
+def test_one_word_beside_numbers_costs_its_cells_only():
+    names, became, warnings = described(["Unknown" if row % 5 < 2 else f"{row}" for row in range(N)], "episodes")
+    assert (len(names), became, warnings) == (10, "10 bins, 12 not a number ('Unknown')", [])
+
+
+@pytest.mark.parametrize("form", ["{} kg", "{}kg", "{}.5 min", "{}K"])
+def test_numbers_with_units_are_a_warning(form):
+    (warning,) = described([form.format(row + 1) for row in range(N)], "x")[2]
+    assert "its cells are numbers with units" in warning
+    assert "write numbers of one unit alone" in warning
+    assert "units" not in "".join(described([f"{row}{chr(97 + row % 26)}" for row in range(N)], "x")[2])
+
+
 def test_half_numbers_are_text_with_a_warning():
     cells = [f"{row // 2 * 2}.5" if row % 3 else f"w{row // 9}" for row in range(N)]
     _, _, (warning,) = described(cells)
