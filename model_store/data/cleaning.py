@@ -20,6 +20,8 @@ from model_store.data.times import seconds
 Order = Literal["time", "sequence", "random"]
 
 MAX_ID_CHARACTERS = 256
+# More dropped events than these, and than this share of all, are a warning.
+FEW, SMALL_SHARE = 10, 0.1
 BAD_ID = "missing, empty, over 256 characters or with control characters"
 ORDER_COLUMNS: dict[Order, list[str]] = {"time": ["time", "seq"], "sequence": ["seq"], "random": []}
 
@@ -97,10 +99,11 @@ def _ordered(events: pl.DataFrame, notes: list[Note]) -> pl.DataFrame:
 
 
 def _only(events: pl.DataFrame, usable: pl.Expr, reason: str, notes: list[Note]) -> pl.DataFrame:
-    """The usable events, and a note about the others, with their ``reason``."""
+    """The usable events, and a note about the others, with their ``reason``; a warning where they are many."""
     kept = events.filter(usable)
-    if len(kept) < len(events):
-        notes.append(Note(len(events) - len(kept), reason))
+    dropped = len(events) - len(kept)
+    if dropped:
+        notes.append(Note(dropped, reason, warns=dropped > max(FEW, SMALL_SHARE * len(events))))
     return kept
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,3 +125,18 @@ def test_random_order_of_a_user_does_not_depend_on_other_users():
 def test_random_orders_of_two_users_differ():
     dataset = prepared([(user, f"i{place}", 1, None) for user in "uv" for place in range(20)])
     assert items_of(dataset, "u") != items_of(dataset, "v")
+
+
+@pytest.mark.parametrize("column", ["user_id", "item_id", "value", "timestamp"])
+def test_many_dropped_events_are_a_warning_and_few_a_note(write_source, column):
+    table = {
+        "user_id": [f"u{row % 8}" for row in range(40)],
+        "item_id": [f"i{row // 8}" for row in range(40)],
+        "value": [str(row % 5 + 1) for row in range(40)],
+        "timestamp": [str(1_700_000_000 + row) for row in range(40)],
+    }
+    for missing, warns in ((2, False), (12, True)):
+        cells = [None] * missing + table[column][missing:]
+        summary = load(write_source(table | {column: cells})).summary
+        said = list(summary.warnings) if warns else list(map(str, summary.notes))
+        assert [text for text in said if f"{missing} events dropped: {column} is" in text]
