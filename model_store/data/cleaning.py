@@ -1,4 +1,4 @@
-"""From rows as they came to one event a user-item pair, in each user's order."""
+"""From rows of a file to one event per user-item pair, in each user's order."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def merge_pairs(events: pl.DataFrame, kind: Kind, order: Order) -> tuple[pl.Data
     Args:
         events: columns ``user`` and ``item`` (codes), ``value``, ``time``, ``seq``.
         kind: what the values are.
-        order: what ``order_of`` found.
+        order: the result of ``order_of``.
 
     Returns:
         The same columns, sorted by user and item; and a note where pairs were merged.
@@ -156,7 +156,7 @@ def arrange(merged: pl.DataFrame, order: Order, user_ids: list[str], item_ids: l
     """Put each user's events in order; what the order leaves open is shuffled, always in the same way.
 
     Args:
-        merged: one row a pair, columns ``user``, ``item`` (codes), ``value``, ``time``, ``seq``.
+        merged: one row per pair, columns ``user``, ``item`` (codes), ``value``, ``time``, ``seq``.
         order: what to order by.
         user_ids: id by user code.
         item_ids: id by item code.
@@ -188,7 +188,7 @@ def _shuffle_keys(merged: pl.DataFrame, user_ids: list[str], item_ids: list[str]
 
 
 def _checksums(ids: list[str]) -> NDArray[np.uint64]:
-    return np.fromiter((zlib.crc32(each.encode()) for each in ids), dtype=np.uint64, count=len(ids))
+    return np.fromiter((zlib.crc32(text.encode()) for text in ids), dtype=np.uint64, count=len(ids))
 
 
 def _optional(table: Table, name: str, read: Callable[[Table, str], columns.Column]) -> columns.Column:

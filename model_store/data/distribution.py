@@ -203,8 +203,8 @@ def _trim_missing(values: Distribution) -> Trimmed:
 def _without_marks_above(values: Distribution) -> Distribution:
     """``values`` without the highest ones that are marks of missing numbers."""
     marks = np.isin(values.levels, MISSING_ABOVE)
-    others = np.flatnonzero(~marks)
-    return values.between(values.low, float(values.levels[others[-1]])) if len(others) else values
+    unmarked = np.flatnonzero(~marks)
+    return values.between(values.low, float(values.levels[unmarked[-1]])) if len(unmarked) else values
 
 
 def _is_far_below(rest: Distribution, values: Distribution) -> bool:

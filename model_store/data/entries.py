@@ -35,7 +35,7 @@ NO_ENTRIES = pl.DataFrame(schema={"row": pl.Int64, "feature": pl.String, "weight
 
 
 def column_kind(column: pl.Series) -> Kind | None:
-    """What the column holds; None for what no feature is made of, such as structs."""
+    """Kind of the column; None for what no feature is made of, such as structs."""
     dtype = column.dtype
     if isinstance(dtype, pl.List | pl.Array):
         inner = dtype.inner
@@ -73,18 +73,18 @@ def entries_of(column: pl.Series, kind: Kind, names: list[str]) -> pl.DataFrame:
 
 
 def bin_names(column: pl.Series, most_levels: int = MAX_BINS) -> list[str]:
-    """Names of the bins over the numbers of a column, by quantiles; one a number where there are few of them.
+    """Names of the bins over the numbers of a column, by quantiles; one per number where there are few of them.
 
     Args:
         column: numbers or dates.
         most_levels: distinct numbers that are few.
     """
-    known = _numbers(column).drop_nulls().to_numpy()
-    if not len(known):
+    numbers = _numbers(column).drop_nulls().to_numpy()
+    if not len(numbers):
         return []
-    if column.dtype.is_temporal() and known.max() - known.min() >= MIN_YEARS:
-        known = np.floor(known)
-    bins = quantile_bins(known, most_levels if len(np.unique(known)) <= most_levels else MAX_BINS)
+    if column.dtype.is_temporal() and numbers.max() - numbers.min() >= MIN_YEARS:
+        numbers = np.floor(numbers)
+    bins = quantile_bins(numbers, most_levels if len(np.unique(numbers)) <= most_levels else MAX_BINS)
     return [f"{column.name}={figure(low)}..{figure(high)}" for low, high in zip(*bins, strict=True)]
 
 
@@ -132,13 +132,13 @@ def _years(days: pl.Series) -> pl.Series:
 
 def _binned(column: pl.Series, names: list[str]) -> pl.DataFrame:
     shape = re.compile(re.escape(column.name) + r"=(-?[0-9.e+-]+)\.\.(-?[0-9.e+-]+)")
-    found = sorted((float(match[1]), float(match[2]), match[0]) for match in map(shape.fullmatch, names) if match)
-    if not found:
+    bins = sorted((float(match[1]), float(match[2]), match[0]) for match in map(shape.fullmatch, names) if match)
+    if not bins:
         return NO_ENTRIES
-    lows, highs, labels = zip(*found, strict=True)
+    lows, highs, labels = zip(*bins, strict=True)
     rows = pl.DataFrame({"row": np.arange(len(column)), "number": _numbers(column)}).drop_nulls()
-    places = Bins(np.array(lows), np.array(highs)).place(rows["number"].to_numpy())
-    return rows.select("row", feature=pl.Series(labels)[places], weight=pl.lit(1.0))
+    indices = Bins(np.array(lows), np.array(highs)).place(rows["number"].to_numpy())
+    return rows.select("row", feature=pl.Series(labels)[indices], weight=pl.lit(1.0))
 
 
 def _coordinates(column: pl.Series) -> pl.DataFrame:
@@ -146,8 +146,8 @@ def _coordinates(column: pl.Series) -> pl.DataFrame:
     return (
         pl.DataFrame({"row": np.arange(len(column)), "weight": vectors.cast(pl.List(pl.Float64))})
         .filter(pl.col("weight").list.len() > 0)
-        .with_columns(place=pl.int_ranges(0, pl.col("weight").list.len()))
-        .explode("weight", "place")
+        .with_columns(index=pl.int_ranges(0, pl.col("weight").list.len()))
+        .explode("weight", "index")
         .filter(pl.col("weight").is_finite())
-        .select("row", pl.format("{}[{}]", pl.lit(column.name), "place").alias("feature"), "weight")
+        .select("row", pl.format("{}[{}]", pl.lit(column.name), "index").alias("feature"), "weight")
     )

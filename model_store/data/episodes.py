@@ -61,24 +61,24 @@ class Episodes:
 
 
 def pack_support(events: Events, places: list[NDArray[np.int64]], users: NDArray[np.int64] | None = None) -> Support:
-    """Supports from the places of their events in ``events``, each in the order given (oldest first).
+    """Supports from the places of their events in ``events``, each from the oldest event to the latest.
 
     Args:
         events: where the supports stand.
         places: of each support.
         users: int64 (B,), whose supports they are; without them, supports of users of whom nothing else is known.
     """
-    width = max(1, *(len(each) for each in places)) if places else 1
+    width = max(1, *map(len, places)) if places else 1
     shape = (len(places), width)
     rows, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.float32)
     values, ages = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-    for row, each in enumerate(places):
-        if len(each):
-            times = events.times[each]
-            rows[row, -len(each) :] = events.items[each]
-            values[row, -len(each) :] = events.values[each]
-            ages[row, -len(each) :] = (times.max() - times) / SECONDS_PER_DAY
-            mask[row, -len(each) :] = 1
+    for row, positions in enumerate(places):
+        if len(positions):
+            times = events.times[positions]
+            rows[row, -len(positions) :] = events.items[positions]
+            values[row, -len(positions) :] = events.values[positions]
+            ages[row, -len(positions) :] = (times.max() - times) / SECONDS_PER_DAY
+            mask[row, -len(positions) :] = 1
     return Support(rows, values, ages, mask, *_attributes(events, users, len(places)))
 
 
@@ -117,7 +117,7 @@ def deal(
         rest.append(order[shots:])
     support = pack_support(events, places, users)
     rest_places = np.concatenate(rest)
-    episode = np.repeat(np.arange(len(users)), [len(each) for each in rest])
+    episode = np.repeat(np.arange(len(users)), list(map(len, rest)))
     return Episodes(
         support=support,
         rest=np.stack([episode, events.items[rest_places].astype(np.int64)]),

@@ -24,7 +24,7 @@ MAX_WORD_SHARE = 0.2
 
 
 def content_features(items: pl.DataFrame) -> ItemFeatures:
-    """Learn the features of a catalogue and encode it, one row an item."""
+    """Learn the features of a catalogue and encode it, one row per item."""
     return encode_features(items, names_in(features_by_column(items)))
 
 
@@ -62,12 +62,12 @@ def encode_features(items: pl.DataFrame, names: list[str]) -> ItemFeatures:
     The features that an item has from one column get unit L2 norm, then all its features together.
 
     Args:
-        items: one row an item.
+        items: one row per item.
         names: as ``features_by_column`` learned them.
     """
-    known = pl.DataFrame({"feature": names}, schema={"feature": pl.String}).with_row_index("index")
-    columns = [NO_ENTRIES, *(_known_entries(column, names) for column in _content(items))]
-    by_column = [_unit_norm(entries.join(known, on="feature").sort("row", "index")) for entries in columns]
+    indexed = pl.DataFrame({"feature": names}, schema={"feature": pl.String}).with_row_index("index")
+    columns = [NO_ENTRIES, *(_entries_in(column, names) for column in _content(items))]
+    by_column = [_unit_norm(entries.join(indexed, on="feature").sort("row", "index")) for entries in columns]
     placed = _unit_norm(pl.concat(by_column)).sort("row", "index")
     counts = np.bincount(placed["row"].to_numpy(), minlength=len(items))
     return ItemFeatures(
@@ -102,7 +102,7 @@ def _shared(entries: pl.DataFrame, kind: Kind) -> list[str]:
     return counted["feature"].to_list()
 
 
-def _known_entries(column: pl.Series, names: list[str]) -> pl.DataFrame:
+def _entries_in(column: pl.Series, names: list[str]) -> pl.DataFrame:
     """Entries of one column; the names say what is prose, for one short text does not show it."""
     kind = column_kind(column)
     if kind is None:

@@ -235,7 +235,7 @@ def unusual_share(feedback: FeedbackSpec, values: pl.Series) -> tuple[str, ...]:
 def _event_types(events: pl.DataFrame, liked: float, lowest: float, highest: float) -> dict[str, float]:
     """The source's most common types at their medians, and, where these are all alike, the usual ones like them."""
     typical = float(np.clip(np.median(events["value"].to_numpy()), liked, highest))
-    own = (
+    by_name = (
         events.filter(
             pl.col("event").str.len_chars().is_between(1, MAX_EVENT_TYPE_CHARACTERS)
             & ~pl.col("event").str.contains(r"\p{Cc}")
@@ -245,6 +245,6 @@ def _event_types(events: pl.DataFrame, liked: float, lowest: float, highest: flo
         .sort("len", "event", descending=[True, False])
         .head(MAX_EVENT_TYPES)
     )
-    by_type = dict(own.select("event", "value").iter_rows())
+    by_type = dict(by_name.select("event", "value").iter_rows())
     usual = {} if differ("counts", by_type) else dict.fromkeys(("view", "click", "like", "purchase"), typical)
     return usual | by_type

@@ -77,7 +77,7 @@ def _judge(values: Distribution) -> Verdict:
 
 
 def _doubt_of_ratings(values: Distribution) -> str:
-    """What speaks against ratings that end as a scale does; "" where nothing does."""
+    """Evidence against ratings that end as a scale does; "" where there is none."""
     if _piles_up(values):
         return f"they fall from the lowest on and pile up at {figure(values.high)}, as counts do that stop there"
     if LONGEST_MARKS < values.high < (1 - NEAR_TOP) * HIGHEST_OF_SCALE:
@@ -227,9 +227,9 @@ def _falls(counts: NDArray[np.int64]) -> bool:
     return bool(counts.argmax() == 0 and counts[0] >= FALL * counts[-1] and not rises.any())
 
 
-def _chance(counts: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
+def _chance(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
     """Difference of two numbers of events that chance makes: two standard deviations."""
-    deviations: NDArray[np.float64] = 2 * np.sqrt(counts + others)
+    deviations: NDArray[np.float64] = 2 * np.sqrt(first + second)
     return deviations
 
 

@@ -152,7 +152,7 @@ def _listed(header: list[str]) -> str:
 
 
 def _advice(header: list[str], layout: Layout, options: ReadOptions) -> str:
-    """What to do where a required column is missing."""
+    """Advice where a required column is missing."""
     if any(re.fullmatch(r"\s*[+-]?\d+([.,]\d+)?\s*", cell) for cell in header):
         return f"if its first line is data, add a header line above it, e.g. {','.join(layout.names)}"
     columns = dict(options.columns)

@@ -1,4 +1,4 @@
-"""What a column of ``items.*`` or ``users.*`` was read as."""
+"""The reading of a column of ``items.*`` or ``users.*``: its cells by type, and remarks for the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the rest of the model store sees of data: integer codes and flat arrays, users in CSR form."""
+"""Data as the rest of the model store uses it: integer codes and flat arrays, users in CSR form."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ItemFeatures:
 
 @dataclass(frozen=True)
 class UserAttributes:
-    """What is known about users beside their events, in CSR form by user code.
+    """Attributes of users, in CSR form by user code.
 
     Attributes:
         names: attribute name by id, e.g. "gender=F", "age=18..24".
@@ -89,7 +89,7 @@ class Events:
         return np.diff(self.indptr)
 
     def user(self, user: int) -> slice:
-        """Where the events of ``user`` stand."""
+        """Slice of the events of ``user``."""
         return slice(int(self.indptr[user]), int(self.indptr[user + 1]))
 
     def select(self, users: NDArray[np.int64]) -> Events:
@@ -107,8 +107,8 @@ class Events:
 def _runs(indptr: NDArray[np.int64], users: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The runs of ``users`` put one after the other: their own ``indptr``, and the place of each entry."""
     lengths = np.diff(indptr)[users]
-    own = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return own, np.repeat(indptr[users] - own[:-1], lengths) + np.arange(own[-1])
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return starts, np.repeat(indptr[users] - starts[:-1], lengths) + np.arange(starts[-1])
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Dataset:
 
     @property
     def attributes(self) -> UserAttributes | None:
-        """What is known about the users beside their events, by user code."""
+        """Attributes of the users by user code; None where the data has none."""
         return self.events.attributes
 
     @property

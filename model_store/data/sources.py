@@ -138,9 +138,9 @@ def _check_enough(table: Table, events: pl.DataFrame, notes: list[Note]) -> None
         reasons = "; ".join(f"{note.count:,} {note.reason}" for note in notes)
         raise DataError(f"{table.name}: none of its {len(table.frame):,} events can be used ({reasons})")
     for column, noun in (("user_id", "users"), ("item_id", "items")):
-        found = events[column].n_unique()
-        if found < 2:  # noqa: PLR2004 - one alone has nobody to be compared with
-            raise DataError(f"{table.name}: column {column!r} has {found} usable {noun}, expected at least 2")
+        distinct = events[column].n_unique()
+        if distinct < 2:  # noqa: PLR2004 - one alone has nobody to be compared with
+            raise DataError(f"{table.name}: column {column!r} has {distinct} usable {noun}, expected at least 2")
 
 
 def _check_liked(name: str, kind: Kind, values: pl.Series) -> None:
@@ -158,12 +158,12 @@ def _fingerprint(source: str, user_ids: list[str], item_ids: list[str], events: 
     arrays: list[NDArray[Any]] = [events.indptr, events.items, events.values, events.times]
     if events.weights is not None:
         arrays.append(events.weights)
-    known = events.attributes
-    if known is not None:
-        names.append(known.names)
-        arrays += [known.indptr, known.ids, known.weights]
-    for each in names:
-        digest.update("\n".join([*each, "\n"]).encode())
+    attributes = events.attributes
+    if attributes is not None:
+        names.append(attributes.names)
+        arrays += [attributes.indptr, attributes.ids, attributes.weights]
+    for texts in names:
+        digest.update("\n".join([*texts, "\n"]).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
     return DataFingerprint(

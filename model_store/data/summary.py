@@ -69,7 +69,7 @@ class Summary:
     """One page about a source, after cleaning.
 
     Attributes:
-        source: SOURCE as it was given.
+        source: SOURCE of the command line.
         kind: whether values are ratings, counts or clicks.
         order: what the events of a user are ordered by.
         n_users: users with at least one event.
@@ -126,7 +126,7 @@ class Summary:
 
     def render(self) -> Text:
         """The page as text; nothing in it is taken for markup."""
-        known, liked = f"{self.n_items_with_events:,} with events", figure(self.liked_at_least)
+        with_events, liked = f"{self.n_items_with_events:,} with events", figure(self.liked_at_least)
         span = " to ".join(dict.fromkeys((figure(self.value_min), figure(self.value_max))))
         described = (
             f", {self.n_attributes:,} attributes known of {self.n_users_described:,}" if self.n_attributes else ""
@@ -134,7 +134,7 @@ class Summary:
         facts = {
             "data": self.source,
             "users": f"{self.n_users:,}, median {figure(self.median_events)} events{described}",
-            "items": f"{self.n_items:,}, {known}, {self.n_features:,} content features",
+            "items": f"{self.n_items:,}, {with_events}, {self.n_features:,} content features",
             "events": f"{self.n_events:,}, density {self.density:.3%}, order: {self.order}",
             "kind": f"{self.kind}, {span}: {self.reason} (--feedback and --liked-from change this)",
             "types": self._worth(),
@@ -149,7 +149,7 @@ class Summary:
         return Text("\n".join([*lines, *_listed("warning", self.warnings)]))
 
     def _worth(self) -> str:
-        """What each type of event is worth; "" where there are not several."""
+        """Worth of the types of event; "" where there are not several."""
         if len(self.types) < 2 or self.kind == "ratings":  # noqa: PLR2004 - one type is worth what all are
             return ""
         worth = ", ".join(f"{name or 'no type'} is worth {figure(value)}" for name, value in self.types.items())
@@ -174,10 +174,10 @@ def summarise(
 
     Args:
         dataset: the cleaned data.
-        source: SOURCE as it was given.
+        source: SOURCE of the command line.
         kind: kind of the values.
         order: what the events of a user are ordered by.
-        notes: what was found while cleaning; those that warn become warnings.
+        notes: notes of the cleaning; those that warn become warnings.
         reason: why the values are taken for ``kind``, as a clause.
         types: median value of every common type of event.
         columns: columns of the items and the users.
@@ -217,7 +217,7 @@ def shorten(text: str, width: int) -> str:
 
     Control characters, line ends among them, become blanks: what a table holds cannot move a terminal's cursor.
     """
-    line = "".join(each if each.isprintable() else " " for each in text)
+    line = "".join(character if character.isprintable() else " " for character in text)
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
@@ -255,4 +255,4 @@ def _listed(heading: str, sentences: Iterable[str]) -> list[str]:
 
 
 def _under(heading: str, lines: list[str]) -> list[str]:
-    return [f"{'' if place else heading:<8}{line}" for place, line in enumerate(lines)]
+    return [f"{'' if index else heading:<8}{line}" for index, line in enumerate(lines)]

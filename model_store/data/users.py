@@ -87,8 +87,8 @@ def _learned(
 
 def _by_code(user_ids: pl.Series, ids: pl.Series, columns: dict[str, pl.Series]) -> pl.DataFrame:
     """One row per user code, null for users without a row."""
-    known = pl.DataFrame({"user_id": ids, **columns})
-    joined = user_ids.to_frame("user_id").join(known, on="user_id", how="left", maintain_order="left")
+    rows = pl.DataFrame({"user_id": ids, **columns})
+    joined = user_ids.to_frame("user_id").join(rows, on="user_id", how="left", maintain_order="left")
     return joined.drop(USER_COLUMNS)
 
 
@@ -121,10 +121,10 @@ def _attributes_of(column: pl.Series) -> ColumnFeatures:
 
 
 def encode_users(users: pl.DataFrame, attributes: Attributes) -> UserAttributes:
-    """Encode users, one a row, as a service would encode what it is told about them."""
+    """Encode users, one per row, as a service encodes the attributes that clients send."""
     encoded = [attributes.encode(_present(row)) for row in users.iter_rows(named=True)]
-    ids = [each.ids[each.weights > 0] for each in encoded]
-    weights = [each.weights[each.weights > 0] for each in encoded]
+    ids = [user.ids[user.weights > 0] for user in encoded]
+    weights = [user.weights[user.weights > 0] for user in encoded]
     return UserAttributes(
         names=attributes.names,
         indptr=np.cumsum([0, *map(len, ids)], dtype=np.int64),
@@ -144,7 +144,7 @@ def _present(row: dict[str, Any]) -> dict[str, Value]:
 
 def _plain(value: Any) -> Value:
     if isinstance(value, list):
-        return [each for each in value if each is not None]
+        return [element for element in value if element is not None]
     return year_fraction(value) if isinstance(value, date) else value
 
 
