@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from model_store.bundle import Kind, Scale, scale_of
 from model_store.data.cleaning import arrange, merge_pairs
-from service.core.history import append
+from service.core.history import append, forget
 from service.core.support import NO_SUPPORT, Support, support_of
 from service.core.values import EMPTY, Event, Events, UserRecord
 
@@ -129,8 +129,6 @@ def test_events_from_before_scales_were_kept_take_the_scale_of_the_next_batch() 
 
 
 def test_the_part_of_a_sum_that_is_not_held_any_more_outlives_forgetting() -> None:
-    from service.core.history import forget
-
     counts = SCALES["counts"]
     batch = Events.of([Event("a", float(value), float(value), value, counts) for value in (1, 2, 4, 8)])
     record, older = (appended := append(EMPTY, batch, 10)).record, appended.departed
