@@ -217,11 +217,9 @@ class _History:
 
 
 def _with_value_of(event: Event, other: Event) -> Event:
-    """``event``, with what ``other`` about the same item amounts to where values of both add."""
-    scales = event.scale, other.scale
-    if not all(scale is not None and adds(scale.kind) for scale in scales):
-        return event
-    return event._replace(earlier=event.earlier + other.earlier + other.value)
+    """``event``, with the counts of ``other`` about the same item, whether or not ``event`` is a count itself."""
+    counts = other.earlier + (other.value if other.scale is not None and adds(other.scale.kind) else 0.0)
+    return event._replace(earlier=event.earlier + counts) if counts else event
 
 
 def _scaled(event: Event, scale: Scale) -> Event:

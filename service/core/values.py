@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import Scale, Value, read_on
+from model_store.bundle import Scale, Value, adds, read_on
 
 VERSION_BITS = 32
 
@@ -24,7 +24,7 @@ class Event(NamedTuple):
         timestamp: seconds since 1970.
         key: the number by which the event is recognised when it is sent again.
         scale: the scale of ``value``; None in records from before scales were kept.
-        earlier: sum of the values of the user's other events about the item, where values add; else 0.
+        earlier: sum of the counts in the user's other events about the item; 0 if none was a count.
     """
 
     item_id: str
@@ -55,7 +55,7 @@ class Events:
         timestamps: float64 (S,), whole seconds since 1970, below 2**32.
         keys: uint64 (S,), below 2**40, by which events are recognised when they are sent again.
         scales: the scales of the values, S of them; None in records from before scales were kept.
-        earlier: float64 (S,), sum of the values of the user's other events about the item, where values add.
+        earlier: float64 (S,), sum of the counts in the user's other events about the item.
     """
 
     item_ids: tuple[str, ...]
@@ -92,16 +92,31 @@ class Events:
         """
         if scale.kind == "ratings" and self.scales.count(scale) == len(self.scales):
             return self.values  # as almost always: nothing to convert
-        totals, origins = self.values + self.earlier, set(self.scales)
-        if len(origins) == 1:
-            return read_on(scale, totals, origins.pop() or scale).astype(np.float32)
+        totals, origins = self.values.astype(np.float64), set(self.scales)
+        if len(origins) == 1:  # the usual case, without looking for its places
+            return _amounts(scale, totals, self.earlier, origins.pop() or scale).astype(np.float32)
         for origin in origins:
             places = [place for place, candidate in enumerate(self.scales) if candidate == origin]
-            totals[places] = read_on(scale, totals[places], origin or scale)
+            totals[places] = _amounts(scale, totals[places], self.earlier[places], origin or scale)
         return totals.astype(np.float32)
 
     def __len__(self) -> int:
         return len(self.item_ids)
+
+
+def _amounts(
+    scale: Scale, values: NDArray[np.float64], earlier: NDArray[np.float64], origin: Scale
+) -> NDArray[np.float64]:
+    """Values of ``origin`` with the ``earlier`` counts about their items, all float64 (S,), as they count on ``scale``.
+
+    Counts add to counts alone: beside a later rating they count on scales of counts, and not on scales of ratings.
+    """
+    if adds(origin.kind):
+        return read_on(scale, values + earlier, origin)
+    read = read_on(scale, values, origin)
+    if not adds(scale.kind):
+        return read
+    return np.where(earlier > 0, np.minimum(np.nan_to_num(read) + earlier, scale.high), read)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

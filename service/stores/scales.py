@@ -2,7 +2,7 @@
 
 scales           [[kind, low, high, liked], …], each once; null for the scale of events kept before scales were
 scale numbers    for each event the index of its scale; null where there is one scale
-earlier          sum of the values of other events about the item, for each event; null where all are 0
+earlier          sum of the counts in other events about the item, per event; null where all are 0
 """
 
 from __future__ import annotations

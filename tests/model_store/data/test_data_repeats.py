@@ -120,6 +120,26 @@ def test_an_event_without_a_value_on_the_scale_is_left_out_of_the_support() -> N
     assert served(disliked, counts) is NO_SUPPORT
 
 
+typed_logs = st.lists(st.tuples(st.sampled_from(ITEMS[:3]), st.integers(1, 9), kinds), min_size=1, max_size=12)
+
+
+@given(log=typed_logs, data=st.data())
+def test_counts_add_up_whatever_stands_between_them(log: list[tuple[str, int, Kind]], data: st.DataObject) -> None:
+    """As when bundles of counts, of ratings and of counts again are live one after the other."""
+    events = [Event(item, float(value), day * DAY_S, day, SCALES[kind]) for day, (item, value, kind) in enumerate(log)]
+    record = EMPTY
+    for event in data.draw(st.permutations(events)):
+        record = append(record, Events.of([event]), 100).record
+    on_counts, on_ratings = (record.events.values_on(SCALES[kind]).tolist() for kind in ("counts", "ratings"))
+    for item, count, rating in zip(record.events.item_ids, on_counts, on_ratings, strict=True):
+        about = [event for event in events if event.item_id == item]
+        sums = sum(event.value for event in about if event.scale == SCALES["counts"])
+        latest, scale = about[-1], about[-1].scale or SCALES["counts"]
+        liked = scale.kind != "counts" and latest.value >= scale.liked
+        np.testing.assert_equal(count, sums + liked if sums or liked else np.nan)
+        assert rating == latest.value or scale.kind != "ratings"
+
+
 def test_events_from_before_scales_were_kept_take_the_scale_of_the_next_batch() -> None:
     record = append(EMPTY, Events.of([Event("a", 3.0, 0.0, 1)]), 10).record
     counts = SCALES["counts"]
