@@ -38,6 +38,13 @@ class _Setting:
     name: str
     value: str
     otherwise: str
+    in_memory_info: str | None = None
+    """The name in INFO memory, which stores tell that hide CONFIG, as hosted ones do."""
+
+    def commands(self) -> tuple[Command, ...]:
+        """The commands that read it, the second for a store that refuses the first."""
+        config: Command = ("CONFIG", "GET", self.name)
+        return (config, ("INFO", "memory")) if self.in_memory_info else (config,)
 
     def fault(self, found: str) -> str:
         """The complaint about another value, with what to set."""
@@ -49,6 +56,7 @@ NEVER_EVICTED = _Setting(
     "noeviction",
     "with which it drops users whom it has acknowledged once its memory is full (with noeviction it refuses new "
     "feedback instead)",
+    in_memory_info="maxmemory_policy",
 )
 SYNCED = (
     _Setting("appendfsync", "always", "with which it confirms what is not on disk"),
@@ -113,16 +121,25 @@ def _check(client: Redis, durability: Durability) -> None:
     if durability != "fast":
         _check_append_only_file(client, durability)
     for setting in _settings(durability):
-        try:
-            found = client.config_get(setting.name).get(setting.name)
-        except ResponseError as exc:
-            found, reason = None, str(exc)
-        else:
-            reason = "no such setting"
-        if found is None:
+        value, reason = _read(client, setting)
+        if value is None:
             log.warning("user store hides a setting", expected=f"{setting.name} {setting.value}", reason=reason)
-        elif found != setting.value:
-            raise StoreUnsuitable(_refusal(setting, found, durability))
+        elif value != setting.value:
+            raise StoreUnsuitable(_refusal(setting, value, durability))
+
+
+def _read(client: Redis, setting: _Setting) -> tuple[str | None, str]:
+    """The value of a setting, or None and the reason why the store does not tell it."""
+    reason = "no such setting"
+    for command in setting.commands():
+        try:
+            value = _value(client.execute_command(*command), setting)  # type: ignore[no-untyped-call]
+        except ResponseError as exc:
+            reason = str(exc)
+        else:
+            if value is not None:
+                return value, ""
+    return None, reason
 
 
 def _check_append_only_file(client: Redis, durability: Durability) -> None:
@@ -163,17 +180,35 @@ async def check_connection(connection: AbstractConnection, durability: Durabilit
         RedisError: the store evicts, or does not sync what it confirms.
     """
     for setting in _settings(durability):
-        await connection.send_command("CONFIG", "GET", setting.name)
+        value = await _read_on(connection, setting)
+        if value not in (None, setting.value):
+            raise RedisError(setting.fault(str(value)))
+
+
+async def _read_on(connection: AbstractConnection, setting: _Setting) -> str | None:
+    for command in setting.commands():
+        await connection.send_command(*command)
         try:
-            reply = await connection.read_response()
+            value = _value(await connection.read_response(), setting)
         except ResponseError:  # hidden by whoever runs it
             continue
-        found = _value(reply)
-        if found not in (None, setting.value):
-            raise RedisError(setting.fault(str(found)))
+        if value is not None:
+            return value
+    return None
 
 
-def _value(reply: Any) -> str | None:
-    """The value in a reply to CONFIG GET of one name, in RESP2 or RESP3; None in an empty one."""
-    values = [*reply.values()] if isinstance(reply, dict) else reply[1::2]
-    return values[0].decode() if values else None
+def _value(reply: Any, setting: _Setting) -> str | None:
+    """The value of a setting in a reply to one of its commands, parsed by redis-py or not; None in an empty one."""
+    if isinstance(reply, bytes):
+        lines = (line.partition(":") for line in reply.decode().splitlines())
+        return next((value for name, _, value in lines if name == setting.in_memory_info), None)
+    if isinstance(reply, dict):
+        return next(
+            (_text(value) for name, value in reply.items() if _text(name) in (setting.name, setting.in_memory_info)),
+            None,
+        )
+    return _text(reply[1]) if reply else None
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

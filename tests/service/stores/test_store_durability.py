@@ -247,6 +247,19 @@ def test_a_store_that_hides_when_it_syncs_is_taken_with_a_warning(embedded: Embe
     ]
 
 
+@pytest.mark.parametrize("durability", ["durable", "fast"])
+async def test_a_store_that_hides_its_settings_and_evicts_is_refused(tmp_path: Path, durability: Durability) -> None:
+    """Hosted stores do not let clients ask for settings, and evict unless their owners say otherwise."""
+    port = free_port()
+    with valkey_on_tcp(tmp_path, port, "--rename-command", "CONFIG", "", "--maxmemory-policy", "volatile-lru"):
+        with pytest.raises(StoreUnsuitable, match="maxmemory-policy volatile-lru"):
+            check(f"redis://127.0.0.1:{port}", {}, durability, 5)
+        store = connect(f"redis://127.0.0.1:{port}", durability=durability)
+        with pytest.raises(StoreUnavailable, match="maxmemory-policy volatile-lru"):
+            await store.replace("ann", RECORD, 0)
+        await store.close()
+
+
 def test_a_store_without_an_append_only_file_is_refused(embedded: EmbeddedStore, admin: Redis) -> None:
     admin.config_set("appendonly", "no")
     with pytest.raises(StoreUnsuitable, match="appendonly yes"):
