@@ -16,6 +16,7 @@ from service.stores.durability import Durability
 from service.stores.keys import PREFIX, checked_prefix
 
 EMBEDDED = "embedded"
+MAX_TTL_DAYS = 36_500  # the store refuses lives that do not fit 64 bits of milliseconds
 # Paths of the service that have more below them: under a prefix of one of these names a request would be ambiguous.
 BRANCHES = ("/users", "/health", "/docs")
 _ROOT_PATH = re.compile(r"(/[\w.~-]+)*", re.ASCII)
@@ -91,10 +92,13 @@ class Settings(BaseSettings):
     )
     user_ttl_days: float = Field(
         365.0,
-        gt=0,
+        ge=0.0001,  # 9 seconds: the store refuses lives of no second
+        le=MAX_TTL_DAYS,
         description="days after the last contact, feedback or a list, when a user is forgotten; yearly habits fit",
     )
-    served_ttl_s: int = Field(3600, ge=1, description="seconds a served list is kept to measure the hit rate")
+    served_ttl_s: int = Field(
+        3600, ge=1, le=MAX_TTL_DAYS * 86_400, description="seconds a served list is kept to measure the hit rate"
+    )
     threads: int = Field(
         1, ge=1, le=64, description="intra-op threads of each graph; workers scale better than threads"
     )
@@ -207,7 +211,7 @@ def read_settings() -> Settings:
 
 def _service_link(name: str, value: object) -> str:
     """The explanation of a value that is none of the user's: Kubernetes sets variables named after its Services."""
-    if not (isinstance(value, str) and _SERVICE_LINK.match(value)):
+    if not (name.endswith("port") and isinstance(value, str) and _SERVICE_LINK.match(value)):
         return ""
     return (
         f". Kubernetes sets KSHOT_{name.upper()} to such an address in every pod beside a Service named kshot: write "

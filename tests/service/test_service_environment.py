@@ -64,6 +64,26 @@ def test_what_kubernetes_puts_into_the_port_is_explained(trained_store: Path, li
     assert "enableServiceLinks: false" in told
 
 
+def test_what_kubernetes_never_sets_is_not_blamed_on_it(trained_store: Path) -> None:
+    told = complaint("--store", trained_store, KSHOT_WORKERS="tcp://10.0.0.1:80")
+    assert told == "workers (KSHOT_WORKERS): tcp://10.0.0.1:80, expected a valid integer"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("KSHOT_USER_TTL_DAYS", "inf", "less than or equal to 36500"),
+        ("KSHOT_USER_TTL_DAYS", "1e9", "less than or equal to 36500"),
+        ("KSHOT_USER_TTL_DAYS", "1e-9", "greater than or equal to 0.0001"),
+        ("KSHOT_USER_TTL_DAYS", "nan", "greater than or equal to 0.0001"),
+        ("KSHOT_SERVED_TTL_S", "99999999999999999999", "less than or equal to 3153600000"),
+    ],
+)
+def test_a_life_that_no_store_takes_is_refused(trained_store: Path, name: str, value: str, expected: str) -> None:
+    told = complaint("--store", trained_store, **{name: value})
+    assert told == f"{name.removeprefix('KSHOT_').lower()} ({name}): {value}, expected {expected}"
+
+
 def test_a_port_that_is_only_wrong_is_not_blamed_on_kubernetes(trained_store: Path) -> None:
     assert "Kubernetes" not in complaint("--store", trained_store, KSHOT_PORT="eighty")
 
