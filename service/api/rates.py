@@ -56,8 +56,7 @@ class RateGuard:
             body, receive = await look_into(receive)
             return _user_of_body(body), receive
         if scope["path"].startswith("/users/"):
-            # An id may hold a slash, which the path as it was sent has encoded.
-            return unquote(scope["raw_path"].decode("ascii", "replace").split("/")[2]), receive
+            return _user_of_path(scope["raw_path"]), receive
         named = parse_qs(scope["query_string"].decode("latin-1")).get("user_id")
         return (named[-1] if named else None), receive
 
@@ -68,6 +67,15 @@ def declare(schema: dict[str, Any]) -> None:
         if path.startswith(LIMITED):
             for operation in operations.values():
                 operation["responses"]["429"] = {"description": "Beyond a rate limit", "content": REFUSAL}
+
+
+def _user_of_path(sent: bytes) -> str | None:
+    """The user that a path names; None if a part before the id is encoded, since no route has such a path.
+
+    ``sent`` is the path as it was sent, since an id may hold a slash, which is encoded there.
+    """
+    text = sent.decode("ascii", "replace")
+    return unquote(text.split("/")[2]) if text.startswith("/users/") else None
 
 
 def _user_of_body(content: bytes) -> str | None:

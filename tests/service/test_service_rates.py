@@ -31,6 +31,11 @@ def test_a_user_beyond_the_limit_is_told_to_wait_and_others_are_not(limited: Run
     assert limited.metrics()["kshot_rate_refusals_total", ("user",)] >= 2
 
 
+@pytest.mark.parametrize("path", ["/users%2Fann", "/%75sers%2Fann", "/%75sers/ann", "/users/"])
+def test_a_path_whose_slash_is_encoded_is_no_user(limited: Running, path: str) -> None:
+    assert limited.client.get(path).status_code == 404
+
+
 def test_the_documentation_says_which_routes_are_limited(limited: Running) -> None:
     paths = limited.client.get("/openapi.json").json()["paths"]
     documented = {path for path, each in paths.items() if all("429" in one["responses"] for one in each.values())}
