@@ -74,8 +74,12 @@ def decoded(body: bytes, encoding: str | None) -> bytes:
     if not decoder.eof:
         raise _damaged(encoding, "it ends early")
     if rest:
-        raise _damaged(encoding, "something follows its end")
+        raise _damaged(encoding, _too_much(encoding))
     return content
+
+
+def _too_much(encoding: str) -> str:
+    return f"more than {MAX_GZIP_PARTS} parts" if encoding == "gzip" else "something follows its end"
 
 
 def _format(body: bytes, encoding: str) -> int:

@@ -12,6 +12,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from service import telemetry
 from service.api.bodies import ENCODINGS
@@ -106,7 +107,7 @@ def problem_of(exc: ServiceError) -> Response:
     return problem(status, exc.told if isinstance(exc, StoreUnavailable) else str(exc), headers=HEADERS.get(status))
 
 
-def _on_http_error(_request: Request, exc: Exception) -> Response:
+def _on_http_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)  # noqa: S101 - registered for this class
     # FastAPI turns whatever reading and parsing a body raises into a 400, but for the most usual bad JSON.
     cause = exc.__cause__
@@ -114,14 +115,25 @@ def _on_http_error(_request: Request, exc: Exception) -> Response:
         return problem_of(cause)
     if isinstance(cause, ValueError | RecursionError):
         return _invalid([NOT_JSON])
-    return problem(HTTPStatus(exc.status_code), str(exc.detail), headers=_with_head(exc.headers))
+    return problem(HTTPStatus(exc.status_code), str(exc.detail), headers=_headers(request, exc))
 
 
-def _with_head(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    """Allow HEAD where GET is allowed: routes do not name it, since ``plain`` makes it a GET."""
-    if headers is None or "GET" not in headers.get("Allow", ""):
-        return headers
-    return {**headers, "Allow": headers["Allow"].replace("GET", "GET, HEAD")}
+def _headers(request: Request, exc: HTTPException) -> Mapping[str, str] | None:
+    """The headers of a refusal; those of a refused method name the methods of all routes that have the path.
+
+    HEAD is one of them where GET is, since ``plain`` makes it a GET.
+    """
+    if exc.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+        return exc.headers
+    routes = [route for route in request.app.router.routes if isinstance(route, Route)]
+    allowed = {
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in (route.methods or ())
+    }
+    head = {"HEAD"} if "GET" in allowed else set()
+    return {**(exc.headers or {}), "Allow": ", ".join(sorted(allowed | head))}
 
 
 def _invalid(errors: Sequence[Invalid]) -> Response:

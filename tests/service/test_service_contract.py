@@ -120,6 +120,14 @@ def test_another_method_is_told_which_one_is_allowed(service: Running) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/users/a%2Fb/", "DELETE, GET, HEAD"), ("/openapi.json", "GET, HEAD"), ("/", "GET, HEAD")]
+)
+def test_every_method_of_a_path_is_named_once(service: Running, path: str, allowed: str) -> None:
+    answer = service.client.put(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 def test_a_websocket_is_turned_away_and_disturbs_nobody(service: Running) -> None:
     url = service.client.base_url
     with socket.create_connection((url.host, url.port), timeout=5) as connection:
