@@ -12,7 +12,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
+from starlette.routing import Match
 
 from service import telemetry
 from service.api.bodies import ENCODINGS
@@ -59,6 +59,7 @@ HEADERS = {
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: {"Accept-Encoding": ", ".join(ENCODINGS)},
 }
 SHOWN_CHARACTERS = 80
+METHODS = ("DELETE", "GET", "HEAD", "POST")
 NOT_JSON = Invalid(field="body", value="not JSON", expected="valid JSON in UTF-8")
 
 
@@ -119,21 +120,19 @@ def _on_http_error(request: Request, exc: Exception) -> Response:
 
 
 def _headers(request: Request, exc: HTTPException) -> Mapping[str, str] | None:
-    """The headers of a refusal; those of a refused method name the methods of all routes that have the path.
+    """The headers of a refusal; those of a refused method name all methods of the path.
 
     HEAD is one of them where GET is, since ``plain`` makes it a GET.
     """
     if exc.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
         return exc.headers
-    routes = [route for route in request.app.router.routes if isinstance(route, Route)]
-    allowed = {
-        method
-        for route in routes
-        if route.matches(request.scope)[0] is not Match.NONE
-        for method in (route.methods or ())
-    }
-    head = {"HEAD"} if "GET" in allowed else set()
-    return {**(exc.headers or {}), "Allow": ", ".join(sorted(allowed | head))}
+    allowed = [method for method in METHODS if _is_allowed(request, "GET" if method == "HEAD" else method)]
+    return {**(exc.headers or {}), "Allow": ", ".join(allowed)}
+
+
+def _is_allowed(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
 
 
 def _invalid(errors: Sequence[Invalid]) -> Response:

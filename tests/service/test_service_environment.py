@@ -75,7 +75,7 @@ def test_what_kubernetes_never_sets_is_not_blamed_on_it(trained_store: Path) -> 
         ("KSHOT_USER_TTL_DAYS", "inf", "less than or equal to 36500"),
         ("KSHOT_USER_TTL_DAYS", "1e9", "less than or equal to 36500"),
         ("KSHOT_USER_TTL_DAYS", "1e-9", "greater than or equal to 0.0001"),
-        ("KSHOT_USER_TTL_DAYS", "nan", "greater than or equal to 0.0001"),
+        ("KSHOT_USER_TTL_DAYS", "nan", "less than or equal to 36500"),
         ("KSHOT_SERVED_TTL_S", "99999999999999999999", "less than or equal to 3153600000"),
     ],
 )
