@@ -12,14 +12,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
-from model_store.bundle import Scale, Value, adds
+from model_store.bundle import Scale, Value
 from service.core.values import Departed, Event, Events, Older, UserRecord
 
 # A record knows at most 512 keys, so a new event is taken for an old one once in 2⁴⁰ / 512, two thousand million times.
@@ -121,19 +121,24 @@ def _before(record: UserRecord, events: list[Event]) -> UserRecord:
     items, keys = {event.item_id for event in events}, [event.key for event in events]
     retired = record.retired[~np.isin(record.retired, np.array(keys, dtype=np.uint64))]
     seen = tuple(item_id for item_id in record.seen if item_id not in items)
-    return replace(record, events=Events.of([]), retired=retired, seen=seen)
+    return replace(record, events=Events.of([]), retired=retired, seen=seen, sums={})
 
 
 def _lost_sums(record: UserRecord, before: UserRecord, events: list[Event], max_support: int) -> dict[str, float]:
     """By item, the part of the sums in ``record`` that comes from events which are no longer held."""
-    if not record.events.earlier.any():
+    if not (record.sums or record.events.earlier.any()):
         return {}
     replayed = _History(before, max_support)
     for event in events:
         replayed.take(event)
-    held = {event.item_id: event.earlier for event in replayed.window()}
-    sums = zip(record.events.item_ids, record.events.earlier.tolist(), strict=True)
-    return {item_id: earlier - held.get(item_id, 0.0) for item_id, earlier in sums if earlier > held.get(item_id, 0.0)}
+    held = replayed.sums()
+    lost = {item_id: total - held.get(item_id, 0.0) for item_id, total in _sums(record).items()}
+    return {item_id: sum_ for item_id, sum_ in lost.items() if sum_ > 0}
+
+
+def _sums(record: UserRecord) -> dict[str, float]:
+    """By item, the sum of the counts in all events about it."""
+    return {**record.sums, **{event.item_id: event.counts for event in record.events.rows() if event.counts}}
 
 
 class _History:
@@ -157,13 +162,13 @@ class _History:
             record: what there is.
             max_support: events that it may hold.
             scale: given to events of the record that have none, since they were kept before scales were.
-            sums: by item, the values of events that are not held any more; they count where values add.
+            sums: by item, the counts of events that are not held any more, beside those in ``record``.
         """
         self._max_support = max_support
         self._window = dict(zip(record.events.item_ids, record.events.rows(), strict=True))
         if scale is not None and None in record.events.scales:
             self._window = {item_id: _scaled(event, scale) for item_id, event in self._window.items()}
-        self._sums = dict(sums or {})
+        self._sums = {**record.sums, **(sums or {})}
         self._seen = dict.fromkeys(record.seen)
         self._retired = deque(record.retired.tolist())
         self._keys = {*self._retired, *record.events.keys.tolist()}
@@ -187,15 +192,16 @@ class _History:
             self._leave(len(self._window), event)
         return True
 
-    def window(self) -> Collection[Event]:
-        """The events that stand, in their order of arrival."""
-        return self._window.values()
+    def sums(self) -> dict[str, float]:
+        """By item, the sum of the counts in all events about it."""
+        return _sums(self.record(0, {}))
 
     def record(self, revision: int, attributes: Mapping[str, Value]) -> UserRecord:
         """What it has become."""
         keys = np.array(self._retired, dtype=np.uint64)
         events = Events.of(list(self._window.values()))
-        return UserRecord(revision, events, keys, tuple(self._seen), None, attributes)
+        sums = {item_id: total for item_id, total in self._sums.items() if item_id in self._seen}
+        return UserRecord(revision, events, keys, tuple(self._seen), None, attributes, sums)
 
     def _enter(self, event: Event) -> None:
         """Add an event as the last to arrive, and drop the oldest by time beyond the limit."""
@@ -208,6 +214,8 @@ class _History:
             del self._window[oldest.item_id]
             self._leave(place, oldest)
             self._seen[oldest.item_id] = None
+            if oldest.counts:
+                self._sums[oldest.item_id] = oldest.counts
 
     def _leave(self, place: int, event: Event) -> None:
         self.departed.append(Departed(place, event._replace(earlier=0.0) if event.earlier else event))
@@ -218,8 +226,7 @@ class _History:
 
 def _with_value_of(event: Event, other: Event) -> Event:
     """``event``, with the counts of ``other`` about the same item, whether or not ``event`` is a count itself."""
-    counts = other.earlier + (other.value if other.scale is not None and adds(other.scale.kind) else 0.0)
-    return event._replace(earlier=event.earlier + counts) if counts else event
+    return event._replace(earlier=event.earlier + other.counts) if other.counts else event
 
 
 def _scaled(event: Event, scale: Scale) -> Event:

@@ -34,6 +34,11 @@ class Event(NamedTuple):
     scale: Scale | None = None
     earlier: float = 0.0
 
+    @property
+    def counts(self) -> float:
+        """Sum of the counts in all events about the item, this one included; 0 if none is a count."""
+        return self.earlier + (self.value if self.scale is not None and adds(self.scale.kind) else 0.0)
+
 
 @lru_cache(1024)
 def no_sums(count: int) -> NDArray[np.float64]:
@@ -145,6 +150,7 @@ class UserRecord:
         seen: ids of the items that fell out of ``events``, in that order; none of them is in ``events``.
         state: what was adapted from exactly these events and attributes, if anything was.
         attributes: what else was told about the user, by name; also what no bundle knows yet.
+        sums: by item of ``seen``, the sum of the counts in the user's events about it; items without any are absent.
     """
 
     revision: int
@@ -153,6 +159,7 @@ class UserRecord:
     seen: tuple[str, ...]
     state: UserState | None
     attributes: Mapping[str, Value] = field(default_factory=dict)
+    sums: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_known(self) -> bool:
@@ -175,7 +182,7 @@ class UserRecord:
 
     def with_state(self, state: UserState) -> UserRecord:
         """The same record with ``state`` beside what it was adapted from."""
-        return UserRecord(self.revision, self.events, self.retired, self.seen, state, self.attributes)
+        return UserRecord(self.revision, self.events, self.retired, self.seen, state, self.attributes, self.sums)
 
 
 EMPTY = UserRecord(0, Events.of([]), np.zeros(0, dtype=np.uint64), (), None)

@@ -3,7 +3,7 @@
     keys u40 (S) · retired u40 (R) · state f32 (D)
     numbers u32 (N), and all that follows deflated:
     seconds u32 (S) · values f32 (S) · ids u32 (N)      each as four planes, all first bytes, then all second ones
-    [item ids, seen, naming, bundle, attributes, scales, scale numbers, earlier] as JSON, see ``scales``
+    [item ids, seen, naming, bundle, attributes, scales, scale numbers, earlier, sums] as JSON, see ``scales``
 
 ``seconds`` are differences from one event to the next, modulo 2³². Where all item ids are one prefix and a decimal
 number ("i17", "tt0123456"), the numbers stand in ``ids``, those of the events first; item ids and seen are null then,
@@ -75,7 +75,7 @@ def encode_compact(record: UserRecord) -> bytes:
     names: tuple[Any, ...] = (events.item_ids, record.seen, None)
     if numbered:
         names = (None, None, (numbered.prefix, numbered.digits))
-    tail = (*names, bundle, record.attributes, *encode_scales(events))
+    tail = (*names, bundle, record.attributes, *encode_scales(record))
     columns = (
         _planes(np.diff(events.timestamps.astype(_U4), prepend=np.zeros(1, dtype=_U4))),
         _planes(events.values.astype(_F4)),
@@ -113,10 +113,10 @@ def decode_compact(body: memoryview, revision: int, size: int, retired: int, sta
         prefix, digits = naming
         names = Numbered(prefix, digits, numbers).names()
         item_ids, seen = names[:size], names[size:]
-    scales, earlier = decode_scales(later, size)
+    scales, earlier, sums = decode_scales(later, size)
     events = Events(tuple(item_ids), values, seconds.astype(np.float64), keys[:size], scales, earlier)
     state = None if bundle is None else UserState(bundle, vector)
-    return UserRecord(revision, events, keys[size:], tuple(seen), state, attributes)
+    return UserRecord(revision, events, keys[size:], tuple(seen), state, attributes, sums)
 
 
 def _planes(column: NDArray[Any]) -> bytes:

@@ -1,7 +1,7 @@
 """What follows the header in records of format 4, of users with few events.
 
 keys u64 (S) · retired u64 (R) · timestamps u32 (S) · values f32 (S) · state f32 (D)
-[item ids, seen, bundle, attributes, scales, scale numbers, earlier] as JSON, the last three as in ``scales``
+[item ids, seen, bundle, attributes, scales, scale numbers, earlier, sums] as JSON, the last four as in ``scales``
 
 Format 2 ends after the attributes, format 1 before them.
 """
@@ -34,7 +34,7 @@ def encode_plain(record: UserRecord) -> bytes:
             events.values.astype(_F4).tobytes(),
             np.asarray(vector, dtype=_F4).tobytes(),
             orjson.dumps(
-                (events.item_ids, record.seen, bundle, record.attributes, *encode_scales(events)),
+                (events.item_ids, record.seen, bundle, record.attributes, *encode_scales(record)),
                 option=orjson.OPT_SORT_KEYS,
             ),
         )
@@ -50,7 +50,7 @@ def decode_plain(body: memoryview, revision: int, size: int, retired: int, state
     floats: NDArray[np.float32] = np.frombuffer(body, _F4, size + state_dim, start)
     start += floats.nbytes
     item_ids, seen, bundle, *later = orjson.loads(body[start:])
-    scales, earlier = decode_scales(later[1:], size)
+    scales, earlier, sums = decode_scales(later[1:], size)
     events = Events(tuple(item_ids), floats[:size], seconds.astype(np.float64), keys[:size], scales, earlier)
     state = None if bundle is None else UserState(bundle, floats[size:])
-    return UserRecord(revision, events, keys[size:], tuple(seen), state, *later[:1])
+    return UserRecord(revision, events, keys[size:], tuple(seen), state, later[0] if later else {}, sums)

@@ -67,15 +67,22 @@ def test_training_and_service_read_the_same_from_the_same_events(log: Log, kind:
     assert sorted(support.ages.tolist(), reverse=True) == support.ages.tolist()
 
 
+@given(logs, st.integers(1, 4))
+def test_an_item_beyond_a_full_record_keeps_its_count(log: Log, max_support: int) -> None:
+    counts = SCALES["counts"]
+    support = served(record_of(log, counts, max_support), counts, max_support)
+    expected = trained(log, "counts")
+    assert all(expected[ITEMS[row]][0] == value for row, value in zip(support.rows, support.values, strict=True))
+
+
 @given(logs, kinds, st.integers(1, 4), st.data())
 def test_the_order_of_arrival_does_not_matter_where_times_differ(
     log: Log, kind: Kind, max_support: int, data: st.DataObject
 ) -> None:
-    """Counts of items that once left a full record are the exception: what left is not read again."""
     timed = [(item_id, value, place) for place, (item_id, value, _) in enumerate(log)]
     shuffled = data.draw(st.permutations(timed))
-    limit = 100 if kind == "counts" else max_support
-    supports = [served(record_of(arrived, SCALES[kind], limit), SCALES[kind], limit) for arrived in (timed, shuffled)]
+    records = [record_of(arrived, SCALES[kind], max_support) for arrived in (timed, shuffled)]
+    supports = [served(record, SCALES[kind], max_support) for record in records]
     for one, other in zip(*supports, strict=True):
         assert one.tolist() == other.tolist()
 

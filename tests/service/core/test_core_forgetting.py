@@ -50,7 +50,7 @@ def without(batches: Batches, key: int) -> Batches:
 
 def said(record: UserRecord) -> tuple[object, ...]:
     """Everything in a record but how many changes made it."""
-    return record.events.rows(), record.retired.tolist(), record.seen, record.state, record.attributes
+    return record.events.rows(), record.retired.tolist(), record.seen, record.state, record.attributes, record.sums
 
 
 @given(histories(), st.data())

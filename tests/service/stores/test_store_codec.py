@@ -46,8 +46,8 @@ states = st.builds(
     st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=64),
 )
 records = st.builds(
-    lambda revision, rows, retired, seen, state, attributes: UserRecord(
-        revision, Events.of(rows), np.array(retired, dtype=np.uint64), tuple(seen), state, attributes
+    lambda revision, rows, retired, seen, state, attributes, sums: UserRecord(
+        revision, Events.of(rows), np.array(retired, dtype=np.uint64), tuple(seen), state, attributes, sums
     ),
     st.integers(0, 2**64 - 1),
     st.lists(rows, max_size=30),
@@ -55,12 +55,14 @@ records = st.builds(
     st.lists(ids, max_size=30) | st.lists(numbered, max_size=30),
     st.none() | states,
     st.dictionaries(ids, ids | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.lists(ids)),
+    st.dictionaries(ids, st.floats(0, 1e12)),
 )
 
 
 def content(record: UserRecord) -> tuple[object, ...]:
     state = record.state and (record.state.bundle, record.state.vector.tobytes())
-    return record.revision, record.events.rows(), record.retired.tolist(), record.seen, state, record.attributes
+    parts = (record.events.rows(), record.retired.tolist(), record.seen, state, record.attributes, record.sums)
+    return record.revision, *parts
 
 
 @given(records)
@@ -133,6 +135,7 @@ def test_a_record_of_format_1_is_still_read() -> None:
         ("old",),
         ("0123456789ab", np.array([0.5, -2], dtype=np.float32).tobytes()),
         {},
+        {},
     )
 
 
@@ -146,6 +149,7 @@ def test_a_record_of_format_2_is_still_read() -> None:
         ("old",),
         ("0123456789ab", np.array([0.5, -2], dtype=np.float32).tobytes()),
         {"age": 25.0, "likes": ["x"]},
+        {},
     )
 
 
