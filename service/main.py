@@ -119,9 +119,9 @@ def _build(settings: Settings) -> _Built:
         prefix=settings.redis_prefix,
         marking=marking,
     )
-    known = credentials(settings.redis, password=password, ca_file=settings.redis_ca_file)
-    durability.check(settings.redis, known, settings.durability, timeout_s)
-    marking.check(settings.redis, known, timeout_s)
+    client_options = credentials(settings.redis, password=password, ca_file=settings.redis_ca_file)
+    durability.check(settings.redis, client_options, settings.durability, timeout_s)
+    marking.check(settings.redis, client_options, timeout_s)
     return _Built(live, edge, rates, store)
 
 

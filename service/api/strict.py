@@ -32,8 +32,10 @@ MAX_FAULTS = 10
 
 def check_request(request: Request) -> None:
     """Raise InvalidRequest where the query or an id in the path cannot mean what its client meant."""
-    known = [field.alias for field in request.scope["route"].dependant.query_params]
-    faults = list(islice(_faults(request.scope.get(SENT_IDS, {}), request.scope["query_string"], known), MAX_FAULTS))
+    parameters = [field.alias for field in request.scope["route"].dependant.query_params]
+    faults = list(
+        islice(_faults(request.scope.get(SENT_IDS, {}), request.scope["query_string"], parameters), MAX_FAULTS)
+    )
     if faults:
         raise InvalidRequest(faults)
 
@@ -50,26 +52,26 @@ def is_text(sent: str) -> bool:
     return True
 
 
-def _faults(ids: dict[str, str], query: bytes, known: Sequence[str]) -> Iterator[Fault]:
+def _faults(ids: dict[str, str], query: bytes, parameters: Sequence[str]) -> Iterator[Fault]:
     yield from (Fault(name, sent, TEXT) for name, sent in ids.items() if not is_text(sent))
     parts = [part.partition("=") for part in query.decode("latin-1").replace("+", " ").split("&") if part]
     for name, _, value in parts:
         decoded = unquote(name)
-        if decoded not in known:
-            yield Fault(decoded, unquote(value), _expected(decoded, known))
+        if decoded not in parameters:
+            yield Fault(decoded, unquote(value), _expected(decoded, parameters))
         elif not is_text(value):
             yield Fault(decoded, value, TEXT)
     for name, count in Counter(unquote(name) for name, _, _ in parts).items():
-        if count > 1 and name in known:
+        if count > 1 and name in parameters:
             yield Fault(name, f"{count} times", "it once")
 
 
-def _expected(name: str, known: Sequence[str]) -> str:
-    if not known:
+def _expected(name: str, parameters: Sequence[str]) -> str:
+    if not parameters:
         return "no parameters in this query"
     plain = name.strip().casefold().replace("-", "_")
     synonym = SYNONYMS.get(plain)
-    nearest = [synonym] if synonym in known else get_close_matches(plain, known, 1)
+    nearest = [synonym] if synonym in parameters else get_close_matches(plain, parameters, 1)
     if nearest:
-        return f"{nearest[0]} instead, out of the parameters {', '.join(known)}"
-    return f"one of the parameters {', '.join(known)}"
+        return f"{nearest[0]} instead, out of the parameters {', '.join(parameters)}"
+    return f"one of the parameters {', '.join(parameters)}"

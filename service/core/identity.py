@@ -68,20 +68,19 @@ class CatalogueMark:
         kept = sum(_is_same(title, titles.get(item_id)) for item_id, title in self.titles.items())
         comparable = [item_id for crc, item_id in catalogue.sample(SAMPLE) if crc <= self.last_crc]
         later = _titles(catalogue, comparable)
-        known = sum(_is_same(title, self.titles.get(item_id)) for item_id, title in later.items())
-        return max(_share(kept, len(self.titles)), _share(known, len(later))) >= MIN_SHARED
+        shared = sum(_is_same(title, self.titles.get(item_id)) for item_id, title in later.items())
+        return max(_share(kept, len(self.titles)), _share(shared, len(later))) >= MIN_SHARED
 
 
 def _titles(catalogue: Catalogue, item_ids: Iterable[str]) -> Titles:
     """Digests of the titles of those items that the catalogue has."""
     ids = list(item_ids)
-    known = [
+    rows = [
         (item_id, row) for item_id, row in zip(ids, catalogue.rows(ids).tolist(), strict=True) if row != UNKNOWN_ROW
     ]
-    texts = catalogue.open_json(row for _, row in known)
+    texts = catalogue.open_json(row for _, row in rows)
     return {
-        item_id: _digest(orjson.loads(text + b"}").get("title"))
-        for (item_id, _), text in zip(known, texts, strict=True)
+        item_id: _digest(orjson.loads(text + b"}").get("title")) for (item_id, _), text in zip(rows, texts, strict=True)
     }
 
 
