@@ -27,10 +27,12 @@ SHOWN = ("/recommend", "/feedback", "/users/{user_id}", "/health/ready")
 TRY_OUT = """<!DOCTYPE html><link rel="stylesheet" href="$folder/swagger-ui.css"><div id="swagger-ui"></div>
 <script src="$folder/swagger-ui-bundle.js"></script><script>
 SwaggerUIBundle({url: 'openapi.json', dom_id: '#swagger-ui', docExpansion: 'full', tryItOutEnabled: true})
-const trying = setInterval(() => {
+// A click before the page is ready does nothing, so it is repeated until there is an answer.
+setInterval(() => {
+  const answered = document.querySelector('[id*=health_live] .live-responses-table')
   const button = document.querySelector('[id*=health_live] .execute')
-  if (button) { clearInterval(trying); button.click() }
-}, 100)
+  if (button && !answered) button.click()
+}, 500)
 </script>"""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -78,9 +79,13 @@ def test_a_flood_of_bytes_that_are_no_http_is_counted_and_fills_no_log(talkative
     malformed = ("kshot_malformed_requests_total", ())
     before, lines = talkative.metrics()[malformed], len(talkative.logged())
     upgrade = b"GET /health/live HTTP/1.1\r\nHost: kshot\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    for sent in 20 * [b"\x16\x03\x01 no HTTP\r\n\r\n", upgrade + b"no HTTP\r\n\r\n"]:
-        with connected(talkative) as connection:
+    with ExitStack() as open_connections:  # all at once, since some are closed only after seconds
+        flood = [open_connections.enter_context(connected(talkative)) for _ in range(40)]
+        for connection, sent in zip(
+            flood, 20 * [b"\x16\x03\x01 no HTTP\r\n\r\n", upgrade + b"no HTTP\r\n\r\n"], strict=True
+        ):
             connection.sendall(sent)
+        for connection in flood:
             until_closed(connection)
     assert talkative.metrics()[malformed] - before >= 20
     assert {line["event"] for line in talkative.logged()[lines:]} <= {"request"}
