@@ -143,8 +143,10 @@ def _checked(
 
 def _faults(index: int, event: GivenEvent, spec: FeedbackSpec, now: float) -> list[Fault]:
     """What is wrong with one event, by the bundle's scale and vocabulary."""
+    highest, latest = _highest(spec), now + MAX_AHEAD_S
+    if _has_right_value(event, spec, highest) and (event.timestamp is None or event.timestamp <= latest):
+        return []  # before any message is made, which takes longer than looking
     at = f"events[{index}]"
-    highest = _highest(spec)
     value = f"a value from {spec.value_min:g} to {highest:g}"
     type_ = f"a type out of {', '.join(sorted(spec.types))}"
     found = []
@@ -156,9 +158,16 @@ def _faults(index: int, event: GivenEvent, spec: FeedbackSpec, now: float) -> li
         found.append(Fault(f"{at}.type", event.type, type_))
     elif event.value is not None and not spec.value_min <= event.value <= highest:
         found.append(Fault(f"{at}.value", event.value, value))
-    if event.timestamp is not None and event.timestamp > now + MAX_AHEAD_S:
+    if event.timestamp is not None and event.timestamp > latest:
         found.append(Fault(f"{at}.timestamp", event.timestamp, f"at most a day ahead of {now:.0f}, in seconds"))
     return found
+
+
+def _has_right_value(event: GivenEvent, spec: FeedbackSpec, highest: float) -> bool:
+    """Whether an event has a value of the scale or a type of the vocabulary, and not both."""
+    if event.type is None:
+        return event.value is not None and spec.value_min <= event.value <= highest
+    return event.value is None and event.type in spec.types
 
 
 def _highest(spec: FeedbackSpec) -> float:
