@@ -71,12 +71,14 @@ advisories: setup
 # Tests and load tests use these; without root, those that need an absent one say so and are skipped.
 # RUNLEVEL=1 keeps Debian from starting the Redis that is only wanted as a program.
 tools:
-	@command -v redis-server >/dev/null && command -v wrk >/dev/null && command -v strace >/dev/null && exit 0; \
+	@command -v redis-server >/dev/null && command -v wrk >/dev/null && command -v strace >/dev/null \
+	  && command -v chromium >/dev/null && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "installing redis-server, wrk and strace for the tests"; \
-	  apt-get -qq update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq install redis-server wrk strace >/dev/null; \
+	  echo "installing redis-server, wrk, strace and chromium for the tests"; \
+	  apt-get -qq update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+	    apt-get -qq install redis-server wrk strace chromium >/dev/null; \
 	else \
-	  echo "redis-server, wrk or strace is absent: the tests that need it are skipped"; \
+	  echo "redis-server, wrk, strace or chromium is absent: the tests that need it are skipped"; \
 	fi
 
 loadtest: setup tools ## measure a service under load and the graphs alone; takes minutes
