@@ -123,7 +123,8 @@ def test_what_an_earlier_run_left_is_not_counted(trained_store: Path, tmp_path: 
     leave_metrics_behind(folder)
     before = sorted(folder.iterdir())
     for run in ("first", "second"):
-        with running(trained_store, tmp_path / run, "--workers", 2, env={variable: str(folder)}) as service:
+        # In one folder, so that the second run finds the store that the first one leaves behind, and stops it.
+        with running(trained_store, tmp_path / "service", "--workers", 2, env={variable: str(folder)}) as service:
             service.recommend("ann")
             assert service.metrics()["kshot_recommendations_total", ("cold",)] == 1
             (own,) = set(folder.iterdir()) - set(before)
