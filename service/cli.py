@@ -87,8 +87,8 @@ def main() -> None:
     app(prog_name="kshot")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"kshot {version('kshot')}")
         raise typer.Exit
 

@@ -138,9 +138,9 @@ class Attributes:
             return [(text.strip(), index)]
         elements = list_of(text) if index is None else None
         if elements is not None:
-            texts = [each for each in _distinct(elements) if each not in MISSING]
-            return [(each, self._id(column, each)) for each in texts]
-        return [part for each in _distinct(text.split("|")) for part in self._of_tag(column, each)]
+            tags = [tag for tag in _distinct(elements) if tag not in MISSING]
+            return [(tag, self._id(column, tag)) for tag in tags]
+        return [part for tag in _distinct(text.split("|")) for part in self._of_tag(column, tag)]
 
     def _of_tag(self, column: str, text: str) -> list[Part]:
         """Text as it stands, else the number or boolean that it is, else tags between separators."""
@@ -150,7 +150,7 @@ class Attributes:
         if index is None:
             for mark in SEPARATORS:
                 parts = [(part, self._id(column, part)) for part in _distinct(parts_of(text, mark))]
-                if (column, mark) not in self._marked and any(known is not None for _, known in parts):
+                if (column, mark) not in self._marked and any(part_id is not None for _, part_id in parts):
                     return parts
         return [(text, index)]
 
@@ -179,8 +179,8 @@ class Attributes:
 
     def _spelled(self, column: str, *, truth: bool) -> int | None:
         """Id of a boolean in any spelling; bundles have "true", older ones what a CSV file had."""
-        found = (self._id(column, word) for word in _SPELLINGS[truth])
-        return next((index for index in found if index is not None), None)
+        indices = (self._id(column, word) for word in _SPELLINGS[truth])
+        return next((index for index in indices if index is not None), None)
 
 
 def _marked(names: Sequence[str]) -> set[tuple[str, str]]:
