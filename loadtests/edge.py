@@ -19,13 +19,13 @@ from typing import Any
 from machine import provenance
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.headers import SecurityHeaders
-from service.api.keys import Keys
-from service.api.rates import RateGuard
-from service.keys import keyring
-from service.keys.gate import Gate
+from service.access import keyring
+from service.access.gate import Gate
+from service.api.middleware.authentication import Keys
+from service.api.middleware.rate_limits import RateGuard
+from service.api.middleware.security_headers import SecurityHeaders
 from service.stores.embedded import EmbeddedStore
-from service.stores.rates import RateLimits, RateSettings
+from service.stores.redis.rates import RateLimits, RateSettings
 
 ROUNDS = 5
 AT_A_TIME = 16

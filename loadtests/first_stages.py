@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from synthetic import KINDS, KINDS_OF_A_USER, synthetic_bundle
 
 from model_store.bundle import Bundle, Registry, open_bundle
-from model_store.bundle.index import Index, import_faiss
-from model_store.export.index import build_index, cells_for
+from model_store.bundle.candidates import Index, import_faiss
+from model_store.export.build_index import build_index, cells_for
 
 LIST_LENGTH, CANDIDATES, USERS = 20, 64, 200
 PROBES = (8, 16, 32, 64, 128)

@@ -33,7 +33,7 @@ from under_test import running_store
 
 from model_store.bundle import Addends, Bundle, Registry, open_bundle
 from service.core.support import side_by_side, support_of
-from service.stores.codec import decode_record, encode_record
+from service.stores.records.codec import decode_record, encode_record
 
 AT_ONCE = 16
 USERS = 400

@@ -20,7 +20,7 @@ from machine import provenance
 from model_store.bundle import scale_of
 from service.core.history import KEY
 from service.core.values import Event, Events, UserRecord, UserState
-from service.stores.codec import decode_record, encode_record
+from service.stores.records.codec import decode_record, encode_record
 
 ITEMS = 60_000
 STATE_DIM = 65

@@ -19,9 +19,9 @@ from model_store.config import IndexName, TrainingConfig
 from model_store.data.schema import Dataset, Events, ItemFeatures
 from model_store.export import write_draft
 from model_store.meta.inner import InnerLoop, Levels, Share
-from model_store.meta.linear_memory import LinearMemory
-from model_store.meta.memory import Neighbours, VoteGate
 from model_store.meta.network import ItemEncoder, Network
+from model_store.meta.parts.ease import LinearMemory
+from model_store.meta.parts.votes import Neighbours, VoteGate
 
 VALUES = np.arange(1, 6, dtype=np.float32)
 WEIGHTS = torch.tensor([-0.3, -0.1, 0.1, 0.7, 1.0])  # what an untrained event of each value says

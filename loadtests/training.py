@@ -39,16 +39,16 @@ PARTS = {
     " backward": ("torch/_tensor.py", "backward"),
     " Adam": ("optim/adam.py", "step"),
     " running average": ("meta/outer.py", "_follow"),
-    " validation": ("model_store/learning.py", "_validate"),
-    "content mapping": ("meta/mapping.py", "map_content"),
-    "calibration": ("evaluation/calibration.py", "calibrate"),
-    " fitting EASE": ("meta/linear_memory.py", "remember"),
+    " validation": ("model_store/learning/learn.py", "_validate"),
+    "content mapping": ("items/mapping.py", "map_content"),
+    "calibration": ("learning/calibrate.py", "calibrate"),
+    " fitting EASE": ("parts/ease.py", "remember"),
     "export": ("export/publish.py", "write_draft"),
     "evaluation": ("model_store/jobs.py", "_judge"),
     " judging on test users": ("evaluation/protocol.py", "evaluate"),
-    " fitting item-kNN and EASE": ("evaluation/tuning.py", "_item_item"),
-    " fitting iALS": ("evaluation/tuning.py", "_ials"),
-    " fitting multi-VAE": ("evaluation/tuning.py", "_multi_vae"),
+    " fitting item-kNN and EASE": ("baselines/tuning.py", "_item_item"),
+    " fitting iALS": ("baselines/tuning.py", "_ials"),
+    " fitting multi-VAE": ("baselines/tuning.py", "_multi_vae"),
 }
 
 

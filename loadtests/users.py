@@ -8,8 +8,8 @@ from redis import Redis
 from model_store.bundle import Bundle
 from service.core.support import side_by_side, support_of
 from service.core.values import Events, UserRecord, UserState
-from service.stores.codec import encode_record
-from service.stores.keys import record_key
+from service.stores.records.codec import encode_record
+from service.stores.redis.key_names import record_key
 
 DISTINCT = 10_000  # records to draw from: as many sizes and items as matter, without encoding millions
 AT_ONCE = 5_000

@@ -12,7 +12,7 @@ import orjson
 import typer
 
 from model_store.bundle import Kind, Registry, open_bundle
-from model_store.bundle.index import import_faiss
+from model_store.bundle.candidates import import_faiss
 from model_store.bundle.manifest import MANIFEST_FILE, read_manifest
 from model_store.config import (
     DEFAULT_READ_OPTIONS,
@@ -223,7 +223,7 @@ def evaluate(
         _evaluate_ratings(data, RatingConfig(seed=seed, content=content, max_epochs=max_epochs), reading, json)
         return
     from model_store import jobs
-    from model_store.studies import new_items
+    from model_store.studies.new_items import study as new_items
 
     console, judging = _console(), _judging(shots, max_items, sweep, ablations=ablations)
     config = TrainingConfig(seed=seed, content=content, algorithm=algorithm, max_epochs=max_epochs)
@@ -257,7 +257,7 @@ def compare(
     """Train each meta-learning algorithm on DATA and print their k-shot curves on users never seen in training."""
     _must_be_writable(json)
     from model_store import jobs
-    from model_store.evaluation.algorithm_table import algorithm_table
+    from model_store.reports.algorithm_table import algorithm_table
     from model_store.studies import contest
 
     console, config = _console(), TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
@@ -275,8 +275,8 @@ def _refuse(protocol: EvaluationProtocol, options: dict[str, object]) -> None:
 
 
 def _evaluate_ratings(data: str, config: RatingConfig, reading: ReadOptions, json: Path | None) -> None:
-    from model_store.evaluation.ratings.story import evaluate_ratings
-    from model_store.evaluation.ratings.table import rating_table
+    from model_store.studies.ratings.story import evaluate_ratings
+    from model_store.studies.ratings.table import rating_table
 
     console = _console()
     results = evaluate_ratings(data, config, console, reading)
@@ -304,7 +304,7 @@ def _console() -> Any:
 
 def _show(results: dict[str, Any], console: Any, json: Path | None, *, ablations: bool = False) -> None:
     from model_store.evaluation.protocol import HEADLINE
-    from model_store.evaluation.table import ablation_tables, kshot_table
+    from model_store.reports.tables import ablation_tables, kshot_table
 
     for metric in results["protocol"].get("metrics", [HEADLINE]):
         console.print(kshot_table(results, metric))

@@ -13,25 +13,26 @@ import numpy as np
 import orjson
 from rich.console import Console
 
+from model_store.baselines.tuning import Shortlist, Tuner, shortlist
 from model_store.bundle import Registry, open_bundle
 from model_store.config import DEFAULT_READ_OPTIONS, IndexName, ReadOptions, Sweep, TrainingConfig
 from model_store.data.schema import Dataset
 from model_store.data.sources import Loaded, load
 from model_store.data.split import UserSplit, split_users
 from model_store.errors import DataError
-from model_store.evaluation import comparison, report
+from model_store.evaluation import comparison
 from model_store.evaluation.ablation import Variant, take_apart, train_otherwise
 from model_store.evaluation.beyond_accuracy import ItemFacts
-from model_store.evaluation.models import ServedModel
 from model_store.evaluation.protocol import KShot, Parts, Tasks, choose_protocol, evaluate, make_tasks
-from model_store.evaluation.tuning import Shortlist, Tuner, shortlist
+from model_store.evaluation.recommenders import ServedModel
 from model_store.export import Draft, write_draft
-from model_store.export.index import WORTHWHILE_FROM
+from model_store.export.build_index import WORTHWHILE_FROM
 from model_store.export.live_scale import check_scale, describe, same_scale
-from model_store.learning import MAX_VALIDATION_USERS, Learned, best_trained, learn
+from model_store.learning.learn import MAX_VALIDATION_USERS, Learned, best_trained, learn
 from model_store.meta.checkpoint import Checkpoint
 from model_store.meta.network import Network, count
 from model_store.progress import bar
+from model_store.reports import page as report
 
 Results = dict[str, Any]
 CHECKPOINTS = "checkpoints"

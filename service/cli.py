@@ -22,8 +22,8 @@ import uvicorn
 
 from model_store.bundle import Catalogue, Registry
 from model_store.errors import ModelStoreError
+from service.access.keyring import Scope, add_key, read_keyring, revoke_key
 from service.errors import CannotListen, ServiceError, SettingInvalid
-from service.keys.keyring import Scope, add_key, read_keyring, revoke_key
 from service.metrics_folder import VARIABLE as METRICS_VARIABLE
 from service.metrics_folder import folder_of_a_run, take_over_variable
 from service.settings import EMBEDDED, Settings, read_settings
@@ -185,8 +185,8 @@ def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     for stopping in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stopping, _leave)
     # Their metrics are declared when they are imported, after the environment says where to.
-    from service.api.connections import Patience, connections
-    from service.workers import allowed_connections
+    from service.server.connections import Patience, connections
+    from service.server.processes import allowed_connections
 
     with _metrics_folder(settings) as metrics, _listening(settings) as sock, _user_store(settings):
         config = uvicorn.Config(
@@ -218,7 +218,7 @@ def _run(config: uvicorn.Config, sock: socket.socket, metrics: str, announce: Ca
         _Announcing(config, announce).run([sock])
         return
     from service.main import try_parts
-    from service.workers import WorkerProcesses
+    from service.server.processes import WorkerProcesses
 
     # What keeps a worker from starting ends us here; the supervisor would start it again and again.
     try_parts()

@@ -17,21 +17,21 @@ from fastapi import FastAPI
 
 from model_store.bundle import ManifestCheck
 from service import telemetry
+from service.access.gate import Gate
 from service.api.app import build_app
 from service.api.edge import Edge
-from service.api.routes import Parts
+from service.api.routes.router import Parts
 from service.flows.feedback import FeedbackFlow
 from service.flows.forget import ForgetFlow
-from service.keys.gate import Gate
 from service.scoring.live import Live
 from service.settings import Settings, read_settings
-from service.stores import durability
-from service.stores.catalogue import CatalogueMarking
-from service.stores.connection import credentials
-from service.stores.redis import RedisStore
+from service.stores.redis import durability
+from service.stores.redis.catalogue import CatalogueMarking
+from service.stores.redis.client import RedisStore
+from service.stores.redis.connection import credentials
 
 if TYPE_CHECKING:
-    from service.stores.rates import RateLimits
+    from service.stores.redis.rates import RateLimits
 
 log = structlog.get_logger()
 
@@ -136,7 +136,7 @@ def _signed(settings: Settings) -> ManifestCheck | None:
 def _rates(settings: Settings) -> RateLimits | None:
     if settings.key_rate is None and settings.user_rate is None:
         return None
-    from service.stores.rates import RateLimits, RateSettings  # likewise
+    from service.stores.redis.rates import RateLimits, RateSettings  # likewise
 
     return RateLimits.connect(
         settings.redis,

@@ -12,8 +12,8 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import SettingInvalid, expectation
-from service.stores.durability import Durability
-from service.stores.keys import PREFIX, checked_prefix
+from service.stores.redis.durability import Durability
+from service.stores.redis.key_names import PREFIX, checked_prefix
 
 EMBEDDED = "embedded"
 MAX_TTL_DAYS = 36_500  # the store refuses lives that do not fit 64 bits of milliseconds

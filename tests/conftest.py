@@ -14,7 +14,9 @@ from model_store.bundle import Registry
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    ready = "folder made by tests/prepared_stores.py: its bundles are used, none is trained, torch is not needed"
+    ready = (
+        "folder made by tests/support/prepared_stores.py: its bundles are used, none is trained, torch is not needed"
+    )
     parser.addoption("--prepared", type=lambda path: Prepared(Path(path)), help=ready)
 
 

@@ -37,7 +37,7 @@ VERSIONS = ("3.11", "3.12", "3.13")
 # Beside Python: what the tests of the service start or call.
 ROOT_PACKAGES = (*PYTHON_PACKAGES, "openssl", "redis-server", "strace")
 TEST_PACKAGES = ("httpx", "hypothesis", "polars", "pytest", "pytest-timeout", "pyyaml", "schemathesis")
-NEEDS_TORCH = ("tests/service/test_service_attributes.py",)
+NEEDS_TORCH = ("tests/service/stories/test_attributes.py",)
 # Files that name the network's resolver and the certificates that count here.
 MACHINE_FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs")
 START_DEADLINE_S = 60.0
@@ -180,7 +180,7 @@ def prepare_stores() -> None:
     """
     say("training the bundles that the tests serve")
     shutil.rmtree(PREPARED, ignore_errors=True)
-    run([sys.executable, ROOT / "tests/prepared_stores.py", PREPARED], env={"PYTHONPATH": str(ROOT)})
+    run([sys.executable, ROOT / "tests/support/prepared_stores.py", PREPARED], env={"PYTHONPATH": str(ROOT)})
 
 
 def put_files(place: Place) -> None:

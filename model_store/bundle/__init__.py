@@ -4,12 +4,12 @@ This package is all that ``service`` knows of ``model_store``. It imports no tor
 """
 
 from model_store.bundle.attributes import NOTHING_KNOWN, Attributes, Encoded, Value
-from model_store.bundle.catalogue import UNKNOWN_ROW, Catalogue
-from model_store.bundle.graphs import Addends, Graphs, padded
+from model_store.bundle.items import UNKNOWN_ROW, Catalogue
 from model_store.bundle.manifest import SCHEMA_VERSION, FeedbackSpec, Manifest, ManifestCheck
 from model_store.bundle.reader import Bundle, open_bundle
 from model_store.bundle.registry import Registry
 from model_store.bundle.scale import Kind, Scale, adds, read_on, scale_of
+from model_store.bundle.sessions import Addends, Graphs, padded
 
 __all__ = [
     "NOTHING_KNOWN",

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle.graphs import Graphs
+from model_store.bundle.sessions import Graphs
 from model_store.errors import BundleDamaged, GoldenMismatch
 
 # Other processors round differently (FMA, VNNI); a wrong kernel is wrong by far more than this.

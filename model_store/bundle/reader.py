@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_store.bundle.attributes import ATTRIBUTES_FILE, Attributes
-from model_store.bundle.catalogue import KEYS_FILE, Catalogue
+from model_store.bundle.candidates import INDEX_FILE
 from model_store.bundle.golden import check_golden
-from model_store.bundle.graphs import Graphs
-from model_store.bundle.index import INDEX_FILE
+from model_store.bundle.items import KEYS_FILE, Catalogue
 from model_store.bundle.manifest import (
     MANIFEST_FILE,
     REQUIRED_FILES,
@@ -23,6 +22,7 @@ from model_store.bundle.manifest import (
     file_entry,
     read_manifest,
 )
+from model_store.bundle.sessions import Graphs
 from model_store.errors import BundleDamaged
 
 # Files hashed at once: hashing keeps one core busy and needs no lock, and the largest two are half of a bundle each.

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model_store.bundle import Addends, Encoded, Graphs, padded
+from model_store.bundle.candidates import INDEX_FILE
 from model_store.bundle.golden import GoldenCase
-from model_store.bundle.index import INDEX_FILE
 from model_store.errors import ExportRefused
-from model_store.export.graphs import Vote
+from model_store.export.torch_graphs import Vote
 from model_store.meta.network import Network
 
 SUPPORT_LENGTHS = (1, 2, 7, 50)

@@ -10,18 +10,18 @@ from typing import Any
 
 from model_store.bundle import Attributes, Catalogue, Graphs, Registry
 from model_store.bundle.attributes import ATTRIBUTES_FILE
-from model_store.bundle.catalogue import write_catalogue
+from model_store.bundle.candidates import INDEX_FILE
 from model_store.bundle.golden import write_golden
-from model_store.bundle.index import INDEX_FILE
+from model_store.bundle.items import write_catalogue
 from model_store.bundle.manifest import Limits, Shapes
 from model_store.bundle.writer import draft, seal
 from model_store.config import IndexName, TrainingConfig
 from model_store.data.schema import Dataset
-from model_store.export.graphs import export_adapt, export_encode_item, export_vote
-from model_store.export.index import build_index, tune_index
+from model_store.export.build_index import build_index, tune_index
+from model_store.export.candidates_graph import export_score_candidates
 from model_store.export.parity import prove
-from model_store.export.score import export_score
-from model_store.export.score_candidates import export_score_candidates
+from model_store.export.score_graph import export_score
+from model_store.export.torch_graphs import export_adapt, export_encode_item, export_vote
 from model_store.meta.network import Network
 
 MAX_COUNT = 1000

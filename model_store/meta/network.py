@@ -17,9 +17,9 @@ from model_store.config import TrainingConfig
 from model_store.data.episodes import Support
 from model_store.data.schema import Dataset, Events, ItemFeatures
 from model_store.meta.inner import Adaptation, InnerLoop, Levels, Share
-from model_store.meta.linear_memory import LinearMemory
-from model_store.meta.memory import Neighbours, VoteGate, conditional_neighbours
-from model_store.meta.prior import log_popularity, recent_likes
+from model_store.meta.items.popularity import log_popularity, recent_likes
+from model_store.meta.parts.ease import LinearMemory
+from model_store.meta.parts.votes import Neighbours, VoteGate, conditional_neighbours
 
 # dim, steps, anchors, levels, liked, share, n_attributes: as ``InnerLoop`` takes them.
 AdaptationType = Callable[[int, int, Tensor, Levels, Tensor, Share, int], Adaptation]

@@ -14,10 +14,10 @@ from model_store.data.sources import load
 from model_store.data.split import UserSplit, split_users
 from model_store.errors import DataError
 from model_store.evaluation import comparison
-from model_store.evaluation.models import DenseModel, TrainingModel
 from model_store.evaluation.protocol import KShot, choose_protocol, evaluate, make_tasks
+from model_store.evaluation.recommenders import DenseModel, TrainingModel
 from model_store.jobs import describe_protocol, judged_parts
-from model_store.learning import Learned, learn
+from model_store.learning.learn import Learned, learn
 from model_store.meta.checkpoint import Checkpoint
 
 Results = dict[str, Any]

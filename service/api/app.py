@@ -9,13 +9,14 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from service.api import pages, problems
-from service.api.capacity import Capacity
+from service.api import problems
 from service.api.edge import EVERYBODY, Edge
-from service.api.express import Express
-from service.api.guards import Guard
-from service.api.plain import PlainRequests
-from service.api.routes import Parts, build_router
+from service.api.middleware.capacity import Capacity
+from service.api.middleware.fast_path import Express
+from service.api.middleware.plain_requests import PlainRequests
+from service.api.middleware.request_context import Guard
+from service.api.routes.router import Parts, build_router
+from service.web import docs as pages
 
 DESCRIPTION = "Recommendations that change with a user's first click."
 

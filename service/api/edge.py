@@ -8,12 +8,13 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from service.api import keys, pages
-from service.api.headers import SecurityHeaders
-from service.api.keys import Keys
-from service.api.rates import RateGuard, Rates
-from service.api.rates import declare as declare_rates
-from service.keys.gate import Gate
+from service.access.gate import Gate
+from service.api.middleware import authentication as keys
+from service.api.middleware.authentication import Keys
+from service.api.middleware.rate_limits import RateGuard, Rates
+from service.api.middleware.rate_limits import declare as declare_rates
+from service.api.middleware.security_headers import SecurityHeaders
+from service.web import docs as pages
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from service import telemetry
-from service.api.bodies import ENCODINGS
+from service.api.middleware.body import ENCODINGS
 from service.api.schemas import Invalid, Problem
 from service.errors import (
     BodyTooLarge,

@@ -26,8 +26,8 @@ from model_store.bundle import (
     open_bundle,
 )
 from service import telemetry
+from service.batching import Ticks
 from service.core.support import NO_SUPPORT, Support, side_by_side
-from service.ticks import Ticks
 
 EXCLUDED = np.float32(-np.inf)
 # Users scored at once: the catalogue is read once for all of them. Beyond these nothing more is gained, as their scores

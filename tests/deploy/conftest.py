@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import yaml
 from pydantic_settings import BaseSettings
+from root import ROOT
 
-ROOT = Path(__file__).parents[2]
 LONG_TIMEOUT_S = 3600
 LONG_FILES = {"test_deploy_built_images.py", "test_deploy_stack.py"}
 # The commands of deploy/images are scripts: what they import stands beside them.
@@ -138,4 +138,4 @@ def kshot_help() -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def routes() -> str:
     """Source of the HTTP layer, where every path stands as a literal."""
-    return "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "service/api").glob("*.py")))
+    return "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "service/api").rglob("*.py")))

@@ -6,14 +6,13 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from root import ROOT
 
 from loadtests.trend import trend
 
-ROOT = Path(__file__).parents[2]
 AT = np.arange(100) / 10
 NOISE = np.random.default_rng(0).normal(0, 1, 100)
 
@@ -88,5 +87,5 @@ def test_the_page_has_the_counts_and_the_verdict_of_every_test(tmp_path):
         ("| what is lost", "written 7, lost events 1", "broken |"),
         ("| what cannot be tried", "one case", "skipped |"),
     ]
-    assert rows[0][1] == "`tests/chaos/test_chaos_bad_input.py::test_what_is_kept_stays`"
+    assert rows[0][1] == "`tests/chaos/test_bad_input.py::test_what_is_kept_stays`"
     assert "1 of 3 promises kept" in made.stdout

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from root import ROOT
 
 from model_store.data.sources import Loaded, load
 
-ROOT = Path(__file__).parents[2]
 SCALE = 0.01
 
 

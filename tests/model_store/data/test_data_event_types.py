@@ -13,9 +13,9 @@ from model_store.data.event_types import differ, like_weights, liked_value, type
 from model_store.data.schema import Dataset
 from model_store.data.sources import Loaded, prepare
 from model_store.data.tables import Table, Tables
+from model_store.meta.items.popularity import recent_likes
 from model_store.meta.network import build
 from model_store.meta.outer import episode_loss
-from model_store.meta.prior import recent_likes
 
 CONFIG = TrainingConfig(dim=4, anchors=8, neighbours=4, dropout=0.0, l2=0.0, attribute_l2=0.0)
 PRICES = {"view": 1.0, "purchase": 20.0}

@@ -1,0 +1,1 @@
+"""Learning: training, and every choice that is made on validation users."""

@@ -1,0 +1,1 @@
+"""Item vectors: their encoder, their prior, and the mapping from features."""

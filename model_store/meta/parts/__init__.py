@@ -1,0 +1,1 @@
+"""The summands of a score."""

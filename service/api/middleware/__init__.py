@@ -1,0 +1,1 @@
+"""Layers around every route, each a plain ASGI class; ``app`` gives their order."""

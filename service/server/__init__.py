@@ -1,0 +1,1 @@
+"""Processes and connections: workers, limits on clients, the folder of metrics."""

@@ -1,0 +1,1 @@
+"""The user store over the Redis protocol: connections, commands, durability."""

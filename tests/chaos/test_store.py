@@ -1,0 +1,264 @@
+"""The promises of the store, kept while processes die and writers race.
+
+SIGKILL ends a process and leaves what it gave to the kernel. That acknowledged feedback is on the disk itself is shown
+by ``tests/service/stores/redis/test_durability.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import numpy as np
+import pytest
+from deliveries import Progress, batched, by_key, deliver, kept_events, made_events
+from redis.exceptions import RedisError
+from running_service import Running, running, wait_until
+from store_servers import free_port, is_gone, listens, server_pid
+
+from model_store.bundle import Registry, scale_of
+from service.core.history import append, event_key
+from service.core.values import EMPTY, Event, Events
+from service.flows.feedback import adapted
+from service.scoring.model import Model
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers of a service in /proc")
+
+Sized = Callable[[int, int], int]
+Tell = Callable[..., None]
+Show = Callable[[int, int], None]
+
+
+@dataclass
+class Mortal:
+    """A service with two workers and its embedded store, killed and started again on the same port and folder."""
+
+    store: Path
+    folder: Path
+    port: int = field(default_factory=free_port)
+    _lives: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lives.close()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _start(self) -> None:
+        flags = ("--workers", 2, "--port", self.port)
+        self.service: Running = self._lives.enter_context(running(self.store, self.folder, *flags))
+
+    def reaches_its_store(self) -> bool:
+        return bool(self.service.client.get("/health/ready").json()["store"] == "up")
+
+    def kill_service(self, _rng: random.Random) -> None:
+        """All of it at once; whoever supervises services starts it again."""
+        self.service.kill()
+        self._lives.close()
+        self._start()
+
+    def kill_supervisor(self, _rng: random.Random) -> None:
+        """The parent alone; its workers go, and the next one finds the port free."""
+        workers = self.service.server.processes()
+        self.service.process.kill()
+        wait_until(lambda: all(is_gone(worker) for worker in workers))
+        # One that was about to replace a worker is none of them yet, and holds the port as well.
+        wait_until(lambda: not listens(self.port))
+        self._lives.close()
+        self._start()
+
+    def kill_worker(self, rng: random.Random) -> None:
+        wait_until(self.service.server.processes)  # none while the last one killed is being replaced
+        with suppress(ProcessLookupError):
+            os.kill(rng.choice(sorted(self.service.server.processes())), signal.SIGKILL)
+
+    def kill_store(self, _rng: random.Random) -> None:
+        with suppress(RedisError, ProcessLookupError):  # it may be dead still
+            os.kill(server_pid(f"unix://{self.folder}/users/store.sock"), signal.SIGKILL)
+
+
+def write_and_kill(
+    mortal: Mortal, progress: Progress, *, events: int, writers: int, users: int, kills: int, seed: int
+) -> Counter[str]:
+    """Writers that deliver ``events`` in all, while something is killed each time as many more are acknowledged."""
+    killed = Counter[str]()
+
+    def write(number: int) -> None:
+        rng = random.Random(f"{seed} {number}")
+        mine = made_events(rng, events // writers, f"writer{number}")
+        with httpx.Client(base_url=mortal.address, timeout=10) as client:
+            for batch in batched(mine, rng, 20):
+                deliver(client, f"user-{rng.randrange(users)}", batch, progress)
+
+    rng, ways = (
+        random.Random(seed),
+        (mortal.kill_store, mortal.kill_worker, mortal.kill_service, mortal.kill_supervisor),
+    )
+    with ThreadPoolExecutor(writers) as pool:
+        running_writers = [pool.submit(write, number) for number in range(writers)]
+        for number in range(kills):
+            progress.wait_for(events * (number + 1) // (kills + 2), events)
+            way = ways[number % len(ways)] if kills <= len(ways) else rng.choice(ways)
+            way(rng)
+            killed[way.__name__.removeprefix("kill_")] += 1
+        progress.wait_for(events, events)
+        for writer in running_writers:
+            writer.result()
+    return killed
+
+
+def test_what_was_acknowledged_is_kept_once_through_kills(
+    trained_store: Path, tmp_path: Path, sized: Sized, tell: Tell, progress: Show
+) -> None:
+    events, kills = sized(1_600, 200_000), sized(4, 30)
+    with Mortal(trained_store, tmp_path) as mortal:
+        delivered, users = Progress(progress), sized(20, 1000)
+        killed = write_and_kill(mortal, delivered, events=events, writers=16, users=users, kills=kills, seed=1)
+        mortal.kill_store(random.Random(0))
+        wait_until(mortal.reaches_its_store)
+        kept = kept_events(mortal.service.client, {user for user, _ in delivered.acknowledged})
+    acknowledged = by_key(delivered.acknowledged)
+    missing, twice = acknowledged - set(kept), [event for event, count in kept.items() if count > 1]
+    tell(acknowledged=len(acknowledged), **killed, refused=delivered.refused, missing=len(missing), twice=len(twice))
+    assert len(acknowledged) == events
+    assert (missing, twice, set(kept) - acknowledged) == (set(), [], set())
+
+
+def state_by_replay(model: Model, data: dict[str, Any]) -> bytes:
+    """The state that a model makes of a user's events, given to it one by one; float32, as bytes."""
+    record = EMPTY
+    for event in data["events"]:
+        scale = scale_of(**event["scale"])
+        kept = Event(event["item_id"], event["value"], event["timestamp"], event_key(event["event_id"]), scale)
+        record = append(record, Events.of([kept]), model.manifest.limits.max_support).record
+    state = asyncio.run(adapted(record, model)).state
+    assert state is not None
+    return state.vector.tobytes()
+
+
+def state_in(data: dict[str, Any]) -> bytes:
+    return np.array(data["state"]["vector"], dtype=np.float32).tobytes()
+
+
+def test_many_writers_to_one_user_lose_nothing_and_their_state_is_a_replay(
+    trained_store: Path, tmp_path: Path, sized: Sized, tell: Tell
+) -> None:
+    writers, each, progress = 64, sized(3, 100), Progress()
+
+    def write(number: int) -> list[int]:
+        rng = random.Random(number)
+        with httpx.Client(base_url=service.client.base_url, timeout=20) as client:
+            return [
+                deliver(client, "everybody", [event], progress)["state"]["version"]
+                for event in made_events(rng, each, f"writer{number}")
+            ]
+
+    with running(trained_store, tmp_path, "--workers", 2) as service, ThreadPoolExecutor(writers) as pool:
+        versions = [version for told in pool.map(write, range(writers)) for version in told]
+        data = service.client.get("/users/everybody").json()
+    kept = Counter(("everybody", event["event_id"]) for event in data["events"])
+    acknowledged = by_key(progress.acknowledged)
+    tell(acknowledged=len(acknowledged), kept=kept.total(), refused=progress.refused, version=data["version"])
+    assert kept == Counter(acknowledged)
+    assert len(acknowledged) == writers * each == data["version"] == max(versions)
+    assert state_in(data) == state_by_replay(Model.load(Registry(trained_store).live_folder(), 1), data)
+
+
+class Reader:
+    """What a user was told last, as far as anybody who asks now can know."""
+
+    def __init__(self) -> None:
+        self.version, self.items = 0, frozenset[str]()
+        self._lock = threading.Lock()
+
+    def note(self, version: int, item_id: str) -> None:
+        with self._lock:
+            self.version, self.items = max(self.version, version), self.items | {item_id}
+
+
+def test_no_list_is_older_than_the_last_acknowledged_feedback(
+    trained_store: Path, tmp_path: Path, sized: Sized, tell: Tell
+) -> None:
+    """Clients on connections of their own, to either worker, tell and ask about the same few users at random."""
+    operations, clients = sized(1_000, 100_000), 8
+    users = {f"user-{number}": Reader() for number in range(sized(5, 100))}
+
+    def mingle(number: int) -> tuple[int, list[str]]:
+        rng, lists, stale = random.Random(number), 0, []
+        with httpx.Client(base_url=service.client.base_url, timeout=20) as client:
+            for event in made_events(rng, operations // clients, f"client{number}"):
+                user, reader = rng.choice(list(users.items()))
+                if rng.random() < 0.4:
+                    told = deliver(client, user, [event], Progress())
+                    reader.note(told["state"]["version"], event["item_id"])
+                    continue
+                version, items = reader.version, reader.items
+                answer = client.get("/recommend", params={"user_id": user, "k": 50}).json()
+                lists += 1
+                if answer["state"]["version"] < version or items & {item["item_id"] for item in answer["items"]}:
+                    stale.append(f"{user}: {answer['state']} after version {version}")
+        return lists, stale
+
+    with running(trained_store, tmp_path, "--workers", 2) as service, ThreadPoolExecutor(clients) as pool:
+        outcomes = list(pool.map(mingle, range(clients)))
+    stale = [each for _, found in outcomes for each in found]
+    tell(operations=operations, lists=sum(lists for lists, _ in outcomes), stale=len(stale))
+    assert stale == []
+
+
+def test_replaying_the_events_gives_the_same_bytes_everywhere_and_always(
+    two_bundles: tuple[Registry, str], tmp_path: Path, sized: Sized, tell: Tell
+) -> None:
+    """On every worker, after kills of service and store, after an upgrade, and after the way back."""
+    registry, other = two_bundles
+    first, users = registry.live(), [f"user-{number}" for number in range(sized(5, 200))]
+    models = {version: Model.load(registry.folder(version), 1) for version in (first, other)}
+    compared = Counter[str]()
+
+    def compare(when: str, version: str) -> None:
+        wait_until(lambda: mortal.service.metrics().get(("kshot_bundle_info", (version,)), 0) == 2)
+        for user in users:
+            lists = {connection_of_its_own(mortal.address, user) for _ in range(4)}
+            data = mortal.service.client.get(f"/users/{user}").json()
+            assert len(lists) == 1
+            assert data["state"]["bundle"] == version
+            assert state_in(data) == state_by_replay(models[version], data)
+            compared[when] += 1
+
+    with Mortal(registry.store, tmp_path / "mortal") as mortal:
+        rng = random.Random(3)
+        with httpx.Client(base_url=mortal.address, timeout=20) as client:
+            for user in users:
+                for batch in batched(made_events(rng, rng.randint(1, 40), user), rng, 5):
+                    deliver(client, user, batch, Progress())
+        compare("told", first)
+        mortal.kill_service(rng)
+        mortal.kill_store(rng)
+        wait_until(mortal.reaches_its_store)
+        compare("restarted", first)
+        registry.promote(other)
+        compare("upgraded", other)
+        registry.rollback()
+        compare("rolled_back", first)
+    tell(**compared, different=0)
+
+
+def connection_of_its_own(address: str, user: str) -> bytes:
+    """A user's list, from whichever worker takes a new connection."""
+    return httpx.get(f"{address}/recommend", params={"user_id": user}, timeout=20).content

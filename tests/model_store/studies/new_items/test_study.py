@@ -1,0 +1,92 @@
+"""Items without history, from the training to the served bundle, in a world where content decides."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import made_up
+import numpy as np
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
+
+from model_store.bundle import Registry
+from model_store.cli import evaluate
+from model_store.config import TrainingConfig
+from model_store.data.episodes import Support
+from model_store.data.sources import load
+from model_store.data.split import split_users
+from model_store.evaluation.protocol import choose_protocol
+from model_store.evaluation.recommenders import ServedModel
+from model_store.export import write_draft
+from model_store.jobs import Judging
+from model_store.learning.learn import learn
+from model_store.meta.checkpoint import Checkpoint
+from model_store.studies.new_items.protocol import hold_out, without_items
+from model_store.studies.new_items.study import evaluate_new_items
+
+QUIET = Console(quiet=True)
+CONFIG = TrainingConfig(max_epochs=6, dim=16, anchors=32, neighbours=20)
+SHOTS = (0, 1, 3, 5)
+
+
+def test_content_places_new_items_where_it_decides(source: Path) -> None:
+    results = evaluate_new_items(str(source), CONFIG, Judging(shots=SHOTS), QUIET)
+    assert list(results["models"]) == [
+        "kshot",
+        "random",
+        "content popularity",
+        "content-kNN",
+        "content-kNN + popularity",
+    ]
+    kshot, random = results["models"]["kshot"], results["models"]["random"]
+    assert kshot["5"]["ndcg@10"] > 0.85
+    assert kshot["5"]["ndcg@10"] > kshot["1"]["ndcg@10"] > random["1"]["ndcg@10"] + 0.2
+    assert results["protocol"]["items"] == made_up.GROUPS * made_up.ITEMS_PER_GROUP / 10
+
+
+def test_a_bundle_ranks_an_item_without_history_by_its_content(source: Path, tmp_path: Path) -> None:
+    everything = load(str(source)).dataset
+    held_out = hold_out(everything, 0)
+    dataset = without_items(everything, held_out)
+    split, protocol = split_users(dataset.events.n_users, 0), choose_protocol(dataset, SHOTS)
+    network = learn(dataset, split, protocol, CONFIG, Checkpoint(tmp_path, "sha", CONFIG), QUIET).network
+    groups = np.array([made_up.group_of(item_id) for item_id in dataset.item_ids])
+    with write_draft(Registry(tmp_path), dataset, network, CONFIG) as draft:
+        graphs, catalogue = draft.open()
+        new = np.flatnonzero(held_out)
+        for row in new:
+            run = slice(dataset.features.indptr[row], dataset.features.indptr[row + 1])
+            posted = graphs.encode_item(dataset.features.indices[run], dataset.features.weights[run])
+            np.testing.assert_allclose(catalogue.vectors[row], posted, atol=1e-5)
+        old = np.flatnonzero(~held_out)
+        for group in np.unique(groups[new]):
+            rows = old[groups[old] == group][None, :5].astype(np.int64)
+            ones = np.ones(rows.shape, np.float32)
+            nobody = np.zeros((1, 1), np.int64), np.zeros((1, 1), np.float32)
+            scores = ServedModel(graphs, catalogue).score(Support(rows, 5 * ones, 0 * ones, ones, *nobody))[0, new]
+            assert scores[groups[new] == group].min() > scores[groups[new] != group].max()
+
+
+@pytest.fixture
+def command() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(evaluate)
+    return app
+
+
+def test_a_bundle_that_has_seen_all_items_cannot_be_asked(command: typer.Typer, source: Path, tmp_path: Path) -> None:
+    asked = ["--data", str(source), "--protocol", "new-items", "--store", str(tmp_path)]
+    ended = CliRunner().invoke(command, asked)
+    assert ended.exit_code == 1
+    why = "--protocol new-items trains a model of its own, expected no --store"
+    assert ended.stderr == f"error: --store {tmp_path}: {why}\n"
+
+
+@pytest.mark.parametrize("also", [["--store", "anywhere"], ["--protocol", "new-items"]])
+def test_ablations_train_for_the_k_shot_protocol_only(command: typer.Typer, source: Path, also: list[str]) -> None:
+    ended = CliRunner().invoke(command, ["--data", str(source), "--ablations", *also])
+    assert ended.exit_code == 1
+    assert re.search("--ablations.* trains .* of its own, expected no ", ended.stderr)

@@ -1,0 +1,209 @@
+"""The express lane answers what FastAPI would have answered, byte for byte, and leaves everything else to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from fastapi import FastAPI
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory_store import MemoryStore
+
+from service.api import problems
+from service.api.middleware.capacity import Capacity
+from service.api.middleware.fast_path import Express, plain_feedback, plain_query
+from service.api.routes.router import Parts, build_router
+from service.api.schemas import Feedback
+from service.flows.feedback import FeedbackFlow
+from service.flows.forget import ForgetFlow
+from service.scoring.live import Live
+
+NOW = 1_700_000_000.0
+JSON = [(b"content-type", b"application/json")]
+
+Answered = tuple[int, dict[bytes, bytes], bytes]
+
+
+class App:
+    """The routes with the lane before them, or without it."""
+
+    def __init__(self, live: Live, *, has_lane: bool) -> None:
+        store = MemoryStore()
+        feedback, forget = FeedbackFlow(store, clock=lambda: NOW, deadline_s=60), ForgetFlow(store, deadline_s=60)
+        parts = Parts(live, store, feedback, forget)
+        router = build_router(parts)
+        self.passed_on = 0
+        self.routes = FastAPI()
+        self.routes.include_router(router)
+        problems.install(self.routes)
+        lane = Express(self._pass_on, parts=parts, routes=router.routes)
+        self._app: Any = Capacity(lane, limit=1) if has_lane else self.routes
+
+    async def _pass_on(self, scope: Any, receive: Any, send: Any) -> None:
+        self.passed_on += 1
+        await self.routes(scope, receive, send)
+
+    def ask(self, method: str, path: str, query: bytes = b"", body: bytes = b"", headers: Any = JSON) -> Answered:
+        """Status, headers and body of one request."""
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "root_path": "",
+            "query_string": query,
+            "headers": [(b"host", b"kshot"), *headers],
+            "server": ("127.0.0.1", 8000),
+            "client": ("127.0.0.1", 9),
+            "state": {},
+        }
+        # In two parts, as a body may come.
+        parts = [{"body": body[:7], "more_body": True}, {"body": body[7:], "more_body": False}]
+        messages: Iterator[dict[str, Any]] = iter([{"type": "http.request", **part} for part in parts])
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return next(messages)
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        run: Callable[[Any, Any, Any], Awaitable[None]] = self._app
+        asyncio.run(run(scope, receive, send))  # type: ignore[arg-type]
+        return sent[0]["status"], dict(sent[0]["headers"]), b"".join(part.get("body", b"") for part in sent[1:])
+
+
+@pytest.fixture(scope="module")
+def live(trained_store: Path) -> Live:
+    return Live(trained_store, threads=1)
+
+
+@pytest.fixture
+def lane(live: Live) -> App:
+    return App(live, has_lane=True)
+
+
+@pytest.fixture
+def plain(live: Live) -> App:
+    return App(live, has_lane=False)
+
+
+QUERIES = [
+    *(b"user_id=ann", b"user_id=ann&k=5", b"k=500&user_id=ann", b"user_id=ann&include_seen=true&k=1"),
+    *(b"user_id=a%20b&k=2", b"user_id=a+b&k=2", b"user_id=%C3%A9&k=2", b"user_id=%ff&k=2", b"user_id=a%3D%26&k=2"),
+    *(b"user_id=a=b&k=2", b"user_id=" + 256 * b"x" + b"&k=1", b"user_id=" + 257 * b"x", b"user_id=", b"", b"k=5"),
+    *(b"user_id=ann&k=0", b"user_id=ann&k=501", b"user_id=ann&k=-1", b"user_id=ann&k=5.0", b"user_id=ann&k=05"),
+    *(b"user_id=ann&k=five", b"user_id=ann&k=", b"user_id=ann&k=%35", b"user_id=ann&k=" + 5000 * b"9"),
+    *(b"user_id=ann&k=1&k=2", b"user_id=ann&user_id=bob&k=1", b"user_id=ann&other=1&k=1", b"user_id=ann&k=1&"),
+    *(b"user_id=ann&include_seen=1&k=1", b"user_id=ann&include_seen=maybe", b"user_id=ann&include_seen=True&k=1"),
+    *(b"user_id=\xc3\xa9&k=1", b"user_id=ann;k=1", b"user_id", b"&", b"=", b"USER_ID=ann", b"user%5Fid=ann&k=1"),
+    *(b"user_id=%EF%BF%BD&k=1", b"user_id=a%fe&k=1", b"user_id=%ED%A0%80", b"user_id=ann&k=%ff", b"%ff=1&user_id=ann"),
+]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_query_gets_the_answer_that_the_route_gives(lane: App, plain: App, query: bytes) -> None:
+    assert lane.ask("GET", "/recommend", query) == plain.ask("GET", "/recommend", query)
+
+
+@pytest.mark.parametrize("sent", [b"%ff", b"%fe", b"a%80", "é".encode(), b"\xff", b"%ED%A0%80"])
+def test_no_two_users_are_one_by_what_is_not_utf_8(lane: App, sent: bytes) -> None:
+    status, _, body = lane.ask("GET", "/recommend", b"k=1&user_id=" + sent)
+    assert (status, json.loads(body)["errors"][0]["field"]) == (422, "user_id")
+
+
+def test_feedback_with_a_query_gets_the_answer_that_the_route_gives(lane: App, plain: App) -> None:
+    asked = ("POST", "/feedback", b"user_id=bob", json.dumps(BODIES[0]).encode())
+    assert lane.ask(*asked) == plain.ask(*asked)
+    assert lane.ask(*asked)[0] == 422
+
+
+EVENT = {"item_id": "g1-1", "value": 5, "event_id": "e", "timestamp": NOW - 5}
+BODIES = [
+    *({"user_id": "ann", "events": [EVENT]}, {"user_id": "ann", "attributes": {"a": [], "b": 1, "c": True}}),
+    *({"user_id": "ann", "events": [EVENT, EVENT, {"item_id": "nothing", "type": "like"}]}, {"user_id": "ann"}),
+    *({"user_id": "", "events": [EVENT]}, {"events": [EVENT]}, [], None, 5, {}, {"user_id": 1, "events": [EVENT]}),
+    *({"user_id": "ann", "events": [EVENT | {"value": 6}]}, {"user_id": "ann", "events": [EVENT | {"value": "5"}]}),
+    *({"user_id": "ann", "events": [EVENT | {"value": None}]}, {"user_id": "ann", "events": [EVENT] * 257}),
+    *({"user_id": "ann", "events": [EVENT], "other": 1}, {"user_id": "ann", "events": [EVENT | {"timestamp": -1}]}),
+    *({"user_id": "ann", "events": [EVENT | {"value": 10**400}]}, {"user_id": "\ud800", "events": [EVENT]}),
+    *({"user_id": "ann", "events": [EVENT | {"value": float("nan")}]}, {"user_id": "ann", "attributes": {"a": {}}}),
+]
+TEXTS = [
+    *(b"", b"{", b'{"user_id":"ann"', b"\xff", b'{"user_id":"ann","events":[]}', b"\xef\xbb\xbf{}", b"[" * 5000),
+    *(b'{"user_id":"ann","user_id":"bob","attributes":{}}', b' {"user_id" : "ann","attributes":{"a":1e3}}\n'),
+    '{"user_id":"ann","attributes":{"a":"é"}}'.encode("utf-16"),
+    b'{"user_id":"ann","attributes":{"a":-0.0,"b":0.1,"c":12345678901234567890,"d":"\\u00e9\\n"}}',
+    b'{"user_id":"ann","attributes":{"a":"tab\there"}}',
+]
+
+
+@pytest.mark.parametrize(
+    "body", [*(json.dumps(body).encode() for body in BODIES), *TEXTS], ids=lambda body: f"{len(body)} bytes"
+)
+def test_every_body_gets_the_answer_that_the_route_gives(lane: App, plain: App, body: bytes) -> None:
+    for _ in range(2):  # a second time it meets duplicates and whatever the first left behind
+        assert lane.ask("POST", "/feedback", body=body) == plain.ask("POST", "/feedback", body=body)
+    asked = ("GET", "/recommend", b"user_id=ann&k=3")
+    assert lane.ask(*asked) == plain.ask(*asked)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(b"application/json", b"APPLICATION/JSON", b"application/json; charset=utf-8", b"application/problem+json"),
+        *(b"text/plain", b"application/x-www-form-urlencoded", b"", b"application/json, text/plain"),
+    ],
+)
+def test_every_content_type_gets_the_answer_that_the_route_gives(lane: App, plain: App, kind: bytes) -> None:
+    body = json.dumps(BODIES[0]).encode()
+    for headers in ([(b"content-type", kind)], [], [(b"content-type", kind), (b"content-type", b"text/plain")]):
+        asked = ("POST", "/feedback", b"", body, headers)
+        assert lane.ask(*asked) == plain.ask(*asked)
+
+
+@pytest.mark.parametrize(("method", "path"), [("HEAD", "/recommend"), ("POST", "/recommend"), ("GET", "/recommend/")])
+def test_other_methods_and_paths_get_the_answer_that_the_route_gives(
+    lane: App, plain: App, method: str, path: str
+) -> None:
+    assert lane.ask(method, path, b"user_id=ann") == plain.ask(method, path, b"user_id=ann")
+
+
+def test_what_is_plainly_right_does_not_reach_the_application(lane: App) -> None:
+    lane.ask("GET", "/recommend", b"user_id=ann&k=5")
+    lane.ask("POST", "/feedback", body=json.dumps(BODIES[0]).encode())
+    assert lane.passed_on == 0
+
+
+@given(user_id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256), k=st.integers(1, 500))
+def test_a_query_means_what_its_client_encoded(user_id: str, k: int) -> None:
+    assert plain_query(f"user_id={quote_plus(user_id)}&k={k}".encode()) == (user_id, k, False)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda values: st.lists(values, max_size=2) | st.dictionaries(st.text(max_size=3), values, max_size=2),
+    max_leaves=5,
+)
+fields = ("item_id", "value", "type", "event_id", "timestamp")
+some_events = st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(fields, json_values)), max_size=3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {}, optional={"user_id": json_values, "events": some_events | json_values, "attributes": json_values}
+    )
+)
+def test_a_body_that_is_taken_means_what_the_route_reads(body: dict[str, Any]) -> None:
+    taken = plain_feedback(json.dumps(body).encode())
+    assert taken is None or taken == Feedback.model_validate(body)

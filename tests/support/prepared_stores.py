@@ -1,0 +1,74 @@
+"""The two stores that all tests share, and how to make them ahead for a Python that has no torch.
+
+python tests/support/prepared_stores.py FOLDER        then: pytest tests/service --prepared FOLDER
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import made_up
+from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Places in a folder of stores that were made ahead."""
+
+    folder: Path
+
+    @property
+    def trained(self) -> Path:
+        """The store with the trained bundle."""
+        return self.folder / "trained"
+
+    @property
+    def two(self) -> Path:
+        """The store with two bundles."""
+        return self.folder / "two"
+
+    @property
+    def other(self) -> Path:
+        """The file with the version of the second bundle, which is not live."""
+        return self.folder / "other-version"
+
+
+def train(source: Path, store: Path) -> None:
+    """Publish a bundle trained on the made-up world into ``store``."""
+    from model_store import jobs
+    from model_store.config import TrainingConfig
+
+    config = TrainingConfig(max_epochs=8, dim=16, anchors=32, neighbours=20)
+    jobs.train(str(source), store, config, jobs.Judging(shots=(0, 1, 3, 5)), Console(quiet=True))
+
+
+def add_second(source: Path, store: Path) -> str:
+    """Publish a bundle of another dimension, let the first one be live again, and return the other's version."""
+    from model_store.bundle import Registry
+    from model_store.config import TrainingConfig
+    from model_store.data.sources import load
+    from model_store.export import write_draft
+    from model_store.meta.network import build
+
+    registry, dataset = Registry(store), load(str(source)).dataset
+    config = TrainingConfig(dim=8, anchors=16, neighbours=10, seed=1)
+    with write_draft(registry, dataset, build(dataset, dataset.events, config, (0, 1, 3, 5)), config) as draft:
+        other = draft.publish(registry, results={})
+    registry.rollback()
+    return other
+
+
+def prepare(folder: Path) -> None:
+    """Make both stores in ``folder``."""
+    stores, source = Prepared(folder), made_up.write_source(folder / "source")
+    train(source, stores.trained)
+    shutil.copytree(stores.trained, stores.two)
+    stores.other.write_text(add_second(source, stores.two), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[2]))
+    prepare(Path(sys.argv[1]))
