@@ -1,6 +1,6 @@
 """The report of an evaluation: one self-contained page out of what ``report.json`` holds.
 
-Numbers are chosen and placed here; ``report.html.j2`` holds all markup, so escaping happens in one place.
+Numbers are chosen and placed here; ``page.html.j2`` holds all markup, so escaping happens in one place.
 The plots are drawn by hand: a few kilobytes of SVG whose colours follow the page from light to dark.
 """
 
@@ -164,7 +164,7 @@ def render(results: Results) -> str:
         results: what ``report.json`` holds; the section of an absent key is left out.
     """
     environment = Environment(
-        loader=PackageLoader("model_store.evaluation", ""),
+        loader=PackageLoader("model_store.reports", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -172,7 +172,7 @@ def render(results: Results) -> str:
     )
     environment.globals.update(width=WIDTH, height=HEIGHT, left=LEFT, right=RIGHT, top=TOP, bottom=BOTTOM)
     models, compared = results.get("models", {}), results.get("best_baseline", {})
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template("page.html.j2").render(
         results=results,
         verdict=list(_verdict(compared)),
         curves=list(_curves(models)) if models else [],
