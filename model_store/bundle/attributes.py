@@ -13,7 +13,7 @@ year where the column has bins, "True" and "yes" as booleans. A boolean is 0 or 
 the other way round. Leading zeros count: "02139" is not 2139.
 
 All that encoding takes stands in the names, as with the features of items. A number beyond all bins, or between
-two, goes to the last bin that starts at or below it, else to the first: the rule of ``model_store.data.bins``.
+two, goes to the last bin that starts at or below it, else to the first: the rule of ``model_store.content.bins``.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Attributes:
 
     def encode(self, given: Mapping[str, Value]) -> Encoded:
         """What ``given`` (column → value) says in these attributes; whatever else it says is ignored."""
-        columns = [{each for _, each in self._parts(*item) if each is not None} for item in given.items()]
+        columns = [{each for _, each in self.parts(*item) if each is not None} for item in given.items()]
         known = [ids for ids in columns if ids]
         if not known:
             return NOTHING_KNOWN
@@ -117,10 +117,10 @@ class Attributes:
 
     def unknown(self, given: Mapping[str, Value]) -> list[tuple[str, str]]:
         """Column and text of every part of ``given`` that :meth:`encode` ignores."""
-        return [(column, text) for column in given for text, each in self._parts(column, given[column]) if each is None]
+        return [(column, text) for column in given for text, each in self.parts(column, given[column]) if each is None]
 
-    def _parts(self, column: str, value: Value) -> list[Part]:
-        """The texts of a value with their ids, None for the unknown."""
+    def parts(self, column: str, value: Value | list[float]) -> list[Part]:
+        """The texts of a value with their ids, None for the unknown; elements of a list are tags."""
         if isinstance(value, bool):
             return [(text_of(value), self._boolean(column, truth=value))]
         if isinstance(value, str):

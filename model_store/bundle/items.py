@@ -22,6 +22,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from model_store.bundle.features import FEATURES_FILE, Features
 from model_store.errors import BundleDamaged
 
 UNKNOWN_ROW = -1
@@ -68,7 +69,7 @@ class Catalogue:
         vectors: float32 (n_items, state_dim), memory-mapped.
         neighbour_rows: int32 (n_items, neighbours), memory-mapped; unused places hold row 0 with weight 0.
         neighbour_weights: float32 (n_items, neighbours), memory-mapped.
-        features: name of an item feature ("categories=Comedy") → its index for ``encode_item.onnx``.
+        features: the item features that ``encode_item.onnx`` knows.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,7 +87,7 @@ class Catalogue:
         keys = _load(folder, KEYS_FILE, np.uint64, 1) if (folder / KEYS_FILE).exists() else item_keys(self.ids)
         self._keys = keys.data
         self._row = lru_cache(KEPT)(partial(_find, self._keys, self.ids))
-        self.features = _read_features(folder / "features.json")
+        self.features = Features.read(folder / FEATURES_FILE)
         self._check(folder)
         _check_keys(folder, keys, self.ids)
 
@@ -132,7 +133,7 @@ def write_catalogue(
     vectors: NDArray[np.float32],
     neighbour_rows: NDArray[np.int32],
     neighbour_weights: NDArray[np.float32],
-    features: dict[str, int],
+    features: Features,
 ) -> None:
     """Write the item files that :class:`Catalogue` reads; ``items`` by row, each with ``item_id``."""
     lines = [orjson.dumps({"item_id": item["item_id"], **item}) + b"\n" for item in items]
@@ -143,7 +144,7 @@ def write_catalogue(
     np.save(folder / "items.vectors.npy", np.ascontiguousarray(vectors, dtype=np.float32))
     np.save(folder / "neighbours.rows.npy", np.ascontiguousarray(neighbour_rows, dtype=np.int32))
     np.save(folder / "neighbours.weights.npy", np.ascontiguousarray(neighbour_weights, dtype=np.float32))
-    (folder / "features.json").write_bytes(orjson.dumps(features))
+    features.write(folder / FEATURES_FILE)
 
 
 # Functions of their own, not methods: a catalogue whose caches hold it would outlive its bundle's replacement, since
@@ -224,14 +225,6 @@ def _load(folder: Path, name: str, dtype: type[np.generic], ndim: int) -> NDArra
     if array.dtype != dtype or array.ndim != ndim:
         raise BundleDamaged(f"{path}: {array.dtype} with {array.ndim} axes, expected {np.dtype(dtype)} with {ndim}")
     return array
-
-
-def _read_features(path: Path) -> dict[str, int]:
-    try:
-        features: dict[str, int] = orjson.loads(path.read_bytes())
-    except (OSError, ValueError) as exc:
-        raise BundleDamaged(f"{path}: cannot be read as JSON ({exc})") from exc
-    return features
 
 
 def _map(path: Path) -> mmap.mmap:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model_store.data.bins import figure
+from model_store.content.bins import figure
 from model_store.data.summary import Note
 
 # No rating and no amount is as large; markers of missing numbers, such as the largest float, are.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from model_store.data.features import ColumnFeatures
+from model_store.content.features import ColumnFeatures
 from model_store.data.reading import Reading, examples
 from model_store.data.summary import ColumnFact, shorten
 

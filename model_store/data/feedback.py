@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from model_store.bundle.manifest import FeedbackSpec
 from model_store.bundle.scale import Kind
 from model_store.config import ReadOptions
-from model_store.data.bins import figure
+from model_store.content.bins import figure
 from model_store.data.distribution import LARGEST_VALUE, Distribution, Trimmed, plausible, rating_scale
 from model_store.data.event_types import differ, least_common, liked_value, type_values
 from model_store.data.kinds import Verdict, falls, judge

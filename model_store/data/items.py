@@ -7,11 +7,11 @@ from typing import NamedTuple
 import polars as pl
 
 from model_store.bundle.cells import MISSING
+from model_store.content.features import encode_catalogue, features_by_column, names_in
+from model_store.content.numbers import MAX_BINS
 from model_store.data.cleaning import distinct_rows
 from model_store.data.described import read_columns, says_types
-from model_store.data.entries import MAX_BINS
 from model_store.data.facts import column_facts
-from model_store.data.features import content_features, encode_features, features_by_column, names_in
 from model_store.data.matching import check_ids
 from model_store.data.reading import Reading
 from model_store.data.schema import ItemFeatures
@@ -76,16 +76,22 @@ def catalogue(table: Table | None, event_item_ids: pl.Series) -> Catalogue:
     if len(described) < len(items):
         absent = f"items of the events are absent from {table.name}: no title, no features"
         notes.append(Note(len(items) - len(described), absent))
-    by_column = features_by_column(items)
+    content = items.drop(ITEM_COLUMNS, strict=False)
+    by_column = features_by_column(content)
     facts = column_facts("items", table.name, readings, by_column, "two items")
     return Catalogue(
         ids=items["item_id"],
         titles=items["title"].fill_null(""),
-        features=encode_features(items, names_in(by_column)),
+        features=_encoded(content, names_in(by_column), len(items)),
         notes=[*notes, *titles.notes],
         columns=facts.columns,
         warnings=[*warnings, *titles.warnings, *facts.warnings],
     )
+
+
+def _encoded(content: pl.DataFrame, names: list[str], n_items: int) -> ItemFeatures:
+    encoded = encode_catalogue(content, names, n_items)
+    return ItemFeatures(names, encoded.indptr, encoded.ids, encoded.weights)
 
 
 def _frame(ids: pl.Series, titles: pl.Series, readings: list[Reading]) -> pl.DataFrame:
@@ -96,7 +102,7 @@ def _frame(ids: pl.Series, titles: pl.Series, readings: list[Reading]) -> pl.Dat
 def _undescribed(event_item_ids: pl.Series, reason: str, notes: list[Note], *warnings: str) -> Catalogue:
     ids = event_item_ids.sort().alias("item_id")
     notes = [*notes, Note(len(ids), f"items have no title and no features: {reason}")]
-    return Catalogue(ids, _no_titles(len(ids)), content_features(ids.to_frame()), notes, [], [*warnings])
+    return Catalogue(ids, _no_titles(len(ids)), _encoded(pl.DataFrame(), [], len(ids)), notes, [], [*warnings])
 
 
 def _no_titles(length: int) -> pl.Series:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.bundle.scale import Kind
-from model_store.data.bins import figure
+from model_store.content.bins import figure
 from model_store.data.distribution import Distribution
 
 # Rating scales seen in practice end at 10 or below, at 20, or at 100; counts go on.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from model_store.bundle.scale import Kind
-from model_store.data.bins import figure, quantile_bins
+from model_store.content.bins import figure, quantile_bins
 from model_store.data.schema import Dataset
 
 MAX_BARS = 20

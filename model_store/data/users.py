@@ -11,11 +11,11 @@ import polars as pl
 
 from model_store.bundle.attributes import Attributes, Value
 from model_store.bundle.cells import year_fraction
+from model_store.content import numbers, tags
+from model_store.content.features import ColumnFeatures, Kind, names_in
 from model_store.data.cleaning import distinct_rows
 from model_store.data.described import read_columns, says_types
-from model_store.data.entries import Kind, bin_names, entries_of
 from model_store.data.facts import column_facts
-from model_store.data.features import ColumnFeatures, names_in
 from model_store.data.matching import check_ids
 from model_store.data.reading import Reading
 from model_store.data.schema import UserAttributes
@@ -109,7 +109,7 @@ def attributes_by_column(users: pl.DataFrame) -> dict[str, ColumnFeatures]:
 def _attributes_of(column: pl.Series) -> ColumnFeatures:
     is_number = column.dtype.is_numeric() or column.dtype.is_temporal()
     kind: Kind = "number" if is_number else "tags"
-    entries = entries_of(column, kind, bin_names(column, MAX_LEVELS) if is_number else [])
+    entries = numbers.entries(column, numbers.bin_names(column, MAX_LEVELS)) if is_number else tags.entries(column)
     counted = entries.group_by("feature").len().filter(pl.col("len") >= MIN_USERS)
     names = counted.sort("len", "feature", descending=[True, False])["feature"].head(MAX_NAMES)
     rows = (

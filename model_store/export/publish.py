@@ -11,6 +11,7 @@ from typing import Any
 from model_store.bundle import Attributes, Catalogue, Graphs, Registry
 from model_store.bundle.attributes import ATTRIBUTES_FILE
 from model_store.bundle.candidates import INDEX_FILE
+from model_store.bundle.features import Features
 from model_store.bundle.golden import write_golden
 from model_store.bundle.items import write_catalogue
 from model_store.bundle.manifest import Limits, Shapes
@@ -88,7 +89,7 @@ def write_draft(registry: Registry, dataset: Dataset, network: Network, config: 
             vectors=vectors,
             neighbour_rows=neighbour_rows.int().numpy(),
             neighbour_weights=neighbour_weights.detach().numpy(),
-            features={name: index for index, name in enumerate(dataset.features.names)},
+            features=Features(dataset.features.names),
         )
         Attributes(dataset.attribute_names).write(folder / ATTRIBUTES_FILE)
         knows_attributes = bool(dataset.attribute_names)

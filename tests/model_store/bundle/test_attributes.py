@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from resealed import reseal
 
 from model_store.bundle import NOTHING_KNOWN, Attributes, Encoded, Graphs, Registry, Value, open_bundle
-from model_store.data.bins import Bins
+from model_store.content.bins import Bins
 from model_store.data.tables import Table
 from model_store.data.users import user_attributes
 from model_store.errors import BundleDamaged

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from model_store.bundle import Attributes
 from model_store.bundle.cells import boolean_of, date_of, list_of, number_of, text_of, year_fraction
-from model_store.data.entries import bin_names
+from model_store.content.numbers import bin_names
 
 
 @pytest.mark.parametrize(

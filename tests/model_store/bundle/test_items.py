@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_store.bundle import UNKNOWN_ROW, Catalogue
+from model_store.bundle.features import Features
 from model_store.bundle.items import write_catalogue
 from model_store.errors import BundleDamaged
 
@@ -28,7 +29,7 @@ def write(folder: Path, item_ids: Sequence[str]) -> Path:
         np.zeros((count, 3), np.float32),
         np.zeros((count, 2), np.int32),
         np.zeros((count, 2), np.float32),
-        {},
+        Features([]),
     )
     return folder
 
@@ -78,7 +79,7 @@ def test_item_id_stands_first_wherever_it_was(tmp_path: Path) -> None:
         np.zeros((1, 3), np.float32),
         np.zeros((1, 2), np.int32),
         np.zeros((1, 2), np.float32),
-        {},
+        Features([]),
     )
     catalogue = Catalogue(tmp_path)
     assert catalogue.open_json([0])[0].startswith(b'{"item_id":"a","title":')

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from model_store.bundle import Attributes
+from model_store.content.features import names_in
 from model_store.data.episodes import deal, hide_attributes, pack_support
-from model_store.data.features import names_in
 from model_store.data.schema import Dataset, Events, UserAttributes
 from model_store.data.sources import load
 from model_store.data.users import attributes_by_column, encode_users

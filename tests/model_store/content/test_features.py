@@ -1,15 +1,32 @@
 from datetime import date
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import pytest
 
-from model_store.data.features import content_features, encode_features
-from model_store.data.schema import ItemFeatures
-from model_store.data.sources import load
+from model_store.content.features import encode_catalogue, features_by_column, names_in
 
 
-def of_item(features: ItemFeatures, row: int) -> dict[str, float]:
+class Encoded(NamedTuple):
+    names: list[str]
+    indptr: np.ndarray
+    indices: np.ndarray
+    weights: np.ndarray
+
+
+def content_features(frame: pl.DataFrame) -> Encoded:
+    content = frame.drop("item_id", "title", strict=False)
+    names = names_in(features_by_column(content))
+    return encode_features(frame, names)
+
+
+def encode_features(frame: pl.DataFrame, names: list[str]) -> Encoded:
+    content = frame.drop("item_id", "title", strict=False)
+    return Encoded(names, *encode_catalogue(content, names, len(frame)))
+
+
+def of_item(features: Encoded, row: int) -> dict[str, float]:
     run = slice(features.indptr[row], features.indptr[row + 1])
     names = [features.names[index] for index in features.indices[run]]
     return dict(zip(names, features.weights[run].tolist(), strict=True))
@@ -146,13 +163,3 @@ def test_numbers_outside_the_known_bins_fall_into_the_nearest_below_or_the_first
 def test_short_text_of_a_new_item_is_still_prose():
     names = content_features(items(plot=TEXTS)).names
     assert set(of_item(encode_features(items(plot=["Robot!"]), names), 0)) == {"plot~robot"}
-
-
-def test_row_order_of_the_items_file_changes_nothing(write_source):
-    interactions = {"user_id": ["u", "v"], "item_id": ["1", "2"], "value": [1.0, 1.0]}
-    described = {"item_id": ["1", "2", "3"], "genre": ["a|b", "b", "a"], "image": [[0.1, 0.2], [0.3, 0.4], None]}
-    first = load(write_source(interactions, described)).dataset
-    second = load(write_source(interactions, {name: cells[::-1] for name, cells in described.items()})).dataset
-    assert first.features.names == second.features.names
-    assert first.features.indices.tolist() == second.features.indices.tolist()
-    assert first.features.weights.tolist() == second.features.weights.tolist()
