@@ -82,27 +82,27 @@ tools:
 	fi
 
 loadtest: setup tools ## measure a service under load and the graphs alone; takes minutes
-	@$(BIN)/python loadtests/run.py
-	@$(BIN)/python loadtests/scorer.py
+	@$(BIN)/python -m loadtests.serving.throughput
+	@$(BIN)/python -m loadtests.micro.graphs
 
 peers: setup tools ## kshot beside what others would pick, each in an environment of its own; takes ten minutes
-	@$(BIN)/python loadtests/against_peers.py
+	@$(BIN)/python -m loadtests.peers.comparison
 
 growth: setup tools ## up to a million items and five million users: cost, memory, swaps; needs 16 GB, takes half an hour
-	@$(BIN)/python loadtests/growth.py --keep build/bundles
-	@$(BIN)/python loadtests/swap.py --keep build/bundles
-	@$(BIN)/python loadtests/workers.py --keep build/bundles
+	@$(BIN)/python -m loadtests.serving.growth --keep build/bundles
+	@$(BIN)/python -m loadtests.serving.swap --keep build/bundles
+	@$(BIN)/python -m loadtests.serving.worker_memory --keep build/bundles
 
 chaos: setup tools ## break everything for real, in full: at most 15 minutes; writes loadtests/RELIABILITY.md
 	@mkdir -p build
 	@$(BIN)/python -m pytest tests/chaos --chaos-size long --verbose --junitxml build/chaos.xml; broken=$$?; \
-	$(BIN)/python loadtests/reliability.py build/chaos.xml && exit $$broken
+	$(BIN)/python -m tests.chaos.report build/chaos.xml && exit $$broken
 
 tables: setup ## 20,000 messy tables for each property of reading data, instead of 200: takes about twenty minutes
 	@$(BIN)/python -m pytest tests/model_store/data/test_data_any_table.py --tables 20000
 
-soak: setup tools ## half an hour at 70% of the highest rate: does anything grow? writes loadtests/soak.json
-	@$(BIN)/python loadtests/soak.py --minutes 30 --json loadtests/soak.json
+soak: setup tools ## half an hour at 70% of the highest rate: does anything grow? writes loadtests/results/soak.json
+	@$(BIN)/python -m loadtests.serving.soak --minutes 30 --json loadtests/results/soak.json
 
 # ENGINE=buildah, IMAGE_PYTHON=3.13 and TORCH_INDEX=… choose; without an engine this needs root on Debian.
 images: ## build both container images, with Docker or Podman, or with neither and no registry

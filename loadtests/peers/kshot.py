@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import httpx
-from under_test import running_service, running_store
 
-from peers.environment import Environment
-from peers.peer import USER, Peer, Request
-from peers.world import World
+from loadtests.kit.processes import running_service, running_store
+from loadtests.peers.environment import Environment
+from loadtests.peers.peer import USER, Peer, Request
+from loadtests.peers.world import World
 
 EPOCHS = 30
 BATCH = 256

@@ -12,11 +12,10 @@ import shutil
 from pathlib import Path
 from typing import ClassVar
 
-from under_test import free_port, listens, running_process
-
-from peers.environment import environment
-from peers.peer import USER, Peer, PeerError, Request
-from peers.world import World
+from loadtests.kit.processes import free_port, listens, running_process
+from loadtests.peers.environment import environment
+from loadtests.peers.peer import USER, Peer, PeerError, Request
+from loadtests.peers.world import World
 
 PROGRAMS = Path(__file__).parent / "programs"
 REQUIREMENTS = (

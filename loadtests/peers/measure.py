@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from wrk import drive
 
-from peers.peer import Peer, Request
-from peers.world import World
+from loadtests.kit.wrk import drive
+from loadtests.peers.peer import Peer, Request
+from loadtests.peers.world import World
 
 NEW_USERS = 20
 # Ids of users whom no world has; whole numbers, since libserving takes no others.
@@ -74,8 +74,8 @@ def _rate(peer: Peer, world: World, load: Load, folder: Path) -> dict[str, float
     users.write_text("".join(f"{user_id}\n" for user_id in world.user_ids), encoding="utf-8")
     request = peer.ask(load.k)
     arguments = [request.method, request.path, request.body, str(users)]
-    drive(peer.url, "peers/ask.lua", arguments, seconds=load.warm_up, connections=load.connections)
-    return drive(peer.url, "peers/ask.lua", arguments, seconds=load.seconds, connections=load.connections).as_json()
+    drive(peer.url, "user_list.lua", arguments, seconds=load.warm_up, connections=load.connections)
+    return drive(peer.url, "user_list.lua", arguments, seconds=load.seconds, connections=load.connections).as_json()
 
 
 def _new_user(session: _Session) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from peers.world import World
+from loadtests.peers.world import World
 
 USER = "{user}"
 

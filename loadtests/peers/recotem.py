@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import ClassVar
 
-from under_test import answers, free_port, running_process
-
-from peers.environment import environment
-from peers.peer import USER, Peer, Request
-from peers.world import World
+from loadtests.kit.processes import answers, free_port, running_process
+from loadtests.peers.environment import environment
+from loadtests.peers.peer import USER, Peer, Request
+from loadtests.peers.world import World
 
 VERSION = "2.1.0"
 # What recotem 2.1.0 names as its requirements. It asks for Python 3.12; where that is not to be had, its own code

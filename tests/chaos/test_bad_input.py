@@ -24,8 +24,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from loadtests.machine import memory_mib
-from loadtests.trend import trend
+from loadtests.kit.machine import memory_mib
+from loadtests.kit.trend import trend
 
 SEED = 1
 AT_ONCE = 48

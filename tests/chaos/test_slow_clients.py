@@ -15,7 +15,7 @@ import pytest
 from raw_http import answered, connected, feedback
 from running_service import Running, running, wait_until
 
-from loadtests.machine import memory_mib
+from loadtests.kit.machine import memory_mib
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: kshot\r\nX: "
 BODY = feedback("dripping", "g1-1")[:-40]

@@ -1,0 +1,1 @@
+"""Parts of a request, measured in one process."""

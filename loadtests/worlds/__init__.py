@@ -1,0 +1,1 @@
+"""Made-up bundles, events, users and records."""
