@@ -99,7 +99,7 @@ chaos: setup tools ## break everything for real, in full: at most 15 minutes; wr
 	$(BIN)/python -m tests.chaos.report build/chaos.xml && exit $$broken
 
 tables: setup ## 20,000 messy tables for each property of reading data, instead of 200: takes about twenty minutes
-	@$(BIN)/python -m pytest tests/model_store/data/test_data_any_table.py --tables 20000
+	@$(BIN)/python -m pytest tests/model_store/data/test_tables.py --tables 20000
 
 soak: setup tools ## half an hour at 70% of the highest rate: does anything grow? writes loadtests/results/soak.json
 	@$(BIN)/python -m loadtests.serving.soak --minutes 30 --json loadtests/results/soak.json
