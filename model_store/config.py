@@ -75,6 +75,19 @@ class ReadOptions(BaseModel):
 DEFAULT_READ_OPTIONS = ReadOptions()
 
 
+class JudgingConfig(BaseModel):
+    """Settings of one evaluation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shots: tuple[int, ...] | None = Field(default=None, description="the k to evaluate; chosen from the data if absent")
+    max_items: int = Field(
+        default=5000, ge=2, description="most liked items that baselines with dense item-item matrices cover"
+    )
+    sweep: Sweep = Field(default=Sweep.QUICK, description="size of the search for each baseline's hyperparameters")
+    ablations: bool = Field(default=False, description="whether variants that take a training are evaluated too")
+
+
 def columns_of(text: str) -> dict[str, str]:
     """Parse "user_id=userId,item_id=movieId"; a part that holds a comma stands in double quotes.
 

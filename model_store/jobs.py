@@ -15,7 +15,7 @@ from rich.console import Console
 
 from model_store.baselines.tuning import Shortlist, Tuner, shortlist
 from model_store.bundle import Registry, open_bundle
-from model_store.config import DEFAULT_READ_OPTIONS, IndexName, ReadOptions, Sweep, TrainingConfig
+from model_store.config import DEFAULT_READ_OPTIONS, IndexName, JudgingConfig, ReadOptions, TrainingConfig
 from model_store.data.schema import Dataset
 from model_store.data.sources import Loaded, load
 from model_store.data.split import UserSplit, split_users
@@ -39,23 +39,6 @@ CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
-class Judging:
-    """How a model is judged.
-
-    Attributes:
-        shots: the k, or None to let the data decide.
-        max_items: item-kNN, EASE and multi-VAE cover that many items; their matrices are dense.
-        sweep: how many candidates of each baseline are tried.
-        ablations: whether variants of the model that take a training are judged too.
-    """
-
-    shots: tuple[int, ...] | None = None
-    max_items: int = 5000
-    sweep: Sweep = Sweep.QUICK
-    ablations: bool = False
-
-
-@dataclass(frozen=True)
 class Judged:
     """A model beside its baselines: every user's figures, and what the report says of them."""
 
@@ -67,7 +50,7 @@ def train(
     source: str,
     store: Path,
     config: TrainingConfig,
-    judging: Judging,
+    judging: JudgingConfig,
     console: Console,
     reading: ReadOptions = DEFAULT_READ_OPTIONS,
     *,
@@ -111,7 +94,7 @@ def _load(source: str, reading: ReadOptions, console: Console) -> Loaded:
 
 
 def _train(
-    loaded: Loaded, registry: Registry, config: TrainingConfig, judging: Judging, console: Console
+    loaded: Loaded, registry: Registry, config: TrainingConfig, judging: JudgingConfig, console: Console
 ) -> tuple[str, Judged]:
     if loaded.dataset.n_items >= WORTHWHILE_FROM and config.index is IndexName.EXACT:
         console.print("so many items take more than 10 ms a list; --index approximate asks an index first")
@@ -148,7 +131,11 @@ def _bundle_bytes(dataset: Dataset, config: TrainingConfig) -> int:
 
 
 def assist(
-    source: str, store: Path, config: TrainingConfig, judging: Judging, reading: ReadOptions = DEFAULT_READ_OPTIONS
+    source: str,
+    store: Path,
+    config: TrainingConfig,
+    judging: JudgingConfig,
+    reading: ReadOptions = DEFAULT_READ_OPTIONS,
 ) -> None:
     """Take this process's share of the outer loop of a training that another process leads with ``train``."""
     dataset = load(source, reading).dataset
@@ -160,7 +147,7 @@ def assist(
 
 
 def evaluate_store(
-    source: str, store: Path, judging: Judging, console: Console, reading: ReadOptions = DEFAULT_READ_OPTIONS
+    source: str, store: Path, judging: JudgingConfig, console: Console, reading: ReadOptions = DEFAULT_READ_OPTIONS
 ) -> Results:
     """Judge the live bundle of ``store`` on the test users of the data that it was trained on.
 
@@ -198,7 +185,7 @@ def evaluate_store(
 def evaluate_anew(
     source: str,
     config: TrainingConfig,
-    judging: Judging,
+    judging: JudgingConfig,
     console: Console,
     splits: int = 1,
     reading: ReadOptions = DEFAULT_READ_OPTIONS,
@@ -262,7 +249,7 @@ def _judge(
     loaded: Loaded,
     split: UserSplit,
     protocol: KShot,
-    judging: Judging,
+    judging: JudgingConfig,
     seed: int,
     console: Console,
     chosen: Shortlist | None = None,
@@ -322,18 +309,3 @@ def describe_protocol(tasks: Tasks, dataset: Dataset, seed: int) -> Results:
 def _write_report(draft: Draft, results: Results) -> None:
     (draft.folder / "report.json").write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
     (draft.folder / "report.html").write_text(report.render(results), encoding="utf-8")
-
-
-def shots_of(text: str) -> tuple[int, ...]:
-    """Parse "0,1,3": 0 and more, increasing; popularity at 0 is what the rest is held against.
-
-    Raises:
-        DataError: naming the text and the expectation.
-    """
-    try:
-        shots = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        shots = ()
-    if shots[:1] != (0,) or len(shots) == 1 or list(shots) != sorted(set(shots)):
-        raise DataError(f"--shots {text!r}: expected 0 and then increasing numbers, e.g. 0,1,3,5,10,20")
-    return shots

@@ -27,7 +27,7 @@ from rich.console import Console
 from loadtests.kit.machine import provenance
 from loadtests.worlds.events import write_events
 from model_store import jobs
-from model_store.config import Sweep, TrainingConfig
+from model_store.config import JudgingConfig, Sweep, TrainingConfig
 
 # Part → the function whose whole time it is, and its file; a part with a leading space belongs to the one above.
 PARTS = {
@@ -56,7 +56,7 @@ def measure(data: Path, config: TrainingConfig) -> dict[str, Any]:
     """Train once; seconds of the whole and of each part, GiB at the peak, and what came of it."""
     profile, started = cProfile.Profile(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kshot-training-") as store:
-        judging = jobs.Judging(sweep=Sweep.QUICK)
+        judging = JudgingConfig(sweep=Sweep.QUICK)
         _, results = profile.runcall(jobs.train, str(data), Path(store), config, judging, Console(stderr=True))
     training, parts = results["training"], part_seconds(profile)
     return {

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from model_store.bundle import Registry
-from model_store.config import DEFAULT_READ_OPTIONS, ReadOptions, TrainingConfig
+from model_store.config import DEFAULT_READ_OPTIONS, JudgingConfig, ReadOptions, TrainingConfig
 from model_store.data.schema import Dataset
 from model_store.data.sources import load
 from model_store.data.split import UserSplit, split_users
@@ -16,7 +16,7 @@ from model_store.evaluation import comparison
 from model_store.evaluation.protocol import HEADLINE, Judgement, KShot, Tasks, choose_protocol, evaluate
 from model_store.evaluation.recommenders import ServedModel
 from model_store.export import write_draft
-from model_store.jobs import Judging, Results
+from model_store.jobs import Results
 from model_store.learning.learn import MAX_VALIDATION_USERS, learn
 from model_store.meta.checkpoint import Checkpoint
 from model_store.meta.network import count
@@ -29,7 +29,7 @@ METRICS = (HEADLINE, "recall@20")
 def evaluate_new_items(
     source: str,
     config: TrainingConfig,
-    judging: Judging,
+    judging: JudgingConfig,
     console: Console,
     reading: ReadOptions = DEFAULT_READ_OPTIONS,
 ) -> Results:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from model_store.bundle import Registry, open_bundle
 from model_store.bundle.signature import PURPOSE, TrustedKeys, make_keys, sign_manifest
-from model_store.cli import bundles
+from model_store.commands.bundles import bundles
 from model_store.errors import BundleError, SignatureRefused, SigningKeyInvalid
 
 

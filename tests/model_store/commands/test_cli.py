@@ -12,7 +12,11 @@ import typer
 from typer.testing import CliRunner, Result
 
 from model_store.bundle import Registry
-from model_store.cli import bundles, compare, evaluate, inspect_data, train
+from model_store.commands.bundles import bundles
+from model_store.commands.compare import compare
+from model_store.commands.evaluate import evaluate
+from model_store.commands.inspect import inspect_data
+from model_store.commands.train import train
 
 Command = Callable[..., Result]
 

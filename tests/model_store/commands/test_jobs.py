@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from model_store import jobs
 from model_store.bundle import Registry
-from model_store.config import EpisodeOrder, TrainingConfig
+from model_store.config import EpisodeOrder, JudgingConfig, TrainingConfig
 from model_store.data.sources import load
 from model_store.data.split import split_users
 from model_store.errors import DataError
@@ -30,7 +30,7 @@ CONFIG = TrainingConfig(max_epochs=1, dim=8, anchors=16, neighbours=10)
 def results(source: Path, trained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What ``kshot evaluate`` writes about the trained bundle."""
     out = tmp_path_factory.mktemp("evaluated") / "out.json"
-    jobs_json = jobs.evaluate_store(str(source), trained_store, jobs.Judging(shots=(0, 1, 3, 5)), QUIET)
+    jobs_json = jobs.evaluate_store(str(source), trained_store, JudgingConfig(shots=(0, 1, 3, 5)), QUIET)
     out.write_text(json.dumps(jobs_json))
     return json.loads(out.read_text())
 
@@ -72,11 +72,11 @@ def test_what_is_published_is_what_was_judged(results: dict, trained_store: Path
 def test_a_bundle_is_not_judged_on_data_it_was_not_trained_on(trained_store: Path, tmp_path: Path) -> None:
     other = made_up.write_source(tmp_path / "other", seed=1)
     with pytest.raises(DataError, match=r"evaluate it on the same data"):
-        jobs.evaluate_store(str(other), trained_store, jobs.Judging(), QUIET)
+        jobs.evaluate_store(str(other), trained_store, JudgingConfig(), QUIET)
 
 
 def published(source: Path, store: Path) -> Path:
-    jobs.train(str(source), store, CONFIG, jobs.Judging(shots=(0, 1, 3)), QUIET)
+    jobs.train(str(source), store, CONFIG, JudgingConfig(shots=(0, 1, 3)), QUIET)
     return Registry(store).live_folder()
 
 
@@ -99,7 +99,7 @@ def test_nothing_of_a_test_user_reaches_the_bundle(source: Path, tmp_path: Path)
 
 
 def test_several_splits_are_judged_as_one(source: Path) -> None:
-    pooled = jobs.evaluate_anew(str(source), CONFIG, jobs.Judging(shots=(0, 1, 3)), QUIET, splits=2)
+    pooled = jobs.evaluate_anew(str(source), CONFIG, JudgingConfig(shots=(0, 1, 3)), QUIET, splits=2)
     users = [split["protocol"]["users"] for split in pooled["splits"]]
     assert [split["protocol"]["seed"] for split in pooled["splits"]] == [0, 1]
     assert pooled["protocol"]["users"] == sum(users)
@@ -109,7 +109,7 @@ def test_several_splits_are_judged_as_one(source: Path) -> None:
 
 
 def test_ablations_stand_beside_the_figures_of_the_bundle(source: Path) -> None:
-    judging = jobs.Judging(shots=(0, 1, 3), max_items=50, ablations=True)
+    judging = JudgingConfig(shots=(0, 1, 3), max_items=50, ablations=True)
     results = jobs.evaluate_anew(str(source), CONFIG, judging, QUIET)
     variants = results["ablations"]
     retrained = {"trained without content", "trained without ages", "trained with entropy 0.5"}
@@ -147,7 +147,7 @@ def test_validation_users_say_whether_episodes_keep_the_order(tmp_path: Path, as
 
 @pytest.mark.parametrize("shots", ["", "0", "1,3", "0,3,1", "0,1,1", "0,x", "-1,0"])
 def test_shots_that_make_no_sense_are_named(source: Path, shots: str) -> None:
-    from model_store.cli import evaluate
+    from model_store.commands.evaluate import evaluate
 
     ended = CliRunner().invoke(_command(evaluate), ["--data", str(source), "--shots", shots])
     assert ended.exit_code == 1

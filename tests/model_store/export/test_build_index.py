@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from model_store.bundle import Addends, Catalogue, Graphs, Registry, open_bundle
 from model_store.bundle.candidates import INDEX_FILE
-from model_store.cli import train
+from model_store.commands.train import train
 from model_store.config import IndexName, TrainingConfig
 from model_store.data.schema import Dataset, ItemFeatures
 from model_store.data.sources import load

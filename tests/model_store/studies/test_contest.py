@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from model_store.cli import compare
+from model_store.commands.compare import compare
 from model_store.config import AlgorithmName, TrainingConfig
 from model_store.errors import DataError
 from model_store.evaluation.protocol import HEADLINE

@@ -13,15 +13,14 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from model_store.bundle import Registry
-from model_store.cli import evaluate
-from model_store.config import TrainingConfig
+from model_store.commands.evaluate import evaluate
+from model_store.config import JudgingConfig, TrainingConfig
 from model_store.data.episodes import Support
 from model_store.data.sources import load
 from model_store.data.split import split_users
 from model_store.evaluation.protocol import choose_protocol
 from model_store.evaluation.recommenders import ServedModel
 from model_store.export import write_draft
-from model_store.jobs import Judging
 from model_store.learning.learn import learn
 from model_store.meta.checkpoint import Checkpoint
 from model_store.studies.new_items.protocol import hold_out, without_items
@@ -33,7 +32,7 @@ SHOTS = (0, 1, 3, 5)
 
 
 def test_content_places_new_items_where_it_decides(source: Path) -> None:
-    results = evaluate_new_items(str(source), CONFIG, Judging(shots=SHOTS), QUIET)
+    results = evaluate_new_items(str(source), CONFIG, JudgingConfig(shots=SHOTS), QUIET)
     assert list(results["models"]) == [
         "kshot",
         "random",
@@ -81,8 +80,8 @@ def test_a_bundle_that_has_seen_all_items_cannot_be_asked(command: typer.Typer, 
     asked = ["--data", str(source), "--protocol", "new-items", "--store", str(tmp_path)]
     ended = CliRunner().invoke(command, asked)
     assert ended.exit_code == 1
-    why = "--protocol new-items trains a model of its own, expected no --store"
-    assert ended.stderr == f"error: --store {tmp_path}: {why}\n"
+    why = "--protocol new-items trains a model of its own, expected no --bundles"
+    assert ended.stderr == f"error: --bundles {tmp_path}: {why}\n"
 
 
 @pytest.mark.parametrize("also", [["--store", "anywhere"], ["--protocol", "new-items"]])

@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from model_store.bundle.manifest import DataFingerprint
-from model_store.cli import evaluate
+from model_store.commands.evaluate import evaluate
 from model_store.config import RatingConfig
 from model_store.data.schema import Events, ItemFeatures
 from model_store.data.sources import prepare, read_source

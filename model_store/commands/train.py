@@ -1,0 +1,82 @@
+"""``kshot train``: meta-train, evaluate, export, publish."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from model_store.bundle import Registry
+from model_store.bundle.candidates import import_faiss
+from model_store.commands import options
+from model_store.commands.outcome import check_writable, command, new_console, show_kshot, write_json
+from model_store.config import DEFAULT_READ_OPTIONS, IndexName, Sweep, TrainingConfig
+
+FirstStage = Annotated[
+    IndexName,
+    typer.Option("--index", help="exact: score all items per list; approximate: score candidates from an index."),
+]
+CrossFit = Annotated[
+    bool,
+    typer.Option(help="Where validation users are few, calibrate on training users too (cross-fitting); slower."),
+]
+TimeBudget = Annotated[float, typer.Option(help="Seconds after which the outer loop stops and keeps its best.", min=1)]
+NewScale = Annotated[
+    bool, typer.Option("--new-scale", help="Publish even if the live bundle's values have another kind or scale.")
+]
+
+
+@command
+def train(
+    data: options.Data,
+    bundles: options.Bundles = options.DEFAULT_BUNDLES,
+    seed: options.Seed = 0,
+    content: options.Content = True,
+    shots: options.Shots = None,
+    algorithm: options.Algorithm = options.DEFAULTS.algorithm,
+    max_epochs: options.MaxEpochs = options.DEFAULTS.max_epochs,
+    time_budget_s: TimeBudget = options.DEFAULTS.time_budget_s,
+    cross_fit: CrossFit = True,
+    max_items: options.MaxItems = 5000,
+    sweep: options.Tuning = Sweep.QUICK,
+    index: FirstStage = options.DEFAULTS.index,
+    columns: options.Columns = None,
+    encoding: options.Encoding = DEFAULT_READ_OPTIONS.encoding,
+    feedback: options.FeedbackKind = None,
+    liked_from: options.LikedFrom = None,
+    new_scale: NewScale = False,
+    json: options.Json = None,
+) -> None:
+    """Meta-train on DATA, evaluate against tuned baselines, and publish a bundle to BUNDLES.
+
+    Under torchrun all processes take part in the outer loop, and the first one does the rest.
+    """
+    check_writable(json)
+    from model_store import jobs
+    from model_store.meta.distributed import joined
+
+    config = TrainingConfig(
+        seed=seed,
+        content=content,
+        algorithm=algorithm,
+        max_epochs=max_epochs,
+        time_budget_s=time_budget_s,
+        cross_fit_below=options.DEFAULTS.cross_fit_below if cross_fit else 0,
+        index=index,
+    )
+    if index is IndexName.APPROXIMATE:
+        import_faiss()  # before the training: if it is missing, the error comes at once
+    console = new_console()
+    judging = options.judging_of(shots, max_items, sweep)
+    reading = options.read_options_of(columns, encoding, feedback, liked_from)
+    with joined() as processes:
+        if not processes.is_first:
+            jobs.assist(data, bundles, config, judging, reading)
+            return
+        version, results = jobs.train(data, bundles, config, judging, console, reading, new_scale=new_scale)
+    show_kshot(results, console)
+    write_json(results, json)
+    console.print(f"report: {Registry(bundles).folder(version) / 'report.html'}", soft_wrap=True)
+    # The version alone on standard output, so that scripts can take it.
+    sys.stdout.write(f"{version}\n")
