@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
@@ -23,12 +24,14 @@ from service.api.edge import Edge
 from service.api.routes.router import Parts
 from service.flows.feedback import FeedbackFlow
 from service.flows.forget import ForgetFlow
-from service.scoring.live import Live
+from service.scoring.live import LiveBundle
 from service.settings import Settings, read_settings
 from service.stores.redis import durability
 from service.stores.redis.catalogue import CatalogueMarking
-from service.stores.redis.client import RedisStore
-from service.stores.redis.connection import credentials
+from service.stores.redis.client import ClientOptions, RedisClient
+from service.stores.redis.connection import StoreAddress
+from service.stores.redis.key_names import KeyNames
+from service.stores.redis.users import RedisUserStore
 
 if TYPE_CHECKING:
     from service.stores.redis.rates import RateLimits
@@ -54,7 +57,7 @@ def create_app() -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         _follow_supervisor()
-        watching = asyncio.create_task(live.watch(settings.reload_every_s, store.mark_catalogue))
+        watching = asyncio.create_task(live.watch(settings.reload_every_s, partial(built.marking.renew, built.client)))
         # What was built until now stays: the collector need not look at it again, which made the slowest requests.
         gc.collect()
         gc.freeze()
@@ -65,6 +68,7 @@ def create_app() -> FastAPI:
         with contextlib.suppress(asyncio.CancelledError):
             await watching
         await store.close()
+        await built.client.close()
         if rates is not None:
             await rates.close()
         log.info("stopped")
@@ -88,16 +92,19 @@ def try_parts() -> None:
 
 
 class _Built(NamedTuple):
-    live: Live
+    live: LiveBundle
     edge: Edge
     rates: RateLimits | None
-    store: RedisStore
+    client: RedisClient
+    marking: CatalogueMarking
+    store: RedisUserStore
 
 
 def _build(settings: Settings) -> _Built:
     telemetry.configure_logs(settings.log_level)
-    live = Live(settings.store, settings.threads, _signed(settings))
-    rates = _rates(settings)
+    live = LiveBundle(settings.store, settings.threads, _signed(settings))
+    keys, address = KeyNames(settings.redis_prefix), _address(settings)
+    rates = _rates(settings, address, keys)
     edge = Edge(
         gate=Gate(settings.keys_file) if settings.keys_file else None,
         open_docs=settings.open_docs,
@@ -105,24 +112,24 @@ def _build(settings: Settings) -> _Built:
         rates=rates,
         cors_origins=settings.origins(),
     )
-    password, timeout_s = settings.redis_password(), settings.store_timeout_ms / 1000
-    marking = CatalogueMarking(live, settings.redis_prefix)
-    store = RedisStore.connect(
-        settings.redis,
-        password=password,
-        ca_file=settings.redis_ca_file,
+    timeout_s = settings.store_timeout_ms / 1000
+    options = ClientOptions(
+        address=address,
         timeout_s=timeout_s,
         disk_timeout_s=settings.disk_timeout_ms / 1000,
-        ttl_s=int(settings.user_ttl_days * 86_400),
-        served_ttl_s=settings.served_ttl_s,
         durability=settings.durability,
-        prefix=settings.redis_prefix,
-        marking=marking,
     )
-    client_options = credentials(settings.redis, password=password, ca_file=settings.redis_ca_file)
-    durability.check(settings.redis, client_options, settings.durability, timeout_s)
-    marking.check(settings.redis, client_options, timeout_s)
-    return _Built(live, edge, rates, store)
+    marking = CatalogueMarking(live, keys)
+    client = RedisClient(options, marking.check_connection)
+    ttl_s = int(settings.user_ttl_days * 86_400)
+    store = RedisUserStore(client, keys, ttl_s=ttl_s, served_ttl_s=settings.served_ttl_s)
+    durability.check(address, settings.durability, timeout_s)
+    marking.check(address, timeout_s)
+    return _Built(live, edge, rates, client, marking, store)
+
+
+def _address(settings: Settings) -> StoreAddress:
+    return StoreAddress(settings.redis, settings.redis_password(), settings.redis_ca_file)
 
 
 def _signed(settings: Settings) -> ManifestCheck | None:
@@ -133,19 +140,13 @@ def _signed(settings: Settings) -> ManifestCheck | None:
     return TrustedKeys.read(settings.require_signature).check
 
 
-def _rates(settings: Settings) -> RateLimits | None:
+def _rates(settings: Settings, address: StoreAddress, keys: KeyNames) -> RateLimits | None:
     if settings.key_rate is None and settings.user_rate is None:
         return None
     from service.stores.redis.rates import RateLimits, RateSettings  # likewise
 
-    return RateLimits.connect(
-        settings.redis,
-        RateSettings(settings.key_rate, settings.user_rate),
-        password=settings.redis_password(),
-        ca_file=settings.redis_ca_file,
-        timeout_s=settings.store_timeout_ms / 1000,
-        prefix=settings.redis_prefix,
-    )
+    rates = RateSettings(settings.key_rate, settings.user_rate)
+    return RateLimits.connect(address, rates, timeout_s=settings.store_timeout_ms / 1000, keys=keys)
 
 
 def _follow_supervisor() -> None:

@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.core.ports import Durability
 from service.errors import SettingInvalid, expectation
-from service.stores.redis.durability import Durability
 from service.stores.redis.key_names import PREFIX, checked_prefix
 
 EMBEDDED = "embedded"

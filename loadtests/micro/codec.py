@@ -18,7 +18,7 @@ import numpy as np
 
 from loadtests.kit.machine import provenance
 from model_store.bundle import scale_of
-from service.core.history import KEY
+from service.core.history import DIGEST_MASK
 from service.core.values import Event, Events, UserRecord, UserState
 from service.stores.records.codec import decode_record, encode_record
 
@@ -55,14 +55,14 @@ def made_up_record(events: int, retired: int, seen: int, seed: int = 0) -> UserR
     rng = np.random.default_rng(seed)
     pauses = np.where(rng.random(events) < SITTING, rng.exponential(60, events), rng.exponential(3 * 86_400, events))
     items = [f"i{row}" for row in rng.choice(ITEMS, events + seen, replace=False)]
-    columns = (rng.integers(1, 6, events), NOW + np.cumsum(pauses), rng.integers(0, KEY, events))
+    columns = (rng.integers(1, 6, events), NOW + np.cumsum(pauses), rng.integers(0, DIGEST_MASK, events))
     numbers = zip(*(column.tolist() for column in columns), strict=True)
     rows = [
         Event(item_id, value, time, key, STARS)
         for item_id, (value, time, key) in zip(items[:events], numbers, strict=True)
     ]
     state = UserState("0123456789ab", rng.standard_normal(STATE_DIM).astype(np.float32))
-    keys = rng.integers(0, KEY, retired).astype(np.uint64)
+    keys = rng.integers(0, DIGEST_MASK, retired).astype(np.uint64)
     return UserRecord(events + retired, Events.of(rows), keys, tuple(items[events:]), state)
 
 

@@ -25,6 +25,8 @@ from service.api.middleware.authentication import Keys
 from service.api.middleware.rate_limits import RateGuard
 from service.api.middleware.security_headers import SecurityHeaders
 from service.stores.embedded import EmbeddedStore
+from service.stores.redis.connection import StoreAddress
+from service.stores.redis.key_names import KeyNames
 from service.stores.redis.rates import RateLimits, RateSettings
 
 ROUNDS = 5
@@ -49,7 +51,7 @@ async def measure(folder: Path, requests: int) -> dict[str, Any]:
     store = EmbeddedStore.start(folder / "users")
     try:
         for name, settings in RATES.items():
-            rates = RateLimits.connect(store.url, settings, timeout_s=5)
+            rates = RateLimits.connect(StoreAddress(store.url), settings, timeout_s=5, keys=KeyNames())
             guarded = _behind_keys(RateGuard(_answers, rates=rates), gate)
             figures[f"headers, keys, {name}"] = await _cost(guarded, text, requests // 10, AT_A_TIME)
             await rates.close()

@@ -9,7 +9,7 @@ from model_store.bundle import Bundle
 from service.core.support import side_by_side, support_of
 from service.core.values import Events, UserRecord, UserState
 from service.stores.records.codec import encode_record
-from service.stores.redis.key_names import record_key
+from service.stores.redis.key_names import KeyNames
 
 DISTINCT = 10_000  # records to draw from: as many sizes and items as matter, without encoding millions
 AT_ONCE = 5_000
@@ -38,11 +38,12 @@ def write_users(redis: str, bundle: Bundle, count: int, *, events: int, first: i
     """
     rng = np.random.default_rng(seed)
     records = [_record(bundle, rng, events) for _ in range(min(DISTINCT, count - first))]
+    keys = KeyNames()
     with Redis.from_url(redis) as client:
         for start in range(first, count, AT_ONCE):
             pipeline = client.pipeline(transaction=False)
             for number in range(start, min(start + AT_ONCE, count)):
-                pipeline.set(record_key(user_id(number)), records[number % len(records)], ex=TTL_S)
+                pipeline.set(keys.record(user_id(number)), records[number % len(records)], ex=TTL_S)
             pipeline.execute()
     return sum(map(len, records)) // max(len(records), 1)
 

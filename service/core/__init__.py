@@ -1,1 +1,1 @@
-"""Pure values and rules of the service: no I/O, no clock, no await."""
+"""Values, rules and ports of the service: no I/O, no clock."""

@@ -1,8 +1,8 @@
-"""The identity of a catalogue: a small mark by which a later bundle of the same items is recognised.
+"""The identity of a catalogue: a small mark that recognises later bundles of the same items.
 
-Users' events name items by id, so users kept under one catalogue mean something else under another. Ids alone do not
-tell catalogues apart, since many data sets count their items from 1; an item is the same if its id and its title are.
-Training again changes a part of the items, which is why the mark is a sample to be shared in part, not a hash of all.
+Users' events name items by id, so they mean other items under another catalogue. Ids alone do not tell catalogues
+apart, since many data sets count their items from 1; two items are the same if both id and title match. A retraining
+changes some of the items, so the mark is a sample of them, to be matched in part, instead of a hash of all.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import orjson
 
 from model_store.bundle import UNKNOWN_ROW, Catalogue
 
-# Beyond a hundredfold shrinking too few are left to judge by. 60 KB in the store, 10 ms to compare.
+# Enough for a catalogue that shrinks a hundredfold. 60 KB in the store, 10 ms to compare.
 SAMPLE = 2048
-# Catalogues of two data sets share no item with its title; those of two trainings on one shop share nearly all.
+# Two data sets share no item of one id and title; two trainings on one shop share nearly all.
 MIN_SHARED = 0.1
 ANY_CRC = 2**32
 
@@ -30,9 +30,9 @@ class CatalogueMark:
     """A sample of a catalogue's items.
 
     Attributes:
-        bundle: version of the bundle that the sample is from, for people.
-        last_crc: highest CRC-32 of an id that can be in the sample; ``ANY_CRC`` where the sample is all there is.
-        titles: item id → digest of the title, "" for an item without one.
+        bundle: version of the sampled bundle, for messages.
+        last_crc: highest CRC-32 of a sampled id; ``ANY_CRC`` if the sample is the whole catalogue.
+        titles: item id → digest of the title, "" for an item without a title.
     """
 
     bundle: str
@@ -41,14 +41,14 @@ class CatalogueMark:
 
     @classmethod
     def of(cls, version: str, catalogue: Catalogue) -> Self:
-        """The mark of a bundle's catalogue: the same items in every process."""
+        """The mark of a bundle's catalogue; every process samples the same items."""
         sample = catalogue.sample(SAMPLE)
         last_crc = sample[-1][0] if len(sample) < len(catalogue) else ANY_CRC
         return cls(version, last_crc, _titles(catalogue, [item_id for _, item_id in sample]))
 
     @classmethod
     def decode(cls, stored: bytes) -> Self:
-        """The mark that :meth:`encode` made; raises ValueError for anything else."""
+        """The mark of bytes from :meth:`encode`; raises ValueError for other bytes."""
         try:
             content = orjson.loads(stored)
             return cls(str(content["bundle"]), int(content["last_crc"]), dict(content["titles"]))
@@ -60,9 +60,9 @@ class CatalogueMark:
         return orjson.dumps({"bundle": self.bundle, "last_crc": self.last_crc, "titles": self.titles})
 
     def is_of(self, catalogue: Catalogue) -> bool:
-        """Whether ``catalogue`` holds the marked items, or the marked ones hold it: enough of them, with their titles.
+        """True if ``catalogue`` and the marked one share enough items, compared by id and title.
 
-        Both directions are looked at, since a catalogue may grow or shrink by any factor.
+        The share is taken of either catalogue, since a catalogue may grow or shrink by any factor.
         """
         titles = _titles(catalogue, self.titles)
         kept = sum(_is_same(title, titles.get(item_id)) for item_id, title in self.titles.items())
@@ -73,7 +73,7 @@ class CatalogueMark:
 
 
 def _titles(catalogue: Catalogue, item_ids: Iterable[str]) -> Titles:
-    """Digests of the titles of those items that the catalogue has."""
+    """Digests of titles, for those of the items that the catalogue has."""
     ids = list(item_ids)
     rows = [
         (item_id, row) for item_id, row in zip(ids, catalogue.rows(ids).tolist(), strict=True) if row != UNKNOWN_ROW
@@ -85,13 +85,13 @@ def _titles(catalogue: Catalogue, item_ids: Iterable[str]) -> Titles:
 
 
 def _digest(title: object) -> str:
-    """A title without its case and the blanks around it, which editors change; "" for none."""
+    """Digest of a title, ignoring case and surrounding blanks, which editors change; "" without a title."""
     plain = title.strip().casefold() if isinstance(title, str) else ""
     return hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest() if plain else ""
 
 
 def _is_same(title: str, other: str | None) -> bool:
-    """Whether two items of one id are one item; without a title on both sides the id has to do."""
+    """True if two titles of one item id match; a missing title matches any."""
     return other is not None and (title == other or not title or not other)
 
 

@@ -1,77 +1,84 @@
-"""The user store and the model as the flows see them."""
+"""The ports of the flows: the user store and the model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store.bundle import Attributes, Catalogue, Manifest, Value
 from service.core.support import Support
-from service.core.values import Held, Older, UserRecord
+from service.core.values import Archive, StoredUser, UserRecord
+
+Durability = Literal["durable", "replicated", "fast"]
+"""When a user store acknowledges a write.
+
+durable:    the store has synced it to disk.
+replicated: a replica has it too, so the write survives the loss of the store's machine.
+fast:       at once; writes that the store has not synced yet may be lost.
+"""
 
 
 class UserStore(Protocol):
-    """Keeps a record a user, replaced as a whole by compare-and-set, the events that left it, and the last list served.
+    """Stores per user: a record, replaced as a whole by compare-and-set; its archive; the last list served.
 
-    User ids are any non-empty text. All that waits raises StoreUnavailable when the store does not do what it
-    was asked within its time limit; nothing counts as kept then, though it may be. What has returned is kept, as
-    durably as the store promises.
+    User ids are any non-empty text. Every coroutine raises StoreUnavailable when the store fails or exceeds its time
+    limit; the write may then be stored or not. A write that returns is as durable as the store promises.
     """
 
     async def read(self, user_id: str) -> UserRecord:
-        """The user's record, ``EMPTY`` if there is none; raises RecordDamaged if it cannot be decoded."""
+        """The user's record, ``EMPTY`` without one; raises RecordDamaged if it cannot be decoded."""
 
     async def read_with_served(self, user_id: str) -> tuple[UserRecord, tuple[str, ...]]:
         """The user's record and the item ids of the last list served, best first; one round trip."""
 
-    async def held(self, user_id: str) -> Held:
-        """All that is held about the user, read at one moment; raises RecordDamaged as ``read`` does."""
+    async def read_all(self, user_id: str) -> StoredUser:
+        """All data stored about the user, read at one moment; raises RecordDamaged as ``read`` does."""
 
     async def replace(
         self,
         user_id: str,
         record: UserRecord,
         expected_revision: int,
-        departed: Older = (),
+        archived: Archive = (),
         *,
         is_cache: bool = False,
     ) -> bool:
-        """Keep ``record`` if the stored revision is ``expected_revision`` (0: no record); tell whether it was.
+        """Store ``record`` if the stored revision is ``expected_revision`` (0: no record); return whether it was.
 
-        A record of a higher revision renews the user's time to live. One of the same revision only brings
-        another state for the same events, and leaves the time to live as it is.
+        A record of a higher revision renews the user's time to live. A record of the same revision only stores
+        another state for the same events, and leaves the time to live unchanged.
 
         Args:
-            user_id: whose it is.
+            user_id: the user of the record.
             record: the new record.
-            expected_revision: of the record that it was made from.
-            departed: events that left that record; kept beside it.
-            is_cache: nothing is lost if this is: do not wait for the disk.
+            expected_revision: revision of the record that ``record`` is based on.
+            archived: events removed from that record; appended to the archive.
+            is_cache: the write may be lost: do not wait for the disk.
         """
 
-    async def rewrite(self, user_id: str, record: UserRecord, older: Older, expected_revision: int) -> bool:
-        """Put another history in the place of the one of ``expected_revision``; tell whether it was still that one.
+    async def rewrite(self, user_id: str, record: UserRecord, archive: Archive, expected_revision: int) -> bool:
+        """Replace record and archive if the stored revision is ``expected_revision``; return whether it was.
 
-        The last list served goes with it, the time to live stays. An empty record leaves nothing.
+        The last list served is deleted too; the time to live stays. An empty record deletes the user.
         """
 
     async def erase(self, user_id: str) -> tuple[str, ...]:
-        """Leave nothing of the user; what there was, out of "record", "older events" and "served list"."""
+        """Delete the user; return what existed, out of "record", "older events" and "served list"."""
 
     def note_served(self, user_id: str, item_ids: Sequence[str], revision: int) -> None:
-        """Remember the list just served, made from the record of ``revision``, and that the user was here.
+        """Store soon the list just served, made from the record of ``revision``, and renew the time to live.
 
-        Some time soon; never waits, never raises, may be lost; a list made before something was forgotten is not kept.
+        Never waits or raises, and may be lost. A list that is based on deleted data is not stored.
         """
 
     async def ping(self) -> None:
         """Return if the store answers."""
 
     async def close(self) -> None:
-        """Finish what is under way and let go of the connections."""
+        """Finish pending reads and writes."""
 
 
 class Model(Protocol):
@@ -83,7 +90,7 @@ class Model(Protocol):
 
     @property
     def manifest(self) -> Manifest:
-        """What the bundle says of itself."""
+        """The bundle's manifest."""
 
     @property
     def catalogue(self) -> Catalogue:
@@ -96,7 +103,7 @@ class Model(Protocol):
     async def adapt(self, support: Support, attributes: Mapping[str, Value]) -> NDArray[np.float32]:
         """The inner loop: ``user_state`` float32 (state_dim,).
 
-        Users asked for in one tick of the event loop adapt together; no bit of a state depends on the others.
+        The users of one tick of the event loop adapt in one batch; no bit of a state depends on the others.
         """
 
     async def rank(
@@ -104,5 +111,5 @@ class Model(Protocol):
     ) -> tuple[list[int], list[float]]:
         """The best ``count`` rows and their scores, best first, without the ``excluded`` rows int64 (E,).
 
-        Users asked for in one tick of the event loop are ranked together.
+        The users of one tick of the event loop are ranked in one batch.
         """

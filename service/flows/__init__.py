@@ -1,1 +1,1 @@
-"""The stories of the service: recommend, give feedback, show and forget what is held."""
+"""The stories of the service: recommend, accept feedback, show and forget a user's data."""

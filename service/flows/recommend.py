@@ -20,12 +20,12 @@ log = structlog.get_logger()
 NOTHING: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
 Source = Literal["cold", "adapted", "degraded"]
-# Looking up the series of a label takes longer than counting.
+# Looked up once, because the look-up of a label costs more than counting.
 LISTS = {source: telemetry.recommendations.labels(source) for source in get_args(Source)}
 
 
 class ServedList(NamedTuple):
-    """A list as it leaves the flow: rows of the model's catalogue and their scores, best first."""
+    """A recommended list: rows of the model's catalogue and their scores, best first."""
 
     model: Model
     source: Source
@@ -37,8 +37,8 @@ class ServedList(NamedTuple):
 async def recommend(user_id: str, k: int, *, include_seen: bool, store: UserStore, model: Model) -> ServedList:
     """The best ``k`` items for a user.
 
-    An unreachable store gives the list of a user without events, marked as degraded: an answer that is not about the
-    user beats none. Items with feedback are left out unless ``include_seen``.
+    If the store is unreachable, the user gets the list of a user without events, marked as degraded: an impersonal
+    answer beats an error. Items with feedback are excluded unless ``include_seen``.
     """
     try:
         record, degraded = await store.read(user_id), False
@@ -57,7 +57,7 @@ async def recommend(user_id: str, k: int, *, include_seen: bool, store: UserStor
     excluded = NOTHING if include_seen else _seen_rows(record, rows, model)
     best, scores = await model.rank(state, support, excluded, k)
 
-    source: Source = "degraded" if degraded else "adapted" if record.is_known else "cold"
+    source: Source = "degraded" if degraded else "cold" if record.is_cold else "adapted"
     LISTS[source].inc()
     if not degraded:
         store.note_served(user_id, model.catalogue.ids.at(best), record.revision)
@@ -65,7 +65,7 @@ async def recommend(user_id: str, k: int, *, include_seen: bool, store: UserStor
 
 
 def _current_state(record: UserRecord, model: Model) -> NDArray[np.float32] | None:
-    """The cached state, if it was adapted with this bundle; another bundle has other coordinates."""
+    """The cached state, if this bundle made it; other bundles have other coordinates."""
     if record.state is not None and record.state.bundle == model.version:
         telemetry.store_hits.inc()
         return record.state.vector
@@ -74,16 +74,16 @@ def _current_state(record: UserRecord, model: Model) -> NDArray[np.float32] | No
 
 
 async def _keep_state(store: UserStore, user_id: str, record: UserRecord, state: UserState) -> None:
-    """Cache a state that was derived again after a change of bundle; whoever wrote since then is newer."""
+    """Cache a state that was derived again after a swap of bundles; a concurrent write wins."""
     if not record.revision:
         return
     try:
         await store.replace(user_id, record.with_state(state), expected_revision=record.revision, is_cache=True)
     except StoreUnavailable:
-        telemetry.store_errors.inc()  # the list is right all the same; the next request derives the state again
+        telemetry.store_errors.inc()  # the list is right anyway; the next request derives the state again
 
 
 def _seen_rows(record: UserRecord, rows: NDArray[np.int64], model: Model) -> NDArray[np.int64]:
-    """Rows of everything that the user gave feedback on, older than the support too."""
+    """Rows of all items with feedback, including items older than the support."""
     seen = np.concatenate([rows, model.catalogue.rows(record.seen)]) if record.seen else rows
     return seen[seen != UNKNOWN_ROW] if UNKNOWN_ROW in seen.tolist() else seen

@@ -1,1 +1,1 @@
-"""The model in the service: the live bundle, and how it is swapped."""
+"""The model in the service: adapting, ranking, and swapping bundles."""

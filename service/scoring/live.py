@@ -24,50 +24,50 @@ from service.scoring.model import Model
 
 log = structlog.get_logger()
 
-# Of the threads that load a bundle: on a busy core requests get three times their share.
+# Niceness of the loader thread: on a busy core requests get three times its share.
 LOADER_NICENESS = 5
 
-
-Looks = list[tuple[str, int, int]]
+FileStats = list[tuple[str, int, int]]
+"""Name, size and modification time of every file of a bundle."""
 
 
 @dataclass
 class _Refused:
-    """A bundle that was not taken: why, how it looked then, and how it looked last."""
+    """A refused bundle: the reason, its files when it was refused, and its files at the last look."""
 
     version: str | None
     reason: str
-    looked: Looks
-    last_seen: Looks = field(init=False)
+    files: FileStats
+    latest_files: FileStats = field(init=False)
 
     def __post_init__(self) -> None:
-        self.last_seen = self.looked
+        self.latest_files = self.files
 
 
-class Live:
-    """Holds the model that new requests get; ``watch`` follows the store's live bundle."""
+class LiveBundle:
+    """Holds the model that new requests get; :meth:`watch` follows the live bundle of the bundles folder."""
 
-    def __init__(self, store: Path, threads: int, signed: ManifestCheck | None = None) -> None:
-        """Load the store's live bundle; ``signed`` looks at its signature and at every later one's.
+    def __init__(self, bundles: Path, threads: int, signed: ManifestCheck | None = None) -> None:
+        """Load the live bundle of the folder ``bundles``; ``signed`` checks the signature of every bundle.
 
         Raises:
-            ModelStoreError: there is none, or it is refused; the message names the file and both values.
+            ModelStoreError: no bundle is live, or it is refused; the message names the file and both values.
         """
-        self._registry = Registry(store)
+        self._registry = Registry(bundles)
         self._threads, self._signed = threads, signed
         self._refused: _Refused | None = None
-        self._loader = ThreadPoolExecutor(1, "bundle-loader", initializer=_give_way)
+        self._loader = ThreadPoolExecutor(1, "bundle-loader", initializer=_lower_priority)
         self._has_swapped = False
         self.model = self._load(self._registry.live())
         telemetry.bundle_info.labels(self.model.version).set(1)
         self.note_age()
 
     def note_age(self) -> None:
-        """Bring the metric of the live bundle's age up to date."""
+        """Update the metric of the live bundle's age."""
         telemetry.bundle_age.set(time.time() - self.model.manifest.created_at.timestamp())
 
     async def watch(self, every_s: float, swapped: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Look at the store every ``every_s`` seconds, until cancelled; call ``swapped`` after each swap."""
+        """Refresh every ``every_s`` seconds, until cancelled; call ``swapped`` after every swap."""
         while True:
             await asyncio.sleep(every_s)
             version = self.model.version
@@ -76,25 +76,25 @@ class Live:
                 await swapped()
 
     async def refresh(self) -> None:
-        """Swap to the store's live bundle if it is another one; a refused one leaves everything as it is."""
+        """Swap to the folder's live bundle if it is another one; a refused one changes nothing."""
         version = None
         try:
             version = await asyncio.to_thread(self._registry.live)
             if version == self.model.version:
                 self._refused = None
-                await self._give_back()
-            elif self._refused is None or version != self._refused.version or self._is_mended(self._refused):
+                await self._free_memory()
+            elif self._refused is None or version != self._refused.version or self._has_changed(self._refused):
                 loop = asyncio.get_running_loop()
                 self._swap(await loop.run_in_executor(self._loader, self._load_next, version))
-        except Exception as exc:  # noqa: BLE001 - whatever is wrong with a bundle, the next one must find us looking
+        except Exception as exc:  # noqa: BLE001 - no fault of a bundle may end the watch
             self._refuse(
                 version, str(exc) if isinstance(exc, ModelStoreError | OtherCatalogue | OSError) else repr(exc)
             )
 
-    async def _give_back(self) -> None:
-        """A look after a swap, when no request holds the old model any more: return to the system what was freed.
+    async def _free_memory(self) -> None:
+        """Return the old model's memory to the system, at the first refresh after a swap, when no request uses it.
 
-        Without this six swaps of a million items left 140 MiB behind, with it 3.
+        Six swaps of a million items left 140 MiB behind without this, and 3 MiB with it.
         """
         if self._has_swapped:
             self._has_swapped = False
@@ -108,31 +108,31 @@ class Live:
         return model
 
     def _load_next(self, version: str) -> Model:
-        """The bundle to swap to; raises OtherCatalogue where users' events would mean something else."""
+        """The model to swap to; raises OtherCatalogue if users' events would name other items in it."""
         model = self._load(version)
         if not CatalogueMark.of(self.model.version, self.model.catalogue).is_of(model.catalogue):
             raise OtherCatalogue(
-                f"bundle {version}: nearly none of the items of bundle {self.model.version}, which users' events name, "
-                "is in it; expected a bundle of the same catalogue. Serve another catalogue from a --store of its own, "
-                "with a --redis-prefix or --data-dir of its own"
+                f"bundle {version}: contains almost none of the items of bundle {self.model.version}, which users' "
+                "events name; expected a bundle of the same catalogue. Give another catalogue its own --bundles folder "
+                "and its own --redis-prefix or --data-dir"
             )
         return model
 
     def _refuse(self, version: str | None, reason: str) -> None:
-        """Stay with the model there is, and say so, once for each reason."""
-        known = self._refused
-        self._refused = _Refused(version, reason, self._looks(version))
-        if known is None or (known.version, known.reason) != (version, reason):
+        """Keep the live model; log and count the refusal once per version and reason."""
+        previous = self._refused
+        self._refused = _Refused(version, reason, self._file_stats(version))
+        if previous is None or (previous.version, previous.reason) != (version, reason):
             telemetry.bundle_reloads.labels("refused").inc()
             log.error("bundle refused", version=version, serving=self.model.version, reason=reason)
 
-    def _is_mended(self, refused: _Refused) -> bool:
-        """Whether a refused bundle has changed since and come to rest, as when its copying ends."""
-        before, refused.last_seen = refused.last_seen, self._looks(refused.version)
-        return refused.last_seen == before != refused.looked
+    def _has_changed(self, refused: _Refused) -> bool:
+        """True if a refused bundle's files have changed and then stayed the same, as when a copy is complete."""
+        before, refused.latest_files = refused.latest_files, self._file_stats(refused.version)
+        return refused.latest_files == before != refused.files
 
-    def _looks(self, version: str | None) -> Looks:
-        """Name, size and time of every file of a bundle; nothing where there is none."""
+    def _file_stats(self, version: str | None) -> FileStats:
+        """The files of a bundle; empty for a missing folder."""
         try:
             files = sorted(self._registry.folder(version or "").iterdir())
             return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
@@ -149,14 +149,14 @@ class Live:
         log.info("bundle swapped", version=model.version, replaced=replaced.version)
 
 
-def _give_way() -> None:
-    """Let requests go first: on Linux each thread, and those that it starts, have a niceness of their own."""
+def _lower_priority() -> None:
+    """Lower the loader thread's priority (Linux, where niceness belongs to a thread and the threads it starts)."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOADER_NICENESS)
 
 
 def _trim() -> None:
-    """Where the C library is glibc: its heaps keep what is freed between blocks that are in use."""
+    """Return freed heap pages to the system (glibc only)."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)

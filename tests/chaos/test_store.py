@@ -28,9 +28,9 @@ from running_service import Running, running, wait_until
 from store_servers import free_port, is_gone, listens, server_pid
 
 from model_store.bundle import Registry, scale_of
-from service.core.history import append, event_key
+from service.core.history import append, event_digest
 from service.core.values import EMPTY, Event, Events
-from service.flows.feedback import adapted
+from service.flows.feedback import adapt_record
 from service.scoring.model import Model
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers of a service in /proc")
@@ -145,9 +145,9 @@ def state_by_replay(model: Model, data: dict[str, Any]) -> bytes:
     record = EMPTY
     for event in data["events"]:
         scale = scale_of(**event["scale"])
-        kept = Event(event["item_id"], event["value"], event["timestamp"], event_key(event["event_id"]), scale)
+        kept = Event(event["item_id"], event["value"], event["timestamp"], event_digest(event["event_id"]), scale)
         record = append(record, Events.of([kept]), model.manifest.limits.max_support).record
-    state = asyncio.run(adapted(record, model)).state
+    state = asyncio.run(adapt_record(record, model)).state
     assert state is not None
     return state.vector.tobytes()
 

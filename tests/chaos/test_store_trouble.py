@@ -14,7 +14,7 @@ from fault_proxy import FaultProxy, Faults, fault_proxy
 from redis import Redis
 from running_service import DEADLINE_S, Running, running, wait_until
 
-from service.core.history import event_key, key_name
+from service.core.history import digest_name, event_digest
 from service.stores.embedded import EmbeddedStore
 
 STORE_TIMEOUT_MS = 150
@@ -104,12 +104,12 @@ class Telling:
         self.sources[service.recommend(user)["source"]] += 1
         self.slowest_s = max(self.slowest_s, time.monotonic() - started)
         event = {"item_id": f"g{rng.randrange(8)}-{rng.randrange(30)}", "value": 5, "event_id": event_id}
-        self.sent.add((user, key_name(event_key(event_id))))
+        self.sent.add((user, digest_name(event_digest(event_id))))
         for _ in range(2):
             status = service.post(user, [event]).status_code
             self.statuses[status] += 1
             if status == 200:
-                self.acknowledged.add((user, key_name(event_key(event_id))))
+                self.acknowledged.add((user, digest_name(event_digest(event_id))))
                 return
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from service.core.history import event_key, key_name
+from service.core.history import digest_name, event_digest
 
 Event = dict[str, Any]
 Show = Callable[[int, int], None]
@@ -93,4 +93,4 @@ def kept_events(client: httpx.Client, users: Iterable[str]) -> Counter[tuple[str
 
 
 def by_key(acknowledged: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-    return {(user, key_name(event_key(event_id))) for user, event_id in acknowledged}
+    return {(user, digest_name(event_digest(event_id))) for user, event_id in acknowledged}

@@ -1,4 +1,4 @@
-"""Servers to test against, and how to reach them."""
+"""Servers to test against, and clients of them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 from redis.sentinel import Sentinel
 
+from service.core.ports import Durability
 from service.stores import embedded
-from service.stores.redis.client import RedisStore
-from service.stores.redis.durability import Durability
+from service.stores.redis.client import ClientOptions, RedisClient
+from service.stores.redis.connection import ConnectionCheck, StoreAddress
+from service.stores.redis.key_names import PREFIX, KeyNames
+from service.stores.redis.users import SERVED_DELAY_S, RedisUserStore
 
 PASSWORD = "s3cret/?#@:%"  # every character that an address has to escape
 DEADLINE_S = 10.0
@@ -31,28 +35,44 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
-def connect(
+class ConnectedUserStore(RedisUserStore):
+    """A user store with a client of its own, which it closes."""
+
+    def __init__(self, client: RedisClient, keys: KeyNames, *, served_delay_s: float) -> None:
+        super().__init__(client, keys, ttl_s=1000, served_ttl_s=100, served_delay_s=served_delay_s)
+        self.client = client
+
+    async def close(self) -> None:
+        await super().close()
+        await self.client.close()
+
+
+def connect_client(
     url: str,
     *,
     password: str | None = None,
     ca_file: Path | None = None,
     timeout_s: float = 5.0,
     disk_timeout_s: float = 5.0,
-    ttl_s: int = 1000,
     durability: Durability = "durable",
     max_connections: int = 16,
-) -> RedisStore:
-    return RedisStore.connect(
-        url,
-        password=password,
-        ca_file=ca_file,
+    check: ConnectionCheck | None = None,
+) -> RedisClient:
+    options = ClientOptions(
+        address=StoreAddress(url, password, ca_file),
         timeout_s=timeout_s,
         disk_timeout_s=disk_timeout_s,
-        ttl_s=ttl_s,
-        served_ttl_s=100,
         durability=durability,
         max_connections=max_connections,
     )
+    return RedisClient(options, check)
+
+
+def connect(
+    url: str, *, prefix: str = PREFIX, served_delay_s: float = SERVED_DELAY_S, **options: Any
+) -> ConnectedUserStore:
+    """A user store; ``options`` are those of :func:`connect_client`."""
+    return ConnectedUserStore(connect_client(url, **options), KeyNames(prefix), served_delay_s=served_delay_s)
 
 
 def free_port() -> int:
@@ -96,7 +116,7 @@ def valkey_on_tcp(folder: Path, port: int, *options: str) -> Iterator[Redis]:
 
 @contextmanager
 def sentinel(folder: Path, primary_port: int) -> Iterator[Sentinel]:
-    """A sentinel that promotes a replica of the primary, which it calls "kshot", soon after that is gone."""
+    """A sentinel that promotes a replica soon after the primary, which it calls "kshot", is gone."""
     port = free_port()
     folder.mkdir()
     configuration = folder / "sentinel.conf"
@@ -116,7 +136,7 @@ def sentinel(folder: Path, primary_port: int) -> Iterator[Sentinel]:
 
 @contextmanager
 def failing_syncs(pid: int) -> Iterator[None]:
-    """While this lasts, whatever a process wants to have on disk is refused with an input/output error."""
+    """Make every sync of a process to disk fail with an input/output error."""
     program = shutil.which("strace")
     if program is None:
         pytest.skip("strace is not installed")
@@ -124,12 +144,12 @@ def failing_syncs(pid: int) -> Iterator[None]:
     tracer = subprocess.Popen([program, "-f", "-p", str(pid), *inject], stderr=subprocess.PIPE, text=True)
     assert tracer.stderr is not None
     try:
-        told = tracer.stderr.readline()
-        if "attached" not in told:
-            pytest.skip(f"strace may not look at other processes here: {told}")
+        message = tracer.stderr.readline()
+        if "attached" not in message:
+            pytest.skip(f"strace may not trace other processes here: {message}")
         yield
     finally:
-        tracer.kill()  # asked to end it would first wait for the threads of a process that is gone
+        tracer.kill()  # SIGTERM would first wait for the threads of a process that is gone
         tracer.communicate()
 
 
@@ -160,15 +180,15 @@ def answers(url: str) -> bool:
 
 @contextmanager
 def tls_redis(folder: Path) -> Iterator[tuple[int, Path]]:
-    """Debian's redis-server over TLS alone, with a password: its port, and the certificate that vouches for it."""
-    key, certificate = certificate_of_its_own(folder)
+    """Debian's redis-server over TLS only, with a password: its port and its certificate."""
+    key, certificate = self_signed_certificate(folder)
     port = free_port()
     tls = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no")
     with debian_redis(folder, port, "--port", "0", "--tls-port", str(port), *tls):
         yield port, certificate
 
 
-def certificate_of_its_own(folder: Path) -> tuple[Path, Path]:
+def self_signed_certificate(folder: Path) -> tuple[Path, Path]:
     """Key and self-signed certificate for 127.0.0.1."""
     program = shutil.which("openssl")
     if program is None:

@@ -17,7 +17,7 @@ from service.api.routes.users import UserParts, build_user_router
 from service.api.schemas import MAX_ID_CHARACTERS, MAX_K, Feedback, Problem, Receipt, Recommendation
 from service.core.ports import Model, UserStore
 from service.errors import StoreUnavailable
-from service.flows.feedback import FeedbackFlow, FeedbackReceipt, GivenEvent, new_event_id
+from service.flows.feedback import FeedbackFlow, FeedbackReceipt, ReceivedEvent, new_event_id
 from service.flows.forget import ForgetFlow
 from service.flows.recommend import ServedList, recommend
 
@@ -60,10 +60,10 @@ async def recommendation(parts: Parts, user_id: str, k: int, include_seen: bool)
 async def receipt(parts: Parts, feedback: Feedback) -> bytes:
     """The JSON answer to POST /feedback; raises what the flow raises."""
     given = [
-        GivenEvent(event.item_id, event.value, event.type, event.event_id or new_event_id(), event.timestamp)
+        ReceivedEvent(event.item_id, event.value, event.type, event.event_id or new_event_id(), event.timestamp)
         for event in feedback.events
     ]
-    kept = await parts.feedback.give(feedback.user_id, given, feedback.attributes, parts.live.model)
+    kept = await parts.feedback.accept(feedback.user_id, given, feedback.attributes, parts.live.model)
     made = any(event.event_id is None for event in feedback.events)
     return _receipt_json(kept, given if made else [])
 
@@ -143,7 +143,7 @@ def _list_json(user_id: str, served: ServedList) -> bytes:
     return b'%b,"items":[%b]}' % (orjson.dumps(head)[:-1], items)
 
 
-def _receipt_json(receipt: FeedbackReceipt, told_ids: Sequence[GivenEvent]) -> bytes:
+def _receipt_json(receipt: FeedbackReceipt, told_ids: Sequence[ReceivedEvent]) -> bytes:
     """The receipt, with the ids of these events: null for one that was left out."""
     body: dict[str, Any] = {
         "accepted": receipt.accepted,

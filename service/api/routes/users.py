@@ -15,9 +15,9 @@ from starlette.types import Scope
 
 from service.api.routes.strict import SENT_IDS, STRICT
 from service.api.schemas import MAX_ID_CHARACTERS, Erasure, Problem, UserData, UserStateView
-from service.core.history import arrivals, key_name
+from service.core.history import arrivals, digest_name
 from service.core.ports import Model
-from service.core.values import Event, Held
+from service.core.values import Event, StoredUser
 from service.flows.forget import ForgetFlow
 
 JSON = "application/json"
@@ -86,28 +86,28 @@ def build_user_router(parts: UserParts) -> APIRouter:
     return router
 
 
-def _user_data(user_id: str, held: Held) -> dict[str, Any]:
+def _user_data(user_id: str, held: StoredUser) -> dict[str, Any]:
     record = held.record
-    recent = set(record.events.keys.tolist())
+    recent = set(record.events.digests.tolist())
     return {
         "user_id": user_id,
         "version": record.version,
-        "events": [_event(event, recent) for event in arrivals(record, held.older)],
+        "events": [_event(event, recent) for event in arrivals(record, held.archive)],
         "seen": record.seen,
         "attributes": record.attributes,
         "state": record.state and {"bundle": record.state.bundle, "vector": record.state.vector.tolist()},
         "served": held.served,
-        "known_event_ids": [key_name(key) for key in record.retired.tolist()],
+        "known_event_ids": [digest_name(digest) for digest in record.retired.tolist()],
         "expires_in_s": held.expires_in_s,
     }
 
 
 def _event(event: Event, recent: AbstractSet[int]) -> dict[str, Any]:
     return {
-        "event_id": key_name(event.key),
+        "event_id": digest_name(event.digest),
         "item_id": event.item_id,
         "value": event.value,
         "scale": event.scale and event.scale._asdict(),
         "timestamp": event.timestamp,
-        "recent": event.key in recent,
+        "recent": event.digest in recent,
     }

@@ -1,1 +1,1 @@
-"""The bytes of a user's record and of archived events, in every format ever written."""
+"""The bytes of users' records and archived events, in every format ever written."""

@@ -1,7 +1,7 @@
 """The bytes of a user's record, little-endian.
 
     revision u64 · format u16 · events u16 (S) · retired u16 (R) · state_dim u16 (D)
-    the record, of few events by ``plain``, of many by ``compact``
+    body: few events as in ``plain``, many as in ``compact``
     CRC-32 u32 of all before it
 
 The revision comes first, so that the store's script compares eight bytes and never parses the rest. Equal
@@ -20,7 +20,7 @@ from service.core.values import UserRecord
 from service.errors import RecordDamaged
 from service.stores.records import compact, plain
 
-# Fewer ids take a kilobyte at most as they are, and a fraction of the time.
+# Fewer ids take at most a kilobyte uncompressed, and a fraction of the time.
 COMPACT_FROM = 24
 
 _HEADER = struct.Struct("<Q4H")
@@ -32,7 +32,7 @@ _DECODERS = {
 
 
 def encode_revision(revision: int) -> bytes:
-    """The first bytes of every record with this revision."""
+    """The first eight bytes of every record with this revision."""
     return revision.to_bytes(8, "little")
 
 
@@ -49,10 +49,10 @@ def encode_record(record: UserRecord) -> bytes:
 
 
 def decode_record(stored: bytes) -> UserRecord:
-    """The record whose bytes these are; its arrays are read-only or its own.
+    """The record in ``stored``; its arrays are views of ``stored``, read-only, or copies.
 
     Raises:
-        RecordDamaged: cut short, altered, or of another format.
+        RecordDamaged: ``stored`` is cut short, altered, or of an unknown format.
     """
     try:
         return _decode(stored)
@@ -66,7 +66,7 @@ def encode_served(item_ids: Sequence[str]) -> bytes:
 
 
 def decode_served(stored: bytes) -> tuple[str, ...]:
-    """The item ids of a served list; raises RecordDamaged if these bytes are none."""
+    """The item ids of a served list; raises RecordDamaged unless ``stored`` is a JSON array."""
     try:
         return tuple(orjson.loads(stored))
     except (ValueError, TypeError) as exc:

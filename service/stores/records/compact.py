@@ -1,13 +1,13 @@
-"""What follows the header in records of format 5, of users with many events.
+"""The body of records with many events, format 5.
 
-    keys u40 (S) · retired u40 (R) · state f32 (D)
-    numbers u32 (N), and all that follows deflated:
-    seconds u32 (S) · values f32 (S) · ids u32 (N)      each as four planes, all first bytes, then all second ones
+    digests u40 (S) · retired u40 (R) · state f32 (D)
+    numbers u32 (N); the rest is deflated:
+    seconds u32 (S) · values f32 (S) · ids u32 (N)      each as four planes: all first bytes, then all second ones …
     [item ids, seen, naming, bundle, attributes, scales, scale numbers, earlier, sums] as JSON, see ``scales``
 
-``seconds`` are differences from one event to the next, modulo 2³². Where all item ids are one prefix and a decimal
-number ("i17", "tt0123456"), the numbers stand in ``ids``, those of the events first; item ids and seen are null then,
-and ``naming`` is [prefix, digits], digits 0 for numbers without leading zeros. Otherwise N is 0.
+``seconds`` are differences from one event to the next, modulo 2³². If every item id is one common prefix and a decimal
+number ("i17", "tt0123456"), ``ids`` holds the numbers, those of the events first; item ids and seen are null, and
+``naming`` is [prefix, digits], with digits 0 for numbers without leading zeros. Otherwise N is 0.
 
 Format 3 ends after the attributes.
 """
@@ -23,7 +23,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.core.history import KEY_BYTES
+from service.core.history import DIGEST_BYTES
 from service.core.values import Events, UserRecord, UserState
 from service.stores.records.scales import decode_scales, encode_scales
 
@@ -36,11 +36,11 @@ _U8, _U4, _F4 = np.dtype("<u8"), np.dtype("<u4"), np.dtype("<f4")
 
 
 class Numbered(NamedTuple):
-    """Item ids as one naming and a number each.
+    """Item ids as one common prefix and one number per id.
 
     Attributes:
-        prefix: what all begin with.
-        digits: length of every number, with leading zeros; 0 if none has leading zeros.
+        prefix: the common prefix.
+        digits: length of every number, leading zeros included; 0 for numbers without leading zeros.
         numbers: uint32 (N,).
     """
 
@@ -50,7 +50,7 @@ class Numbered(NamedTuple):
 
     @classmethod
     def of(cls, names: Sequence[str]) -> Numbered | None:
-        """These ids, if they can be told again from their numbers."""
+        """``names`` as numbers; None if the numbers would not give the same names back."""
         prefix = names[0].rstrip("0123456789") if names else ""
         ends = [name[len(prefix) :] for name in names]
         text = "".join(ends)
@@ -62,9 +62,9 @@ class Numbered(NamedTuple):
         return numbered if numbered.names() == list(names) else None
 
     def names(self) -> list[str]:
-        """The ids."""
-        form = f"{self.prefix.replace('%', '%%')}%0{self.digits}d"  # no digits: "%00d" is "%d"
-        return [form % number for number in self.numbers.tolist()]
+        """The item ids."""
+        pattern = f"{self.prefix.replace('%', '%%')}%0{self.digits}d"  # no digits: "%00d" is "%d"
+        return [pattern % number for number in self.numbers.tolist()]
 
 
 def encode_compact(record: UserRecord) -> bytes:
@@ -84,8 +84,8 @@ def encode_compact(record: UserRecord) -> bytes:
     )
     return b"".join(
         (
-            _short_keys(events.keys),
-            _short_keys(record.retired),
+            _short_digests(events.digests),
+            _short_digests(record.retired),
             np.asarray(vector, dtype=_F4).tobytes(),
             _COUNT.pack(len(numbered.numbers) if numbered else 0),
             zlib.compress(b"".join(columns), LEVEL),
@@ -94,13 +94,13 @@ def encode_compact(record: UserRecord) -> bytes:
 
 
 def decode_compact(body: memoryview, revision: int, size: int, retired: int, state_dim: int) -> UserRecord:
-    """The record of ``size`` events, ``retired`` keys and ``state_dim`` numbers.
+    """The record of ``size`` events, ``retired`` digests and ``state_dim`` numbers.
 
     Raises:
-        ValueError, struct.error, zlib.error: it is none.
+        ValueError, struct.error, zlib.error: ``body`` is damaged.
     """
-    keys = _long_keys(body, size + retired)
-    start = KEY_BYTES * len(keys)
+    digests = _long_digests(body, size + retired)
+    start = DIGEST_BYTES * len(digests)
     vector: NDArray[np.float32] = np.frombuffer(body, _F4, state_dim, start)
     start += vector.nbytes
     (count,) = _COUNT.unpack_from(body, start)
@@ -114,9 +114,9 @@ def decode_compact(body: memoryview, revision: int, size: int, retired: int, sta
         names = Numbered(prefix, digits, numbers).names()
         item_ids, seen = names[:size], names[size:]
     scales, earlier, sums = decode_scales(later, size)
-    events = Events(tuple(item_ids), values, seconds.astype(np.float64), keys[:size], scales, earlier)
+    events = Events(tuple(item_ids), values, seconds.astype(np.float64), digests[:size], scales, earlier)
     state = None if bundle is None else UserState(bundle, vector)
-    return UserRecord(revision, events, keys[size:], tuple(seen), state, attributes, sums)
+    return UserRecord(revision, events, digests[size:], tuple(seen), state, attributes, sums)
 
 
 def _planes(column: NDArray[Any]) -> bytes:
@@ -128,11 +128,11 @@ def _from_planes(stored: memoryview, count: int, dtype: np.dtype[Any]) -> NDArra
     return np.ascontiguousarray(planes.T).view(dtype).reshape(count)
 
 
-def _short_keys(keys: NDArray[np.uint64]) -> bytes:
-    return keys.astype(_U8).view(np.uint8).reshape(-1, _U8.itemsize)[:, :KEY_BYTES].tobytes()
+def _short_digests(digests: NDArray[np.uint64]) -> bytes:
+    return digests.astype(_U8).view(np.uint8).reshape(-1, _U8.itemsize)[:, :DIGEST_BYTES].tobytes()
 
 
-def _long_keys(stored: memoryview, count: int) -> NDArray[np.uint64]:
-    keys = np.zeros((count, _U8.itemsize), dtype=np.uint8)
-    keys[:, :KEY_BYTES] = np.frombuffer(stored, np.uint8, count * KEY_BYTES).reshape(count, KEY_BYTES)
-    return keys.view(_U8).reshape(count)
+def _long_digests(stored: memoryview, count: int) -> NDArray[np.uint64]:
+    digests = np.zeros((count, _U8.itemsize), dtype=np.uint8)
+    digests[:, :DIGEST_BYTES] = np.frombuffer(stored, np.uint8, count * DIGEST_BYTES).reshape(count, DIGEST_BYTES)
+    return digests.view(_U8).reshape(count)

@@ -1,7 +1,7 @@
-"""A circuit breaker: after failures in a row it lets only a probe through now and then, until one succeeds.
+"""A circuit breaker: after consecutive failures it allows only occasional probes, until one succeeds.
 
-Written here because what there is is made for threads (pybreaker), not kept since 2021 (aiobreaker), or wraps each
-call in a context of its own (purgatory), on the hottest path of the service.
+Libraries do not fit: pybreaker is made for threads, aiobreaker is unmaintained since 2021, and purgatory wraps every
+call of the service's hottest path in a context manager.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ log = structlog.get_logger()
 
 
 class Breaker:
-    """Counts what became of operations; closed as long as they succeed.
+    """Counts failed operations; closed as long as operations succeed.
 
-    Operations that were under way when it opened do not count as failed probes.
+    Operations that were running when it opened do not count as failed probes.
     """
 
     def __init__(
@@ -30,10 +30,10 @@ class Breaker:
         """Take a monotonic clock in seconds.
 
         Args:
-            clock: the time now.
-            max_failures: failures in a row that open it.
-            pause_s: seconds without an operation after that; doubled by every probe that fails.
-            longest_pause_s: the most that they grow to.
+            clock: monotonic seconds.
+            max_failures: consecutive failures that open it.
+            pause_s: pause between probes in seconds; doubles after every failed probe.
+            longest_pause_s: longest pause in seconds.
         """
         self._clock, self._max_failures = clock, max_failures
         self._shortest_s, self._longest_s = pause_s, longest_pause_s
@@ -41,11 +41,11 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether only probes get through."""
+        """True if only probes are allowed."""
         return self._failures >= self._max_failures
 
     def allows(self) -> bool:
-        """Whether to try an operation now; while open, that is one a pause."""
+        """True if an operation may run now; while open, one per pause."""
         if not self.is_open:
             return True
         if self._clock() < self._until:
@@ -55,7 +55,7 @@ class Breaker:
         return True
 
     def failed(self) -> None:
-        """An operation failed."""
+        """Record a failed operation."""
         if self.is_open:
             return
         self._failures += 1
@@ -64,7 +64,7 @@ class Breaker:
             log.warning("user store given up for a while", failures=self._failures)
 
     def succeeded(self) -> None:
-        """An operation succeeded."""
+        """Record a successful operation."""
         if self.is_open:
             log.info("user store back")
         self._failures, self._pause_s = 0, self._shortest_s

@@ -1,34 +1,31 @@
-"""The mark in the store that says which catalogue its users belong to.
+"""The mark of the users' catalogue in the store.
 
-The first service writes it, and every other one compares: at its start, on each new connection (the store may have been
-away at the start, or another one may answer at its address) and when it swaps to another bundle.
+The first service writes the mark, and every other one compares it: at its start, on every new connection (the store may
+have been unreachable at the start, or another store may answer at its address), and when it swaps to another bundle.
 """
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import closing
 from typing import Any, Protocol
 
 import structlog
-from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.connection import AbstractConnection
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
-from redis.retry import Retry
 
 from service.core.identity import CatalogueMark
 from service.core.ports import Model
-from service.errors import StoreUnsuitable
-from service.stores.redis.key_names import PREFIX, catalogue_key
+from service.errors import StoreUnavailable, StoreUnsuitable
+from service.stores.redis.client import RedisClient
+from service.stores.redis.connection import StoreAddress
+from service.stores.redis.key_names import KeyNames
 from service.stores.redis.scripts import Command
 
 log = structlog.get_logger()
 
 
-class Live(Protocol):
-    """The live bundle as the mark sees it."""
+class LiveModel(Protocol):
+    """Holds the live model."""
 
     @property
     def model(self) -> Model:
@@ -36,25 +33,24 @@ class Live(Protocol):
 
 
 class CatalogueMarking:
-    """Compares the mark in the store with the live bundle, and writes it where there is none."""
+    """Compares the mark in the store with the live bundle, and writes a missing mark."""
 
-    def __init__(self, live: Live, prefix: str = PREFIX) -> None:
-        """Take the holder of the live bundle, and the beginning of every key."""
-        self._live, self._key = live, catalogue_key(prefix)
-        # The mark compared last, and the version it was compared with: new connections usually meet the same two.
+    def __init__(self, live: LiveModel, keys: KeyNames) -> None:
+        """Take the holder of the live bundle, and the names of the keys."""
+        self._live, self._key = live, keys.catalogue
+        # The last matching mark and bundle version: new connections usually compare the same two.
         self._accepted: tuple[bytes, str] | None = None
 
-    def check(self, url: str, credentials: dict[str, Any], timeout_s: float) -> None:
-        """Refuse a store whose users belong to another catalogue; mark one that has no mark.
+    def check(self, address: StoreAddress, timeout_s: float) -> None:
+        """Refuse a store whose users belong to another catalogue; mark a store without a mark.
 
-        A store that does not answer is looked at when it does.
+        A store that does not answer is checked on connection.
 
         Raises:
-            StoreUnsuitable: the message names both bundles and says what to do.
+            StoreUnsuitable: the message names both bundles and the remedies.
         """
-        limits = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
         try:
-            with closing(Redis.from_url(url, **limits, **credentials)) as client:
+            with closing(address.blocking_client(timeout_s)) as client:
                 stored = client.get(self._key)
                 if stored is None and not client.set(self._key, self._encoded_mark(), nx=True):
                     stored = client.get(self._key)
@@ -65,36 +61,38 @@ class CatalogueMarking:
             log.warning("catalogue of the user store not checked", reason=type(exc).__name__)
 
     async def check_connection(self, connection: AbstractConnection) -> None:
-        """Compare the mark on a new connection, or write it.
+        """Compare the mark on a new connection, or write a missing one.
 
         Raises:
             RedisError: the users belong to another catalogue.
         """
-        stored = await _ask(connection, ("GET", self._key))
-        if isinstance(stored, ResponseError):  # hidden by whoever runs it
+        stored = await _execute(connection, ("GET", self._key))
+        if isinstance(stored, ResponseError):  # the store hides the key
             return
-        if stored is None and await _ask(connection, ("SET", self._key, self._encoded_mark(), "NX")) is None:
-            stored = await _ask(connection, ("GET", self._key))
+        if stored is None and await _execute(connection, ("SET", self._key, self._encoded_mark(), "NX")) is None:
+            stored = await _execute(connection, ("GET", self._key))
         try:
             self._compare(stored)
         except StoreUnsuitable as exc:
             raise RedisError(str(exc)) from exc
 
-    async def renew(self, client: AsyncRedis, timeout_s: float) -> None:
-        """Mark the store with the live bundle, so that the mark follows a catalogue that changes; log a failure."""
+    async def renew(self, client: RedisClient) -> None:
+        """Write the mark of the live bundle, so that the mark follows a changing catalogue; log a failure."""
         try:
-            async with asyncio.timeout(timeout_s):
-                self._compare(await client.get(self._key))
-                await client.set(self._key, self._encoded_mark())
-        except (StoreUnsuitable, RedisError, OSError) as exc:  # a TimeoutError is an OSError
-            log.warning("catalogue of the user store not marked", reason=str(exc) or type(exc).__name__)
+            (stored,) = await client.read([("GET", self._key)])
+            if isinstance(stored, StoreUnavailable):
+                raise stored
+            self._compare(stored)
+            await client.cache(("SET", self._key, self._encoded_mark()))
+        except (StoreUnsuitable, StoreUnavailable) as exc:
+            log.warning("catalogue of the user store not marked", reason=str(exc))
 
     def _encoded_mark(self) -> bytes:
         model = self._live.model
         return CatalogueMark.of(model.version, model.catalogue).encode()
 
     def _compare(self, stored: Any) -> None:
-        """Raise StoreUnsuitable if ``stored`` is the mark of another catalogue, or none; None is no mark."""
+        """Raise StoreUnsuitable if ``stored`` is damaged or the mark of another catalogue; None passes."""
         model = self._live.model
         if stored is None or self._accepted == (stored, model.version):
             return
@@ -104,8 +102,8 @@ class CatalogueMarking:
             raise StoreUnsuitable(f"the user store's key {self._key} is {exc}; {self._remedy()}") from exc
         if not mark.is_of(model.catalogue):
             raise StoreUnsuitable(
-                f"the user store holds users of another catalogue: of its items in bundle {mark.bundle} nearly none is "
-                f"in bundle {model.version}, which is to be served; {self._remedy()}"
+                f"the user store holds users of another catalogue: bundle {mark.bundle}, which they belong to, and "
+                f"bundle {model.version}, which is to be served, share almost no items; {self._remedy()}"
             )
         self._accepted = stored, model.version
 
@@ -116,8 +114,8 @@ class CatalogueMarking:
         )
 
 
-async def _ask(connection: AbstractConnection, command: Command) -> Any:
-    """A reply, or the refusal of a store that is full, a replica, or hides the key."""
+async def _execute(connection: AbstractConnection, command: Command) -> Any:
+    """The reply to a command; an error of the server, such as of a full store or a replica, is returned."""
     await connection.send_command(*command)
     try:
         return await connection.read_response()

@@ -1,67 +1,67 @@
-"""Which stores keep what they acknowledge: synced to disk before the answer, and never evicted.
+"""Checks that a store keeps what it acknowledges: it syncs to disk before it answers, and never evicts.
 
-That is for the store to do: with ``appendfsync always`` it syncs before it answers anything that followed a write, all
-writes of one turn of its loop together. With ``everysec`` no barrier helps. WAITAOF should wait there, too, but Valkey
-9.1 and Redis 7.4 answer it as soon as they next look, with nothing synced: 1,133 writes were confirmed in three seconds
-with 3 calls of fdatasync (https://github.com/redis/redis/pull/13793). Where that is mended it takes up to a second.
+With ``appendfsync always`` the store syncs before it answers any command that followed a write, once per turn of its
+loop. With ``everysec`` no barrier helps: WAITAOF should wait, but Valkey 9.1 and Redis 7.4 answer it at their next turn
+with nothing synced. 1,133 writes were confirmed in three seconds with 3 calls of fdatasync
+(https://github.com/redis/redis/pull/13793). Versions with the fix take up to a second.
 
-A store with a policy of eviction drops users when its memory is full: ``volatile-*`` too, since every record has a time
-to live. The policy is refused whatever ``maxmemory`` is now, because that can be set while connections are open.
+A store with an eviction policy drops users when its memory is full, with ``volatile-*`` too, because every record has a
+time to live. The policy is refused whatever ``maxmemory`` is now, because it can change while connections are open.
 """
 
 from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from redis import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
-from redis.retry import Retry
 
+from service.core.ports import Durability
 from service.errors import AddressInvalid, StoreUnsuitable
+from service.stores.redis.connection import StoreAddress
 from service.stores.redis.scripts import Command
-
-Durability = Literal["durable", "replicated", "fast"]
-"""When a write is acknowledged: once the store has synced it to disk (``durable``); once a replica has it, too
-(``replicated``), so that it outlives the store's machine; or at once, and what the store had not synced may be lost
-(``fast``)."""
 
 
 @dataclass(frozen=True)
 class _Setting:
-    """A setting of the store, the one value that keeps the promise, and what any other value leads to."""
+    """A setting of the store with its required value.
+
+    Attributes:
+        name: its name in CONFIG.
+        value: the required value.
+        otherwise: the effect of any other value.
+        in_memory_info: its name in INFO memory, for hosted stores, which hide CONFIG.
+    """
 
     name: str
     value: str
     otherwise: str
     in_memory_info: str | None = None
-    """The name in INFO memory, which stores tell that hide CONFIG, as hosted ones do."""
 
     def commands(self) -> tuple[Command, ...]:
-        """The commands that read it, the second for a store that refuses the first."""
+        """The commands that read it; the second is for a store that refuses the first."""
         config: Command = ("CONFIG", "GET", self.name)
         return (config, ("INFO", "memory")) if self.in_memory_info else (config,)
 
-    def fault(self, found: str) -> str:
-        """The complaint about another value, with what to set."""
-        return f"{self.name} {found}, {self.otherwise}; expected {self.name} {self.value}"
+    def fault(self, value: str) -> str:
+        """The message about another ``value``, with the required one."""
+        return f"{self.name} {value}, {self.otherwise}; expected {self.name} {self.value}"
 
 
 NEVER_EVICTED = _Setting(
     "maxmemory-policy",
     "noeviction",
-    "with which it drops users whom it has acknowledged once its memory is full (with noeviction it refuses new "
-    "feedback instead)",
+    "so it drops acknowledged users once its memory is full (with noeviction it refuses new feedback instead)",
     in_memory_info="maxmemory_policy",
 )
 SYNCED = (
-    _Setting("appendfsync", "always", "with which it confirms what is not on disk"),
+    _Setting("appendfsync", "always", "so it confirms writes that are not on disk"),
     _Setting(
-        "no-appendfsync-on-rewrite", "no", "with which it confirms what is not on disk while it rewrites its file"
+        "no-appendfsync-on-rewrite", "no", "so it confirms writes that are not on disk while it rewrites its file"
     ),
 )
 
@@ -69,11 +69,10 @@ log = structlog.get_logger()
 
 
 def barrier(durability: Durability, timeout_s: float) -> tuple[Command, ...]:
-    """What follows the writes of a pipeline: nothing, or a wait for all that its connection has written so far.
+    """Commands that end a pipeline of writes: they wait until the connection's writes are as durable as promised.
 
-    WAITAOF tells whether there is an append-only file at all that is written and synced.
-    A replica is waited for by WAIT, which asks it: of what is on its disk, which WAITAOF would wait for, it tells once
-    a second (1.1 s an answer, measured with Valkey 9.1).
+    WAITAOF confirms that an append-only file exists and is synced. WAIT makes a replica answer at once. WAITAOF for a
+    replica would take 1.1 s (measured with Valkey 9.1), because replicas report their disk only once a second.
     """
     timeout_ms = max(1, round(timeout_s * 1000))
     on_disk, on_a_replica = ("WAITAOF", 1, 0, timeout_ms), ("WAIT", 1, timeout_ms)
@@ -87,25 +86,24 @@ def barrier(durability: Durability, timeout_s: float) -> tuple[Command, ...]:
 
 
 def fault_of(reply: Any) -> str | None:
-    """Why what stood before a barrier is not where it should be, by the barrier's reply; None if it is."""
+    """The reason why the writes before a barrier are not durable, from the barrier's reply; None if they are."""
     if isinstance(reply, Exception):
         return f"cannot confirm that it is on disk ({reply})"
-    if isinstance(reply, int):  # of WAIT: how many replicas have it
+    if isinstance(reply, int):  # WAIT's number of replicas
         return None if reply >= 1 else "not on a replica in time"
     return None if reply[0] >= 1 else "not on disk in time"
 
 
-def check(url: str, credentials: dict[str, Any], durability: Durability, timeout_s: float) -> None:
-    """Refuse a store that can never keep the promise; one that does not answer yet is looked at when it does.
+def check(address: StoreAddress, durability: Durability, timeout_s: float) -> None:
+    """Refuse a store that cannot keep the promise; a store that does not answer yet is checked on connection.
 
     Raises:
-        StoreUnsuitable: it evicts; or, unless ``durability`` is ``fast``, it has no WAITAOF or no append-only file, or
-            does not sync that before it answers.
-        AddressInvalid: it has no database of the address's number.
+        StoreUnsuitable: the store evicts; or, unless ``durability`` is ``fast``, it lacks WAITAOF or an append-only
+            file, or answers before it syncs.
+        AddressInvalid: the store has no database of the address's number.
     """
-    limits = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
     try:
-        with closing(Redis.from_url(url, **limits, **credentials)) as client:
+        with closing(address.blocking_client(timeout_s)) as client:
             _check(client, durability)
     except (RedisError, OSError, ValueError) as exc:
         if "DB index is out of range" in str(exc):
@@ -113,7 +111,7 @@ def check(url: str, credentials: dict[str, Any], durability: Durability, timeout
                 "the user store's address names a database that the store does not have; expected a number below its "
                 "setting `databases` (16 unless set), or 0"
             ) from exc
-        # Its address stays out, which may hold a password; the store itself says in time what is wrong.
+        # Without the address, which may hold a password; the first request reports the store's own error.
         log.warning("user store not checked", durability=durability, reason=type(exc).__name__)
 
 
@@ -129,7 +127,7 @@ def _check(client: Redis, durability: Durability) -> None:
 
 
 def _read(client: Redis, setting: _Setting) -> tuple[str | None, str]:
-    """The value of a setting, or None and the reason why the store does not tell it."""
+    """The value of a setting; or None, and the reason why the store hides it."""
     reason = "no such setting"
     for command in setting.commands():
         try:
@@ -146,7 +144,7 @@ def _check_append_only_file(client: Redis, durability: Durability) -> None:
     try:
         client.waitaof(1, 0, 1)
     except ResponseError as exc:
-        if "WAITAOF" not in str(exc) or "replica" in str(exc):  # a replica now may be the primary when it matters
+        if "WAITAOF" not in str(exc) or "replica" in str(exc):  # a replica may be the primary by the first write
             raise
         raise StoreUnsuitable(
             f"durability: {durability}, but the user store refuses WAITAOF ({exc}); expected Valkey, or Redis from 7.2 "
@@ -155,29 +153,29 @@ def _check_append_only_file(client: Redis, durability: Durability) -> None:
 
 
 def _settings(durability: Durability) -> tuple[_Setting, ...]:
-    """Settings that the promise depends on: eviction breaks even the weakest."""
+    """The settings that a durability requires; none allows eviction."""
     return (NEVER_EVICTED,) if durability == "fast" else (NEVER_EVICTED, *SYNCED)
 
 
-def _refusal(setting: _Setting, found: str, durability: Durability) -> str:
+def _refusal(setting: _Setting, value: str, durability: Durability) -> str:
     if setting is NEVER_EVICTED:
         return (
-            f"the user store has {setting.fault(found)}: redis-cli CONFIG SET {setting.name} {setting.value}, and the "
+            f"the user store has {setting.fault(value)}: redis-cli CONFIG SET {setting.name} {setting.value}, and the "
             "same in its configuration file"
         )
     return (
-        f"durability: {durability}, but the user store has {setting.fault(found)}; or --durability fast, which may "
+        f"durability: {durability}, but the user store has {setting.fault(value)}; or --durability fast, which may "
         "lose the last second of feedback"
     )
 
 
 async def check_connection(connection: AbstractConnection, durability: Durability) -> None:
-    """Look at the settings again on a new connection.
+    """Check the settings on a new connection.
 
-    A store may be away when :func:`check` asks, and a replica that is promoted has settings of its own.
+    The store may have been unreachable for :func:`check`, and a promoted replica has its own settings.
 
     Raises:
-        RedisError: the store evicts, or does not sync what it confirms.
+        RedisError: the store evicts, or answers before it syncs.
     """
     for setting in _settings(durability):
         value = await _read_on(connection, setting)
@@ -190,7 +188,7 @@ async def _read_on(connection: AbstractConnection, setting: _Setting) -> str | N
         await connection.send_command(*command)
         try:
             value = _value(await connection.read_response(), setting)
-        except ResponseError:  # hidden by whoever runs it
+        except ResponseError:  # the store hides it
             continue
         if value is not None:
             return value
@@ -198,7 +196,7 @@ async def _read_on(connection: AbstractConnection, setting: _Setting) -> str | N
 
 
 def _value(reply: Any, setting: _Setting) -> str | None:
-    """The value of a setting in a reply to one of its commands, parsed by redis-py or not; None in an empty one."""
+    """The value of a setting from a reply to one of its commands, parsed or raw; None if the reply lacks it."""
     if isinstance(reply, bytes):
         lines = (line.partition(":") for line in reply.decode().splitlines())
         return next((value for name, _, value in lines if name == setting.in_memory_info), None)

@@ -1,4 +1,4 @@
-"""Rate limits counted in the user store, for all workers together."""
+"""Rate limits, counted in the user store for all workers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import structlog
@@ -19,8 +18,8 @@ from redis.exceptions import RedisError
 
 from service import telemetry
 from service.errors import RateExceeded, SettingInvalid
-from service.stores.redis.connection import connection_pool
-from service.stores.redis.key_names import PREFIX, rates_prefix
+from service.stores.redis.connection import StoreAddress
+from service.stores.redis.key_names import KeyNames
 
 PAUSE_S = 1.0
 MAX_CONNECTIONS = 16
@@ -30,16 +29,17 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class RateSettings:
-    """Limits as they are written, e.g. "1000/second"; None sets none."""
+    """Limits as text, e.g. "1000/second"; None is unlimited."""
 
     key_rate: str | None = None
     user_rate: str | None = None
 
 
 class RateLimits:
-    """Counts by a sliding window of two counters, which is what ``limits`` offers without a burst at a window's edge.
+    """Counts requests in a sliding window of two counters, which allows no burst at the edge of a window.
 
-    A store that does not answer refuses nobody: it is left alone for a second, and what it missed is counted.
+    While the store does not answer, every request passes: the store is not asked for a second, and the metric of missed
+    counts grows.
     """
 
     def __init__(
@@ -49,62 +49,57 @@ class RateLimits:
         *,
         timeout_s: float,
         clock: Callable[[], float] = time.time,
-        prefix: str = PREFIX,
+        keys: KeyNames,
     ) -> None:
-        """Take over ``pool``; :meth:`connect` makes one that suits.
-
-        ``clock`` counts seconds since 1970, and ``prefix`` begins every key of the service.
-        """
-        # The address that ``limits`` wants is of no effect beside a pool.
+        """Take over ``pool``; ``clock`` counts seconds since 1970. :meth:`connect` makes the pool."""
+        # ``limits`` requires an address, and ignores it beside a pool.
         storage = RedisStorage(
             "async+redis://",
             implementation="redispy",
-            key_prefix=rates_prefix(prefix),
+            key_prefix=keys.rates,
             connection_pool=pool,  # type: ignore[arg-type]
         )
         self._pool, self._limiter = pool, SlidingWindowCounterRateLimiter(storage)
         self._key_rate = _rate("key_rate", settings.key_rate)
         self._user_rate = _rate("user_rate", settings.user_rate)
         self._timeout_s, self._clock = timeout_s, clock
-        self._asks_again_at = 0.0
+        self._paused_until = 0.0
 
     @classmethod
     def connect(
         cls,
-        url: str,
+        address: StoreAddress,
         settings: RateSettings,
         *,
-        password: str | None = None,
-        ca_file: Path | None = None,
         timeout_s: float,
-        prefix: str = PREFIX,
+        clock: Callable[[], float] = time.time,
+        keys: KeyNames,
     ) -> Self:
-        """Limits that connect when they are first asked; see ``RedisStore.connect`` for the arguments.
+        """Limits that connect at the first request.
 
         Raises:
-            AddressInvalid: ``url`` is not the address of a store.
-            SettingInvalid: a limit is not one.
+            AddressInvalid: ``address`` is not the address of a store.
+            SettingInvalid: a limit cannot be parsed.
         """
-        pool = connection_pool(url, password=password, ca_file=ca_file, max_connections=MAX_CONNECTIONS)
-        return cls(pool, settings, timeout_s=timeout_s, prefix=prefix)
+        return cls(address.pool(MAX_CONNECTIONS), settings, timeout_s=timeout_s, clock=clock, keys=keys)
 
     @property
     def by_user(self) -> bool:
-        """Whether users have a limit."""
+        """True if users have a limit."""
         return self._user_rate is not None
 
     async def count(self, key_id: str | None, user_id: str | None) -> None:
-        """Count one request; raises RateExceeded. What the user's limit refuses has counted for the key."""
-        if self._clock() < self._asks_again_at:
+        """Count one request for its key, then for its user; raises RateExceeded at the first exceeded limit."""
+        if self._clock() < self._paused_until:
             telemetry.rate_misses.inc()
             return
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._count(self._key_rate, "key", key_id)
-                # Hashed: a counter lives for two windows, and no user id stays behind in it.
+                # Hashed: a counter outlives the user's data by up to two windows, so it must not name the user.
                 await self._count(self._user_rate, "user", None if user_id is None else _hashed(user_id))
-        except (RedisError, OSError) as exc:  # a TimeoutError is one
-            self._asks_again_at = self._clock() + PAUSE_S
+        except (RedisError, OSError) as exc:  # TimeoutError included
+            self._paused_until = self._clock() + PAUSE_S
             telemetry.rate_misses.inc()
             log.warning("rate limits not counted", reason=str(exc) or type(exc).__name__, pause_s=PAUSE_S)
 
@@ -116,8 +111,8 @@ class RateLimits:
         if rate is None or name is None or await self._limiter.hit(rate, by, name):
             return
         stats = await self._limiter.get_window_stats(rate, by, name)
-        left_s = max(0.0, stats.reset_time - self._clock())
-        raise RateExceeded(f"requests of this {by}: over {rate}, expected at most that", by, left_s)
+        retry_after_s = max(0.0, stats.reset_time - self._clock())
+        raise RateExceeded(f"requests of this {by}: over {rate}, expected at most that", by, retry_after_s)
 
 
 def _rate(name: str, text: str | None) -> RateLimitItem | None:

@@ -6,12 +6,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from store_servers import connect
 
 from loadtests.kit.processes import running_store
 from loadtests.serving.growth import exponents
 from loadtests.worlds.users import used_bytes, user_id, write_users
 from model_store.bundle import Registry, open_bundle
-from service.stores.redis.client import RedisStore
 
 
 def test_exponents_are_those_of_the_power_laws_behind_the_rows() -> None:
@@ -47,8 +47,8 @@ def test_users_in_bulk_are_read_by_the_service_with_a_state_of_the_live_bundle(r
 
 
 async def read(redis: str, user_ids: list[str]):
-    store = RedisStore.connect(redis, timeout_s=5, ttl_s=60, served_ttl_s=60)
+    store = connect(redis)
     try:
-        return [await store.read(each) for each in user_ids]
+        return [await store.read(user) for user in user_ids]
     finally:
         await store.close()

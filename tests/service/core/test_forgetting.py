@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_store.bundle import scale_of
-from service.core.history import KEY, append, arrivals, event_key, forget, key_name
-from service.core.values import EMPTY, Event, Events, Older, UserRecord
+from service.core.history import DIGEST_MASK, append, arrivals, digest_name, event_digest, forget
+from service.core.values import EMPTY, Archive, Event, Events, UserRecord
 
 Batches = list[list[Event]]
 
 STARS, COUNTS = scale_of("ratings", 1.0, 5.0, 4.0), scale_of("counts", 1.0, 9.0, 1.0)
 
-# Few times, so that events of one time and late ones are common.
+# Few times, so that simultaneous and late events are common.
 events = st.builds(
     Event,
     st.sampled_from("abcdef"),
@@ -28,94 +28,94 @@ events = st.builds(
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[Batches, int]:
-    """Batches of events whose keys differ, and a limit that many of them are beyond."""
+    """Batches of events with distinct digests, and a limit that many batches exceed."""
     batches = draw(st.lists(st.lists(events, min_size=1, max_size=5), min_size=1, max_size=8))
-    keys = iter(range(100))
-    numbered = [[event._replace(key=next(keys)) for event in batch] for batch in batches]
+    digests = iter(range(100))
+    numbered = [[event._replace(digest=next(digests)) for event in batch] for batch in batches]
     return numbered, draw(st.integers(1, 4))
 
 
 def grown(
-    batches: Batches, max_support: int, record: UserRecord = EMPTY, older: Older = ()
-) -> tuple[UserRecord, Older]:
+    batches: Batches, max_support: int, record: UserRecord = EMPTY, archive: Archive = ()
+) -> tuple[UserRecord, Archive]:
     for batch in batches:
         appended = append(record, Events.of(batch), max_support)
-        record, older = appended.record, older + appended.departed
-    return record, older
+        record, archive = appended.record, archive + appended.archived
+    return record, archive
 
 
-def without(batches: Batches, key: int) -> Batches:
-    return [[event for event in batch if event.key != key] for batch in batches]
+def without(batches: Batches, digest: int) -> Batches:
+    return [[event for event in batch if event.digest != digest] for batch in batches]
 
 
-def said(record: UserRecord) -> tuple[object, ...]:
-    """Everything in a record but how many changes made it."""
-    return record.events.rows(), record.retired.tolist(), record.seen, record.state, record.attributes, record.sums
+def content(record: UserRecord) -> tuple[object, ...]:
+    """A record without its revision."""
+    return record.events.to_list(), record.retired.tolist(), record.seen, record.state, record.attributes, record.sums
 
 
 @given(histories(), st.data())
 def test_forgetting_an_event_equals_never_having_had_it(history: tuple[Batches, int], data: st.DataObject) -> None:
     batches, max_support = history
-    key = data.draw(st.sampled_from([event.key for batch in batches for event in batch]))
-    record, older = grown(batches, max_support)
-    forgotten = forget(record, older, key, max_support)
+    digest = data.draw(st.sampled_from([event.digest for batch in batches for event in batch]))
+    record, archive = grown(batches, max_support)
+    forgotten = forget(record, archive, digest, max_support)
     assert forgotten is not None
-    expected, expected_older = grown(without(batches, key), max_support)
-    assert said(forgotten.record) == said(expected)
-    assert forgotten.older == expected_older
+    expected, expected_archive = grown(without(batches, digest), max_support)
+    assert content(forgotten.record) == content(expected)
+    assert forgotten.archive == expected_archive
     assert forgotten.record.revision == record.revision + 1
 
 
 @given(histories(), st.data())
-def test_what_comes_after_forgetting_is_as_if_it_had_never_been(
+def test_later_events_arrive_as_if_the_forgotten_one_had_never_been(
     history: tuple[Batches, int], data: st.DataObject
 ) -> None:
     batches, max_support = history
     cut = data.draw(st.integers(1, len(batches)))
-    key = data.draw(st.sampled_from([event.key for batch in batches[:cut] for event in batch]))
-    forgotten = forget(*grown(batches[:cut], max_support), key, max_support)
+    digest = data.draw(st.sampled_from([event.digest for batch in batches[:cut] for event in batch]))
+    forgotten = forget(*grown(batches[:cut], max_support), digest, max_support)
     assert forgotten is not None
-    record, older = grown(batches[cut:], max_support, forgotten.record, forgotten.older)
-    expected, expected_older = grown(without(batches, key), max_support)
-    assert (said(record), older) == (said(expected), expected_older)
+    record, archive = grown(batches[cut:], max_support, forgotten.record, forgotten.archive)
+    expected, expected_archive = grown(without(batches, digest), max_support)
+    assert (content(record), archive) == (content(expected), expected_archive)
 
 
 @given(histories())
 def test_forgetting_all_events_one_by_one_leaves_nothing(history: tuple[Batches, int]) -> None:
     batches, max_support = history
-    record, older = grown(batches, max_support)
-    for event in arrivals(record, older):
-        forgotten = forget(record, older, event.key, max_support)
+    record, archive = grown(batches, max_support)
+    for event in arrivals(record, archive):
+        forgotten = forget(record, archive, event.digest, max_support)
         assert forgotten is not None
-        record, older = forgotten
+        record, archive = forgotten
     assert record.is_empty
-    assert older == ()
+    assert archive == ()
 
 
 @given(histories())
-def test_every_event_that_ever_came_is_told_in_its_order(history: tuple[Batches, int]) -> None:
+def test_every_event_is_listed_in_order_of_arrival(history: tuple[Batches, int]) -> None:
     batches, max_support = history
     assert arrivals(*grown(batches, max_support)) == [event for batch in batches for event in batch]
 
 
 @given(histories())
-def test_batches_do_not_matter_but_for_the_count_of_changes(history: tuple[Batches, int]) -> None:
+def test_batches_change_only_the_count_of_changes(history: tuple[Batches, int]) -> None:
     batches, max_support = history
     whole = [event for batch in batches for event in batch]
-    (at_once, departed), (one_by_one, also) = (
+    (at_once, archive), (one_by_one, archive_one_by_one) = (
         grown(cut, max_support) for cut in ([whole], [[event] for event in whole])
     )
-    assert (said(at_once), departed) == (said(one_by_one), also)
+    assert (content(at_once), archive) == (content(one_by_one), archive_one_by_one)
 
 
 def test_a_replaced_opinion_is_back_when_the_newer_one_is_forgotten() -> None:
-    record, older = grown([[Event("a", 5.0, 1.0, 1), Event("b", 3.0, 2.0, 2), Event("a", 1.0, 3.0, 3)]], 10)
-    forgotten = forget(record, older, 3, 10)
+    record, archive = grown([[Event("a", 5.0, 1.0, 1), Event("b", 3.0, 2.0, 2), Event("a", 1.0, 3.0, 3)]], 10)
+    forgotten = forget(record, archive, 3, 10)
     assert forgotten is not None
-    assert forgotten.record.events.rows() == [Event("a", 5.0, 1.0, 1), Event("b", 3.0, 2.0, 2)]
+    assert forgotten.record.events.to_list() == [Event("a", 5.0, 1.0, 1), Event("b", 3.0, 2.0, 2)]
 
 
-def test_an_event_nobody_sent_cannot_be_forgotten() -> None:
+def test_an_unknown_event_cannot_be_forgotten() -> None:
     assert forget(*grown([[Event("a", 5.0, 1.0, 1)]], 10), 2, 10) is None
 
 
@@ -134,8 +134,8 @@ def test_attributes_stay_when_an_event_is_forgotten() -> None:
     assert not forgotten.record.is_empty
 
 
-def test_where_older_events_are_lost_their_items_stay_seen() -> None:
-    """As in a record that was written before older events were kept."""
+def test_without_an_archive_the_items_stay_seen() -> None:
+    """As in a record that is older than archives."""
     record, _ = grown([[Event("a", 1.0, 1.0, 1), Event("b", 1.0, 2.0, 2), Event("c", 1.0, 3.0, 3)]], 1)
     forgotten = forget(record, (), 3, 1)
     assert forgotten is not None
@@ -143,15 +143,15 @@ def test_where_older_events_are_lost_their_items_stay_seen() -> None:
     assert forget(record, (), 2, 1) is None
 
 
-@given(st.integers(0, KEY))
-def test_a_key_has_a_name_that_is_an_event_id(key: int) -> None:
-    assert event_key(key_name(key)) == key
+@given(st.integers(0, DIGEST_MASK))
+def test_the_name_of_a_digest_is_an_event_id_with_it(digest: int) -> None:
+    assert event_digest(digest_name(digest)) == digest
 
 
-def test_a_record_knows_which_revisions_are_its_own() -> None:
+def test_a_lineage_stays_while_the_version_grows() -> None:
     record, _ = grown([[Event("a", 1.0, 1.0, 1)]], 1)
-    begun = record.begun(7)
-    assert (begun.version, begun.revision >> 32) == (1, 7)
-    later = append(begun, Events.of([Event("b", 1.0, 1.0, 2)]), 1).record
+    first = record.with_lineage(7)
+    assert (first.version, first.revision >> 32) == (1, 7)
+    later = append(first, Events.of([Event("b", 1.0, 1.0, 2)]), 1).record
     assert (later.version, later.revision >> 32) == (2, 7)
-    assert np.uint64(begun.revision) != np.uint64(record.revision)
+    assert np.uint64(first.revision) != np.uint64(record.revision)

@@ -1,4 +1,4 @@
-"""Bundles of one catalogue know each other by their items, whatever a training changed; other catalogues do not."""
+"""Bundles of one catalogue recognise each other by their items, whatever a training changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Items = Mapping[str, str]
 
 
 def catalogue(items: Items) -> Catalogue:
-    """Item id → title, "" for none."""
+    """A catalogue from item id → title, "" for no title."""
     with TemporaryDirectory() as folder:
         rows = [
             {"item_id": item_id, "title": title} if title else {"item_id": item_id} for item_id, title in items.items()
@@ -30,8 +30,8 @@ def catalogue(items: Items) -> Catalogue:
         return Catalogue(Path(folder))
 
 
-def knows(first: Items, second: Items) -> bool:
-    """Whether a store marked by the first catalogue is taken for the second one's, after a way through the store."""
+def recognises(first: Items, second: Items) -> bool:
+    """True if the mark of the first catalogue, encoded and decoded, matches the second."""
     mark = CatalogueMark.decode(CatalogueMark.of("v1", catalogue(first)).encode())
     return mark.is_of(catalogue(second))
 
@@ -54,9 +54,9 @@ def titled(numbers: range, title: str = "Film") -> Items:
         ({"a": "One"}, {"a": "One"}),
     ],
 )
-def test_what_a_training_changes_leaves_the_catalogue_what_it_is(first: Items, second: Items) -> None:
-    assert knows(first, second)
-    assert knows(second, first)
+def test_a_retrained_catalogue_is_recognised(first: Items, second: Items) -> None:
+    assert recognises(first, second)
+    assert recognises(second, first)
 
 
 @pytest.mark.parametrize(
@@ -71,24 +71,24 @@ def test_what_a_training_changes_leaves_the_catalogue_what_it_is(first: Items, s
     ],
 )
 def test_another_data_set_is_another_catalogue(first: Items, second: Items) -> None:
-    assert not knows(first, second)
-    assert not knows(second, first)
+    assert not recognises(first, second)
+    assert not recognises(second, first)
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 1000), st.integers(1, 1000), st.integers(0, 1500))
 def test_catalogues_that_share_half_of_one_are_the_same(first: int, second: int, start: int) -> None:
-    one, two = titled(range(first)), titled(range(start, start + second))
-    shared = len(one.keys() & two.keys())
+    some, more = titled(range(first)), titled(range(start, start + second))
+    shared = len(some.keys() & more.keys())
     if shared >= 0.5 * min(first, second) and min(first, second) >= 20:
-        assert knows(one, two)
+        assert recognises(some, more)
     if not shared:
-        assert not knows(one, two)
+        assert not recognises(some, more)
 
 
 @pytest.mark.parametrize(
     "stored", [b"", b"garbage", b"[]", b"{}", b'{"bundle":"a","last_crc":"x","titles":{}}', b"\xff"]
 )
-def test_what_is_no_mark_is_not_taken_for_one(stored: bytes) -> None:
+def test_damaged_marks_are_refused(stored: bytes) -> None:
     with pytest.raises(ValueError, match="not the mark of a catalogue"):
         CatalogueMark.decode(stored)

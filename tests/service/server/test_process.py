@@ -27,7 +27,7 @@ from service.api.routes.router import Parts
 from service.core.values import UserRecord
 from service.flows.feedback import FeedbackFlow
 from service.flows.forget import ForgetFlow
-from service.scoring.live import Live
+from service.scoring.live import LiveBundle
 
 
 def test_a_service_loads_nothing_that_only_training_needs(trained_store: Path) -> None:
@@ -150,7 +150,7 @@ def broken(trained_store: Path) -> Iterator[httpx.Client]:
     """A service with a bug, on loopback."""
     store = Broken()
     feedback, forget = FeedbackFlow(store, clock=lambda: 0.0, deadline_s=1), ForgetFlow(store, deadline_s=1)
-    parts = Parts(Live(trained_store, 1), store, feedback, forget)
+    parts = Parts(LiveBundle(trained_store, 1), store, feedback, forget)
     app = build_app(parts, _lifespan, access_log=False, max_under_way=100)
     with socket.create_server(("127.0.0.1", 0)) as sock:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))

@@ -12,7 +12,7 @@ from service.stores.embedded import EmbeddedStore
 
 @pytest.fixture(autouse=True)
 def no_server_outlives_its_test(tmp_path: Path) -> Iterator[None]:
-    """Not even when the test fails half-way."""
+    """Stop every server of a test, also of one that failed half-way."""
     yield
     for path in tmp_path.rglob("store.sock"):
         with Redis(unix_socket_path=str(path), socket_timeout=DEADLINE_S, retry=None) as client:
@@ -21,15 +21,22 @@ def no_server_outlives_its_test(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Iterator[EmbeddedStore]:
-    """A server of its own, for tests that break it."""
+    """A server per test, for tests that break it."""
     store = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S)
     yield store
     store.stop()
 
 
+@pytest.fixture
+def admin(embedded: EmbeddedStore) -> Iterator[Redis]:
+    """A client of the server that the test may break."""
+    with Redis.from_url(embedded.url) as client:
+        yield client
+
+
 @pytest.fixture(scope="session")
 def embedded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server that no test breaks."""
+    """A server shared by tests that do not break it."""
     store = EmbeddedStore.start(tmp_path_factory.mktemp("users"), timeout_s=DEADLINE_S)
     yield store.url
     store.stop()

@@ -1,4 +1,4 @@
-"""What every UserStore does, on each of them."""
+"""The behaviour of every UserStore, tested on each implementation."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from memory_store import MemoryStore
 from store_servers import PASSWORD, connect
 
-from service.core.history import append, event_key
+from service.core.history import append, event_digest
 from service.core.ports import UserStore
-from service.core.values import EMPTY, Departed, Event, Events, UserRecord, UserState
+from service.core.values import EMPTY, ArchivedEvent, Event, Events, UserRecord, UserState
 from service.stores.records.codec import encode_record
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +41,7 @@ def user_id() -> str:
 
 
 def event(item_id: str) -> Events:
-    return Events.of([Event(item_id, 4.5, 1.7e9, event_key(item_id))])
+    return Events.of([Event(item_id, 4.5, 1.7e9, event_digest(item_id))])
 
 
 def record_of(*item_ids: str, state: UserState | None = None) -> UserRecord:
@@ -51,7 +51,7 @@ def record_of(*item_ids: str, state: UserState | None = None) -> UserRecord:
     return record if state is None else record.with_state(state)
 
 
-async def test_a_user_nobody_has_seen_has_the_empty_record(store: UserStore, user_id: str) -> None:
+async def test_a_new_user_has_the_empty_record(store: UserStore, user_id: str) -> None:
     assert await store.read(user_id) is EMPTY
     assert await store.read_with_served(user_id) == (EMPTY, ())
 
@@ -70,7 +70,7 @@ async def test_a_stale_writer_is_refused(store: UserStore, user_id: str) -> None
     assert (await store.read(user_id)).events.item_ids == ("a",)
 
 
-async def test_a_writer_who_expects_a_record_that_is_gone_is_refused(store: UserStore, user_id: str) -> None:
+async def test_a_writer_that_expects_a_deleted_record_is_refused(store: UserStore, user_id: str) -> None:
     assert not await store.replace(user_id, record_of("a", "b"), 1)
     assert await store.read(user_id) is EMPTY
 
@@ -100,25 +100,25 @@ async def test_concurrent_appends_lose_nothing(store: UserStore, user_id: str) -
     assert kept.revision == len(item_ids)
 
 
-async def test_concurrent_readers_get_their_own_user(store: UserStore, user_id: str) -> None:
+async def test_concurrent_readers_get_the_right_user(store: UserStore, user_id: str) -> None:
     user_ids = [f"{user_id}-{number}" for number in range(50)]
-    await asyncio.gather(*(store.replace(each, record_of(each), 0) for each in user_ids[::2]))
+    await asyncio.gather(*(store.replace(reader, record_of(reader), 0) for reader in user_ids[::2]))
     records = await asyncio.gather(*map(store.read, user_ids))
-    expected = [(each,) if number % 2 == 0 else () for number, each in enumerate(user_ids)]
+    expected = [(reader,) if number % 2 == 0 else () for number, reader in enumerate(user_ids)]
     assert [record.events.item_ids for record in records] == expected
 
 
-async def test_any_text_is_a_user_id_of_its_own(store: UserStore, user_id: str) -> None:
+async def test_any_text_is_a_distinct_user_id(store: UserStore, user_id: str) -> None:
     odd = ["", "}", "{", "{}", "%", "%7D", "%257D", "}:user", "}:served", "\0", "\n", " ", "é", "e\u0301", "\ud800"]
-    for each in {text for ends in odd for text in (user_id + ends, ends + user_id)}:
-        assert await store.replace(each, record_of("a"), 0)
+    for odd_id in {text for part in odd for text in (user_id + part, part + user_id)}:
+        assert await store.replace(odd_id, record_of("a"), 0)
 
 
 async def until_served(store: UserStore, user_id: str, item_ids: tuple[str, ...]) -> None:
-    """Wait for a served list, which nobody is told to have arrived."""
+    """Poll until a served list is stored."""
     deadline = time.monotonic() + 5
-    while (found := (await store.read_with_served(user_id))[1]) != item_ids:
-        assert time.monotonic() < deadline, found
+    while (served := (await store.read_with_served(user_id))[1]) != item_ids:
+        assert time.monotonic() < deadline, served
 
 
 async def test_the_last_served_list_is_remembered(store: UserStore, user_id: str) -> None:
@@ -131,88 +131,88 @@ async def test_ping_answers(store: UserStore) -> None:
     await store.ping()
 
 
-LEFT = (Departed(0, Event("old", 4.5, 1.7e9, 11)), Departed(3, Event("\u00e9", 1.0, 1.6e9, 2**64 - 1)))
+ARCHIVE = (ArchivedEvent(0, Event("old", 4.5, 1.7e9, 11)), ArchivedEvent(3, Event("\u00e9", 1.0, 1.6e9, 2**64 - 1)))
 
 
-async def test_events_that_left_the_record_are_held_beside_it_in_their_order(store: UserStore, user_id: str) -> None:
-    first = record_of("a").begun(7)
-    await store.replace(user_id, first, 0, LEFT[:1])
+async def test_archived_events_are_stored_beside_the_record_in_order(store: UserStore, user_id: str) -> None:
+    first = record_of("a").with_lineage(7)
+    await store.replace(user_id, first, 0, ARCHIVE[:1])
     second = append(first, event("b"), 20).record
-    await store.replace(user_id, second, first.revision, LEFT[1:])
+    await store.replace(user_id, second, first.revision, ARCHIVE[1:])
     store.note_served(user_id, ["x", "y"], second.revision)
-    held = await store.held(user_id)
-    assert encode_record(held.record) == encode_record(second)
-    assert held.older == LEFT
-    assert held.expires_in_s in (999, 1000)
+    stored = await store.read_all(user_id)
+    assert encode_record(stored.record) == encode_record(second)
+    assert stored.archive == ARCHIVE
+    assert stored.expires_in_s in (999, 1000)
 
 
-async def test_a_refused_writer_leaves_no_older_events(store: UserStore, user_id: str) -> None:
+async def test_a_refused_writer_archives_no_events(store: UserStore, user_id: str) -> None:
     await store.replace(user_id, record_of("a"), 0)
-    assert not await store.replace(user_id, record_of("b"), 0, LEFT)
-    assert (await store.held(user_id)).older == ()
+    assert not await store.replace(user_id, record_of("b"), 0, ARCHIVE)
+    assert (await store.read_all(user_id)).archive == ()
 
 
-async def test_nothing_is_held_of_a_stranger(store: UserStore, user_id: str) -> None:
-    assert (await store.held(user_id)).is_nothing
+async def test_a_new_user_has_no_stored_data(store: UserStore, user_id: str) -> None:
+    assert (await store.read_all(user_id)).is_empty
 
 
-async def test_a_rewritten_history_takes_the_place_of_the_old_one(store: UserStore, user_id: str) -> None:
+async def test_a_rewritten_history_replaces_the_old_one(store: UserStore, user_id: str) -> None:
     record = record_of("a", "b")
-    await store.replace(user_id, record, 0, LEFT)
+    await store.replace(user_id, record, 0, ARCHIVE)
     store.note_served(user_id, ["x"], record.revision)
-    shorter = record_of("a", "b", "a").begun(9)
-    assert await store.rewrite(user_id, shorter, LEFT[1:], record.revision)
-    held = await store.held(user_id)
-    assert encode_record(held.record) == encode_record(shorter)
-    assert (held.older, held.served) == (LEFT[1:], ())
-    assert held.expires_in_s in (999, 1000)
+    shorter = record_of("a", "b", "a").with_lineage(9)
+    assert await store.rewrite(user_id, shorter, ARCHIVE[1:], record.revision)
+    stored = await store.read_all(user_id)
+    assert encode_record(stored.record) == encode_record(shorter)
+    assert (stored.archive, stored.served) == (ARCHIVE[1:], ())
+    assert stored.expires_in_s in (999, 1000)
 
 
 async def test_a_history_that_has_grown_is_not_rewritten(store: UserStore, user_id: str) -> None:
     record = record_of("a", "b")
-    await store.replace(user_id, record, 0, LEFT)
+    await store.replace(user_id, record, 0, ARCHIVE)
     assert not await store.rewrite(user_id, record_of("b"), (), record.revision - 1)
     assert not await store.rewrite(f"{user_id} unknown", record_of("b"), (), 1)
-    assert (await store.held(user_id)).older == LEFT
+    assert (await store.read_all(user_id)).archive == ARCHIVE
 
 
-async def test_a_history_of_which_nothing_is_left_is_gone(store: UserStore, user_id: str) -> None:
+async def test_an_empty_history_deletes_the_user(store: UserStore, user_id: str) -> None:
     record = record_of("a")
-    await store.replace(user_id, record, 0, LEFT)
+    await store.replace(user_id, record, 0, ARCHIVE)
     store.note_served(user_id, ["x"], record.revision)
     assert await store.rewrite(user_id, EMPTY, (), record.revision)
-    assert (await store.held(user_id)).is_nothing
+    assert (await store.read_all(user_id)).is_empty
 
 
-async def test_erasing_leaves_nothing_and_says_what_there_was(store: UserStore, user_id: str) -> None:
+async def test_erasing_deletes_everything_and_names_what_existed(store: UserStore, user_id: str) -> None:
     record = record_of("a")
-    await store.replace(user_id, record, 0, LEFT)
+    await store.replace(user_id, record, 0, ARCHIVE)
     store.note_served(user_id, ["x"], record.revision)
     await until_served(store, user_id, ("x",))
     assert await store.erase(user_id) == ("record", "older events", "served list")
-    assert (await store.held(user_id)).is_nothing
+    assert (await store.read_all(user_id)).is_empty
     assert await store.erase(user_id) == ()
 
 
-async def test_who_read_before_an_erasure_cannot_bring_anything_back(store: UserStore, user_id: str) -> None:
-    """Though the user is back, and their new record has as many changes as the old one had."""
-    erased = record_of("secret").begun(1)
+async def test_a_writer_that_read_before_an_erasure_cannot_restore_anything(store: UserStore, user_id: str) -> None:
+    """Even if the user is back with a new record of as many changes."""
+    erased = record_of("secret").with_lineage(1)
     await store.replace(user_id, erased, 0)
     await store.erase(user_id)
-    fresh = record_of("b").begun(2)
+    fresh = record_of("b").with_lineage(2)
     await store.replace(user_id, fresh, 0)
     assert not await store.replace(user_id, append(erased, event("c"), 20).record, erased.revision)
     assert not await store.replace(user_id, erased, erased.revision, is_cache=True)
     assert not await store.rewrite(user_id, erased, (), erased.revision)
     store.note_served(user_id, ["made from a secret"], erased.revision)
-    held = await store.held(user_id)
-    assert (held.record.events.item_ids, held.served) == (("b",), ())
+    stored = await store.read_all(user_id)
+    assert (stored.record.events.item_ids, stored.served) == (("b",), ())
 
 
 async def test_a_list_on_its_way_does_not_survive_an_erasure(store: UserStore, user_id: str) -> None:
-    record = record_of("a").begun(1)
+    record = record_of("a").with_lineage(1)
     await store.replace(user_id, record, 0)
     await store.erase(user_id)
     store.note_served(user_id, ["x"], record.revision)
     await store.ping()
-    assert (await store.held(user_id)).is_nothing
+    assert (await store.read_all(user_id)).is_empty

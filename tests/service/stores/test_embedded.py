@@ -1,4 +1,4 @@
-"""The embedded server's life: started once, found again, stopped by the last one out."""
+"""The embedded server: started once, shared, and stopped by the last service that uses it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.errors import EmbeddedStoreFailed
 from service.stores import embedded as module
 from service.stores.embedded import EmbeddedStore
 
-# Another service: starts, says which server it uses, and stops when its input ends.
+# Another service: starts, prints the process id of its server, and stops when its input ends.
 OTHER_SERVICE = """
 import sys
 from pathlib import Path
@@ -43,18 +43,18 @@ def other_service(folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def pid_of_its_server(service: subprocess.Popen[str]) -> int:
+def server_pid_of(service: subprocess.Popen[str]) -> int:
     assert service.stdout is not None
     return int(service.stdout.readline())
 
 
-def leave(service: subprocess.Popen[str]) -> None:
+def end(service: subprocess.Popen[str]) -> None:
     service.communicate(timeout=DEADLINE_S)
     assert service.returncode == 0
 
 
 def put(store: EmbeddedStore, key: str, value: str) -> None:
-    """Keep a value and wait until it is on disk."""
+    """Store a value and wait until it is on disk."""
     with Redis.from_url(store.url) as client:
         client.set(key, value)
         assert client.execute_command("WAITAOF", 1, 0, 5000)[0] == 1
@@ -92,9 +92,9 @@ def test_data_survives_the_death_of_the_server(folder: Path) -> None:
     store.stop()
 
 
-def test_the_server_of_a_killed_service_is_found_again(folder: Path) -> None:
+def test_the_server_of_a_killed_service_is_reused(folder: Path) -> None:
     killed = other_service(folder)
-    pid = pid_of_its_server(killed)
+    pid = server_pid_of(killed)
     killed.kill()
     killed.communicate()
     store = start(folder)
@@ -105,24 +105,24 @@ def test_the_server_of_a_killed_service_is_found_again(folder: Path) -> None:
 
 def test_services_that_start_at_once_share_one_server(folder: Path) -> None:
     services = [other_service(folder) for _ in range(3)]
-    pids = {pid_of_its_server(service) for service in services}
+    pids = {server_pid_of(service) for service in services}
     assert len(pids) == 1
     for service in services:
-        leave(service)
+        end(service)
     assert is_gone(pids.pop())
 
 
-@pytest.mark.parametrize("first_leaves", [True, False])
-def test_who_leaves_first_does_not_stop_the_server_under_the_other(folder: Path, first_leaves: bool) -> None:
+@pytest.mark.parametrize("first_ends_first", [True, False])
+def test_the_first_service_to_end_does_not_stop_the_server_of_the_other(folder: Path, first_ends_first: bool) -> None:
     first = start(folder)
     second = other_service(folder)
-    pid = pid_of_its_server(second)
-    if first_leaves:
+    pid = server_pid_of(second)
+    if first_ends_first:
         first.stop()
         assert answers(first.url)
-        leave(second)
+        end(second)
     else:
-        leave(second)
+        end(second)
         assert answers(first.url)
         first.stop()
     assert is_gone(pid)
@@ -138,7 +138,7 @@ def test_ctrl_c_reaches_the_service_and_not_the_server(folder: Path) -> None:
         text=True,
         start_new_session=True,
     )
-    pid = pid_of_its_server(service)
+    pid = server_pid_of(service)
     os.killpg(service.pid, signal.SIGINT)
     service.communicate()
     store = start(folder)
@@ -166,7 +166,7 @@ def test_a_server_that_hangs_is_not_joined_by_a_second(folder: Path) -> None:
     store.stop()
 
 
-def test_a_server_that_cannot_read_its_data_is_an_error_that_says_so(folder: Path) -> None:
+def test_a_server_that_cannot_read_its_data_is_an_error_with_its_log(folder: Path) -> None:
     store = start(folder)
     put(store, "key", "value")
     store.stop()
@@ -176,7 +176,7 @@ def test_a_server_that_cannot_read_its_data_is_an_error_that_says_so(folder: Pat
         start(folder)
 
 
-def test_only_its_owner_reaches_the_server(folder: Path) -> None:
+def test_only_the_same_user_reaches_the_server(folder: Path) -> None:
     store = start(folder)
     with Redis.from_url(store.url) as client:
         assert client.config_get("port") == {"port": "0"}
@@ -199,18 +199,18 @@ def test_a_path_too_long_for_a_socket_still_works(deep_folder: Path) -> None:
     assert answers(store.url)
     assert str(deep_folder) not in store.url
     other = other_service(deep_folder)
-    assert pid_of_its_server(other) == server_pid(store.url)
-    leave(other)
+    assert server_pid_of(other) == server_pid(store.url)
+    end(other)
     store.stop()
 
 
-def test_a_socket_folder_open_to_others_is_refused(deep_folder: Path) -> None:
+def test_a_socket_folder_that_other_users_can_enter_is_refused(deep_folder: Path) -> None:
     module._socket_path(deep_folder.resolve()).parent.chmod(0o755)
     with pytest.raises(EmbeddedStoreFailed, match="only this user can enter"):
         start(deep_folder)
 
 
-def test_a_folder_that_is_none_is_an_error_that_names_it(folder: Path) -> None:
+def test_a_file_instead_of_a_folder_is_an_error_that_names_it(folder: Path) -> None:
     folder.write_text("a file")
     with pytest.raises(EmbeddedStoreFailed, match=r"users of \{ann\} é: cannot be the embedded store's folder"):
         start(folder)
@@ -231,4 +231,42 @@ def test_a_failed_start_leaves_the_folder_usable(folder: Path, monkeypatch: pyte
     store = start(folder)
     pid = server_pid(store.url)
     store.stop()
+    wait_until(lambda: is_gone(pid))
+
+
+def test_a_server_that_dies_is_restarted_with_its_data(embedded: EmbeddedStore, admin: Redis) -> None:
+    embedded.keep_running()
+    for count in range(3):
+        admin.set(f"key {count}", "value")
+        assert admin.waitaof(1, 0, 5000)[0] == 1
+        killed = server_pid(embedded.url)
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: answers(embedded.url))
+        assert server_pid(embedded.url) != killed
+        assert admin.dbsize() == count + 1
+
+
+def test_a_stopped_server_stays_stopped(tmp_path: Path) -> None:
+    store = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S)
+    store.keep_running()
+    pid = server_pid(store.url)
+    store.stop()
+    wait_until(lambda: is_gone(pid))
+    again = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S)  # not restarted meanwhile
+    assert server_pid(again.url) != pid
+    again.stop()
+
+
+def test_services_that_all_watch_restart_one_server(tmp_path: Path) -> None:
+    stores = [EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S) for _ in range(3)]
+    for store in stores:
+        store.keep_running()
+    killed = server_pid(stores[0].url)
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: answers(stores[0].url))
+    pid = server_pid(stores[0].url)
+    stores[0].stop()
+    assert server_pid(stores[1].url) == pid
+    for store in stores[1:]:
+        store.stop()
     wait_until(lambda: is_gone(pid))

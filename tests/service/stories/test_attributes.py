@@ -1,4 +1,4 @@
-"""Attributes, end to end: a world where the guild of a user says what the user likes, and a service told of it."""
+"""Attributes, end to end: a world in which a user's guild decides what the user likes, and a service that gets it."""
 
 from __future__ import annotations
 
@@ -44,23 +44,23 @@ def post(service: Running, user: str, **body: Any) -> httpx.Response:
     return service.client.post("/feedback", json={"user_id": user} | body)
 
 
-def tell(service: Running, user: str, attributes: dict[str, Any], **body: Any) -> dict[str, Any]:
+def send(service: Running, user: str, attributes: dict[str, Any], **body: Any) -> dict[str, Any]:
     answer = post(service, user, attributes=attributes, **body)
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    receipt: dict[str, Any] = answer.json()
+    return receipt
 
 
 @pytest.mark.parametrize("group", [0, 3, 7])
 def test_the_list_before_the_first_event_is_about_the_users_guild(service: Running, user: str, group: int) -> None:
-    told = tell(service, user, {"guild": guild(group)})
-    assert told == {"accepted": 0, "duplicates": 0, "state": {"events": 0, "version": 1}}
+    receipt = send(service, user, {"guild": guild(group)})
+    assert receipt == {"accepted": 0, "duplicates": 0, "state": {"events": 0, "version": 1}}
     answer = service.recommend(user)
-    assert (answer["source"], answer["state"]) == ("adapted", told["state"])
+    assert (answer["source"], answer["state"]) == ("adapted", receipt["state"])
     assert groups([item["item_id"] for item in answer["items"]]) == {group}
 
 
-def test_who_tells_nothing_gets_the_cold_list_of_no_guild(service: Running, user: str) -> None:
+def test_without_attributes_the_list_is_cold_and_spans_guilds(service: Running, user: str) -> None:
     answer = service.recommend(user)
     assert answer["source"] == "cold"
     assert len(groups([item["item_id"] for item in answer["items"]])) > 1
@@ -72,49 +72,49 @@ def test_an_event_is_enough_without_attributes_too(service: Running, user: str) 
 
 
 def test_attributes_stay_when_events_follow(service: Running, user: str) -> None:
-    tell(service, user, {"guild": guild(3)})
+    send(service, user, {"guild": guild(3)})
     service.like(user, "g3-1")
     service.like(f"{user}-2", "g3-1")
     assert service.recommend(user)["items"] != service.recommend(f"{user}-2")["items"]
 
 
-def test_events_and_attributes_may_come_together(service: Running, user: str) -> None:
-    told = tell(service, user, {"guild": guild(3)}, events=[{"item_id": "g3-1", "value": 5}])
-    assert told["state"] == {"events": 1, "version": 1}
-    tell(service, f"{user}-2", {"guild": guild(3)})
+def test_events_and_attributes_may_share_a_request(service: Running, user: str) -> None:
+    receipt = send(service, user, {"guild": guild(3)}, events=[{"item_id": "g3-1", "value": 5}])
+    assert receipt["state"] == {"events": 1, "version": 1}
+    send(service, f"{user}-2", {"guild": guild(3)})
     service.like(f"{user}-2", "g3-1")
     assert service.recommend(user)["items"] == service.recommend(f"{user}-2")["items"]
 
 
-def test_attributes_replace_what_was_known(service: Running, user: str) -> None:
-    tell(service, user, {"guild": guild(3), "lucky_number": 7})
-    tell(service, user, {"guild": guild(5)})
-    tell(service, f"{user}-2", {"guild": guild(5)})
+def test_attributes_replace_the_old_ones(service: Running, user: str) -> None:
+    send(service, user, {"guild": guild(3), "lucky_number": 7})
+    send(service, user, {"guild": guild(5)})
+    send(service, f"{user}-2", {"guild": guild(5)})
     assert service.recommend(user)["items"] == service.recommend(f"{user}-2")["items"]
 
 
-def test_no_attributes_forget_what_was_known(service: Running, user: str) -> None:
+def test_empty_attributes_delete_the_old_ones(service: Running, user: str) -> None:
     cold = service.recommend(user)
-    tell(service, user, {"guild": guild(3)})
-    tell(service, user, {})
+    send(service, user, {"guild": guild(3)})
+    send(service, user, {})
     answer = service.recommend(user)
     assert (answer["source"], answer["items"]) == ("cold", cold["items"])
 
 
-def test_the_same_attributes_again_are_no_news(service: Running, user: str) -> None:
-    first = tell(service, user, {"guild": guild(3)})
-    assert tell(service, user, {"guild": guild(3)})["state"] == first["state"]
+def test_the_same_attributes_again_change_nothing(service: Running, user: str) -> None:
+    first = send(service, user, {"guild": guild(3)})
+    assert send(service, user, {"guild": guild(3)})["state"] == first["state"]
 
 
-def test_what_the_bundle_does_not_know_is_reported_and_the_rest_counts(service: Running, user: str) -> None:
-    told = tell(service, user, {"guild": [guild(3), "bakers"], "shoe": 43, "lucky_number": 7})
-    assert told["unknown_attributes"] == [{"name": "guild", "value": "bakers"}, {"name": "shoe", "value": "43"}]
+def test_unknown_attributes_are_reported_and_the_rest_counts(service: Running, user: str) -> None:
+    receipt = send(service, user, {"guild": [guild(3), "bakers"], "shoe": 43, "lucky_number": 7})
+    assert receipt["unknown_attributes"] == [{"name": "guild", "value": "bakers"}, {"name": "shoe", "value": "43"}]
     assert groups(service.items(user)) == {3}
 
 
-def test_attributes_count_where_no_item_is_known(service: Running, user: str) -> None:
-    told = tell(service, user, {"guild": guild(3)}, events=[{"item_id": "nothing", "value": 5}])
-    assert told["unknown"] == [{"index": 0, "item_id": "nothing"}]
+def test_attributes_count_without_an_item_of_the_catalogue(service: Running, user: str) -> None:
+    receipt = send(service, user, {"guild": guild(3)}, events=[{"item_id": "nothing", "value": 5}])
+    assert receipt["unknown"] == [{"index": 0, "item_id": "nothing"}]
     assert groups(service.items(user)) == {3}
 
 
@@ -140,7 +140,7 @@ A_VALUE = "text of at most 256 characters, a finite number, a boolean or a list 
         ),
     ],
 )
-def test_attributes_that_make_no_sense_are_refused_and_nothing_is_kept(
+def test_invalid_attributes_are_refused_and_nothing_is_stored(
     service: Running, user: str, body: dict[str, Any], field: str, value: str, expected: str
 ) -> None:
     answer = post(service, user, **body)
@@ -150,7 +150,7 @@ def test_attributes_that_make_no_sense_are_refused_and_nothing_is_kept(
 
 
 @pytest.mark.parametrize("wild", ["NaN", "Infinity", "1" + 400 * "0", r'"\ud800"'])
-def test_values_that_cannot_be_kept_are_refused(service: Running, user: str, wild: str) -> None:
+def test_values_beyond_json_are_refused(service: Running, user: str, wild: str) -> None:
     body = f'{{"user_id":"{user}","attributes":{{"guild":{wild}}}}}'
     answer = service.client.post("/feedback", content=body, headers={"content-type": "application/json"})
     assert [error["expected"] for error in answer.json()["errors"]] == [A_VALUE]
@@ -162,12 +162,12 @@ def test_the_published_curve_is_personal_before_the_first_event(guilds: Path) ->
     assert figures["popularity"]["0"]["ndcg@10"] < 0.3
 
 
-def test_a_new_bundle_adapts_to_what_was_told_before_it_came(guilds: Path, tmp_path: Path, user: str) -> None:
-    """The new one is untrained, so that its lists cannot be taken for those of the old one."""
+def test_a_new_bundle_adapts_to_earlier_attributes(guilds: Path, tmp_path: Path, user: str) -> None:
+    """The new one is untrained, so that its lists differ from those of the old one."""
     registry, dataset = Registry(guilds / "store"), load(str(guilds / "source")).dataset
-    told = {"guild": guild(3), "lucky_number": 7}
+    attributes = {"guild": guild(3), "lucky_number": 7}
     with running(registry.store, tmp_path) as service:
-        tell(service, user, told)
+        send(service, user, attributes)
     network = build(dataset, dataset.events, CONFIG, SHOTS)
     torch.nn.init.normal_(network.inner.scaled_attributes, generator=torch.Generator().manual_seed(0))
     with write_draft(registry, dataset, network, CONFIG) as draft:
@@ -175,7 +175,7 @@ def test_a_new_bundle_adapts_to_what_was_told_before_it_came(guilds: Path, tmp_p
     try:
         with running(registry.store, tmp_path) as service:
             answer = service.recommend(user)
-            tell(service, f"{user}-2", told)
+            send(service, f"{user}-2", attributes)
             assert (answer["bundle"], answer["source"]) == (other, "adapted")
             assert answer["items"] == service.recommend(f"{user}-2")["items"]
             assert answer["items"] != service.recommend(f"{user}-3")["items"]
@@ -183,11 +183,11 @@ def test_a_new_bundle_adapts_to_what_was_told_before_it_came(guilds: Path, tmp_p
         registry.rollback()
 
 
-def test_a_bundle_of_data_without_users_keeps_attributes_for_one_that_knows_them(
+def test_a_bundle_without_attributes_stores_them_for_later_bundles(
     trained_store: Path, tmp_path: Path, user: str
 ) -> None:
     with running(trained_store, tmp_path) as service:
         cold = service.recommend(user)
-        told = tell(service, user, {"guild": guild(3)})
-        assert told["unknown_attributes"] == [{"name": "guild", "value": guild(3)}]
+        receipt = send(service, user, {"guild": guild(3)})
+        assert receipt["unknown_attributes"] == [{"name": "guild", "value": guild(3)}]
         assert service.recommend(user)["items"] == cold["items"]

@@ -1,4 +1,4 @@
-"""A bundle is swapped under load: no request fails, no user is lost, and the way back leads to the same lists."""
+"""Bundles swap under load: no request fails, no user is lost, and a rollback restores the same lists."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from running_service import Running, groups, running, wait_until
 from model_store.bundle import Registry
 from model_store.bundle.manifest import read_manifest
 from model_store.bundle.signature import TrustedKeys, make_keys, sign_manifest
-from service.scoring.live import Live
+from service.scoring.live import LiveBundle
 
 OFTEN = {"KSHOT_RELOAD_EVERY_S": "0.05"}
 EVENTS = [{"item_id": f"g{n % 3}-{n}", "value": 1 + n % 5, "timestamp": 1.7e9 + 3600 * n} for n in range(12)]
@@ -36,26 +36,26 @@ def damage(registry: Registry, version: str) -> None:
 
 @contextmanager
 def load(service: Running) -> Iterator[list[httpx.Response]]:
-    """Lists and feedback without a pause while the block runs; everything that was answered."""
+    """Request lists and feedback without a pause while the block runs; yields the answers."""
     answers: list[httpx.Response] = []
-    over = threading.Event()
+    done = threading.Event()
 
-    def ask() -> None:
+    def send_requests() -> None:
         with httpx.Client(base_url=service.client.base_url, timeout=20) as client:
             for number in iter(lambda: len(answers), -1):
-                if over.is_set():
+                if done.is_set():
                     return
                 body = {"user_id": f"load-{number % 20}", "events": [{"item_id": f"g1-{number % 30}", "value": 5}]}
                 answers.append(client.post("/feedback", json=body))
                 answers.append(client.get("/recommend", params={"user_id": f"load-{number % 20}"}))
 
-    asking = threading.Thread(target=ask)
-    asking.start()
+    client_thread = threading.Thread(target=send_requests)
+    client_thread.start()
     try:
         yield answers
     finally:
-        over.set()
-        asking.join()
+        done.set()
+        client_thread.join()
 
 
 def test_bundles_swap_under_load_and_back_and_nothing_is_lost(
@@ -110,9 +110,9 @@ def test_a_damaged_bundle_is_refused_once_and_the_old_one_serves_on(
 
 
 @pytest.mark.parametrize("name", ["", "../bundles", "nothing"])
-def test_a_live_version_that_is_none_is_refused(two_bundles: tuple[Registry, str], name: str) -> None:
+def test_an_invalid_live_version_is_refused(two_bundles: tuple[Registry, str], name: str) -> None:
     registry, _ = two_bundles
-    live = Live(registry.store, threads=1)
+    live = LiveBundle(registry.store, threads=1)
     serving = live.model
     (registry.store / "live").write_text(name)
     asyncio.run(live.refresh())
@@ -121,7 +121,7 @@ def test_a_live_version_that_is_none_is_refused(two_bundles: tuple[Registry, str
 
 def test_a_refused_bundle_is_not_loaded_again_and_again(two_bundles: tuple[Registry, str]) -> None:
     registry, other = two_bundles
-    live = Live(registry.store, threads=1)
+    live = LiveBundle(registry.store, threads=1)
     damage(registry, other)
     registry.promote(other)
     with structlog.testing.capture_logs() as logged:
@@ -130,9 +130,9 @@ def test_a_refused_bundle_is_not_loaded_again_and_again(two_bundles: tuple[Regis
     assert [line["event"] for line in logged] == ["bundle refused"]
 
 
-def test_a_store_that_has_lost_its_live_version_is_told_of_once(two_bundles: tuple[Registry, str]) -> None:
+def test_a_missing_live_version_is_logged_once(two_bundles: tuple[Registry, str]) -> None:
     registry, _ = two_bundles
-    live = Live(registry.store, threads=1)
+    live = LiveBundle(registry.store, threads=1)
     (registry.store / "live").unlink()
     with structlog.testing.capture_logs() as logged:
         asyncio.run(live.refresh())
@@ -142,9 +142,9 @@ def test_a_store_that_has_lost_its_live_version_is_told_of_once(two_bundles: tup
 
 
 def test_a_bundle_under_the_name_of_another_is_refused(two_bundles: tuple[Registry, str]) -> None:
-    """Or states of users would pass for those of the other."""
+    """Otherwise users' states would be taken for those of the other bundle."""
     registry, other = two_bundles
-    live = Live(registry.store, threads=1)
+    live = LiveBundle(registry.store, threads=1)
     registry.folder(other).rename(registry.bundles / "0123456789ab")
     registry.promote("0123456789ab")
     with structlog.testing.capture_logs() as logged:
@@ -154,7 +154,7 @@ def test_a_bundle_under_the_name_of_another_is_refused(two_bundles: tuple[Regist
 
 def test_a_bundle_that_breaks_a_library_does_not_end_the_watch(two_bundles: tuple[Registry, str]) -> None:
     registry, other = two_bundles
-    live = Live(registry.store, threads=1)
+    live = LiveBundle(registry.store, threads=1)
     folder = registry.folder(other)
     with zipfile.ZipFile(folder / "golden.npz", "w") as golden:
         golden.writestr("0/no.onnx/in/x.npy", _array_bytes())
@@ -173,24 +173,24 @@ def _array_bytes() -> bytes:
     return stream.getvalue()
 
 
-def test_a_refused_bundle_is_taken_once_it_is_mended_and_at_rest(two_bundles: tuple[Registry, str]) -> None:
+def test_a_refused_bundle_is_accepted_once_it_is_repaired_and_unchanging(two_bundles: tuple[Registry, str]) -> None:
     registry, other = two_bundles
-    live = Live(registry.store, threads=1)
+    live = LiveBundle(registry.store, threads=1)
     path = registry.folder(other) / "score.onnx"
     whole = path.read_bytes()
     path.write_bytes(whole[:100])
     registry.promote(other)
     asyncio.run(live.refresh())
     path.write_bytes(whole)
-    asyncio.run(live.refresh())  # sees a change: perhaps not the last
+    asyncio.run(live.refresh())  # notices a change, perhaps not the last
     assert live.model.version != other
     asyncio.run(live.refresh())
     assert live.model.version == other
 
 
-def test_a_refused_bundle_gets_another_chance_when_it_is_promoted_again(two_bundles: tuple[Registry, str]) -> None:
+def test_a_refused_bundle_is_tried_again_when_it_is_promoted_again(two_bundles: tuple[Registry, str]) -> None:
     registry, other = two_bundles
-    live = Live(registry.store, threads=1)
+    live = LiveBundle(registry.store, threads=1)
     whole = shutil.copytree(registry.folder(other), registry.store / "whole")
     damage(registry, other)
     registry.promote(other)
@@ -210,7 +210,7 @@ def test_an_unsigned_bundle_is_not_swapped_in_where_signatures_are_required(
     registry, other = two_bundles
     trusted = TrustedKeys.read(make_keys(tmp_path / "signing"))
     sign_manifest(registry.live_folder() / "manifest.json", tmp_path / "signing")
-    live = Live(registry.store, 1, trusted.check)
+    live = LiveBundle(registry.store, 1, trusted.check)
     first = live.model.version
     registry.promote(other)
     asyncio.run(live.refresh())

@@ -1,4 +1,4 @@
-"""Two catalogues and one user store, with real services: the second is refused, and so is a swap to it."""
+"""Two catalogues on one user store: the second service is refused, and so is a swap to another catalogue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.stores.embedded import EmbeddedStore
 
 @pytest.fixture
 def soaps(trained_store: Path, tmp_path: Path) -> Path:
-    """A store whose live bundle has the ids of the trained one under other titles."""
+    """Bundles folder whose live bundle has the ids of the trained one under other titles."""
     registry = Registry(Path(shutil.copytree(trained_store, tmp_path / "soaps")))
     registry.promote(add_other_catalogue(registry))
     return registry.store
@@ -28,9 +28,9 @@ def test_the_second_catalogue_on_a_user_store_does_not_start(
 ) -> None:
     with running(trained_store, tmp_path / "films", "--redis", users.url, "--workers", workers) as service:
         service.like("ann", "g1-1")
-        told = complaint("--store", soaps, "--port", 0, "--redis", users.url, "--workers", workers)
-        assert told.startswith("the user store holds users of another catalogue")
-        assert told.endswith("redis-cli DEL kshot:catalogue")
+        message = complaint("--store", soaps, "--port", 0, "--redis", users.url, "--workers", workers)
+        assert message.startswith("the user store holds users of another catalogue")
+        assert message.endswith("redis-cli DEL kshot:catalogue")
         with running(soaps, tmp_path / "other", "--redis", users.url, "--redis-prefix", "soaps") as other:
             assert other.recommend("ann")["source"] == "cold"
             other.like("ann", "g2-2")
@@ -38,7 +38,7 @@ def test_the_second_catalogue_on_a_user_store_does_not_start(
         assert service.recommend("ann")["source"] == "adapted"
 
 
-def test_a_retrained_bundle_finds_its_users_at_the_next_start(
+def test_a_retrained_bundle_has_its_users_at_the_next_start(
     second_version: tuple[Path, str], users: EmbeddedStore, tmp_path: Path
 ) -> None:
     store, other = second_version
@@ -59,7 +59,7 @@ def test_a_bundle_of_another_catalogue_is_not_swapped_to(store: Path, tmp_path: 
         wait_until(lambda: service.has_logged("bundle refused"))
         (refused,) = (line for line in service.logged() if line["event"] == "bundle refused")
         assert (refused["version"], refused["serving"]) == (other, first)
-        assert refused["reason"].startswith(f"bundle {other}: nearly none of the items of bundle {first}")
+        assert refused["reason"].startswith(f"bundle {other}: contains almost none of the items of bundle {first}")
         assert service.recommend("ann")["source"] == "adapted"
         assert service.metrics()["kshot_bundle_reloads_total", ("refused",)] == 1
 

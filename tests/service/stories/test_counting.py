@@ -1,4 +1,4 @@
-"""Every event counts once: sent again, sent twice at once, sent by many writers."""
+"""Every event counts once: resent, sent concurrently, sent by many writers."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_events_without_an_id_are_never_duplicates(service: Running, user: str) 
     assert service.like(user, "g1-1")["accepted"] == 1
 
 
-def all_at_once(service: Running, user: str, events: list[dict[str, object]]) -> list[httpx.Response]:
-    """Each event in a call of its own, on a connection of its own, all at the same time."""
+def post_concurrently(service: Running, user: str, events: list[dict[str, object]]) -> list[httpx.Response]:
+    """Post every event in a request and on a connection of its own, all at once."""
 
     def post(event: dict[str, object]) -> httpx.Response:
         return httpx.post(
@@ -49,16 +49,16 @@ def all_at_once(service: Running, user: str, events: list[dict[str, object]]) ->
 
 
 def test_an_event_sent_many_times_at_once_to_two_workers_counts_once(workers: Running, user: str) -> None:
-    answers = [answer.json() for answer in all_at_once(workers, user, 20 * [FIRST])]
+    answers = [answer.json() for answer in post_concurrently(workers, user, 20 * [FIRST])]
     assert sum(answer["accepted"] for answer in answers) == 1
     assert sum(answer["duplicates"] for answer in answers) == 19
     assert workers.recommend(user)["state"] == {"events": 1, "version": 1}
 
 
 def test_many_writers_to_one_user_through_two_workers_lose_nothing(workers: Running, user: str) -> None:
-    told = [f"g{n % 8}-{n // 8}" for n in range(40)]
-    answers = all_at_once(workers, user, [{"item_id": item_id, "value": 5} for item_id in told])
+    item_ids = [f"g{n % 8}-{n // 8}" for n in range(40)]
+    answers = post_concurrently(workers, user, [{"item_id": item_id, "value": 5} for item_id in item_ids])
     assert [answer.status_code for answer in answers] == 40 * [200]
     assert sorted(answer.json()["state"]["version"] for answer in answers) == list(range(1, 41))
     assert workers.recommend(user)["state"] == {"events": 40, "version": 40}
-    assert not set(told) & set(workers.items(user, k=240))
+    assert not set(item_ids) & set(workers.items(user, k=240))

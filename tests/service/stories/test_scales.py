@@ -1,4 +1,4 @@
-"""Through HTTP: what repeated, late and very large values amount to, and which scale a stored value is read on."""
+"""Repeated, late and very large values through HTTP, and the scale on which a stored value is read."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ START = 1.6e9
 
 
 def change_feedback(registry: Registry, version: str, **changes: object) -> None:
-    """Let a bundle say something else of its values, as another training would."""
+    """Change a bundle's feedback spec, as another training would."""
     folder = registry.folder(version)
     rewrite_manifest(folder, feedback=read_manifest(folder).feedback.model_dump() | changes)
 
 
 def vector(service: Running, user_id: str) -> list[float]:
-    """The state adapted from what is held about a user."""
+    """The state adapted to a user's data."""
     answer = service.client.get(f"/users/{user_id}").json()
-    found: list[float] = answer["state"]["vector"]
-    return found
+    state: list[float] = answer["state"]["vector"]
+    return state
 
 
 def values(service: Running, user_id: str) -> list[tuple[str, float, bool]]:
@@ -39,7 +39,7 @@ def at(item_id: str, value: float, day: float) -> dict[str, Any]:
     return {"item_id": item_id, "value": value, "timestamp": START + day * DAY_S}
 
 
-def test_a_late_older_rating_leaves_the_newer_one_and_is_kept_beside_it(service: Running, user: str) -> None:
+def test_a_late_older_rating_is_stored_beside_the_newer_one(service: Running, user: str) -> None:
     service.give(user, at("g1-1", 5, 3), at("g2-1", 4, 2))
     before = vector(service, user)
     service.give(user, at("g1-1", 1, 0))
@@ -82,13 +82,13 @@ def test_counts_add_up_as_in_training(counting: Running, user: str) -> None:
     assert [value for _, value, _ in values(counting, f"{user}-one-by-one")] == [1.0] * 4
 
 
-def test_a_view_after_a_purchase_does_not_take_it_back(counting: Running, user: str) -> None:
+def test_a_view_after_a_purchase_does_not_cancel_it(counting: Running, user: str) -> None:
     counting.give(f"{user}-both", at("g1-1", 4, 1), at("g1-1", 1, 2))
     counting.give(f"{user}-sum", at("g1-1", 5, 2))
     assert vector(counting, f"{user}-both") == vector(counting, f"{user}-sum")
 
 
-def test_a_count_beyond_all_of_training_is_taken_and_read_as_the_highest(counting: Running, user: str) -> None:
+def test_a_count_beyond_training_is_accepted_and_read_as_the_highest(counting: Running, user: str) -> None:
     counting.give(f"{user}-huge", at("g1-1", 1e30, 1))
     counting.give(f"{user}-highest", at("g1-1", 5, 1))
     assert vector(counting, f"{user}-huge") == vector(counting, f"{user}-highest")
@@ -96,13 +96,13 @@ def test_a_count_beyond_all_of_training_is_taken_and_read_as_the_highest(countin
 
 
 @pytest.mark.parametrize("value", [0.5, -1, 1e300])
-def test_a_count_that_cannot_be_kept_is_refused_by_name(counting: Running, user: str, value: float) -> None:
+def test_an_invalid_count_is_refused_by_name(counting: Running, user: str, value: float) -> None:
     answer = counting.post(user, [at("g1-1", value, 1)])
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "events[0].value"
 
 
-def test_a_value_counts_on_a_new_scale_as_it_did_on_its_own(
+def test_a_value_counts_on_a_new_scale_as_on_its_old_one(
     two_bundles: tuple[Registry, str], tmp_path: Path, user: str
 ) -> None:
     registry, other = two_bundles

@@ -1,4 +1,4 @@
-"""When the user store is in trouble: GET degrades in time, POST refuses honestly, recovery needs no restart."""
+"""The service while the user store fails: GET degrades in time, POST refuses, and recovery needs no restart."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from redis import Redis
 from running_service import DEADLINE_S, Running, running, wait_until
 from store_servers import free_port, valkey_on_tcp
 
-from service.core.history import event_key, key_name
+from service.core.history import digest_name, event_digest
 from service.stores.embedded import EmbeddedStore
-from service.stores.redis.key_names import record_key, served_key
+from service.stores.redis.key_names import KeyNames
 
+KEYS = KeyNames()
 PASSWORD = "s3cret-word"
 QUICK = {"KSHOT_STORE_TIMEOUT_MS": "150", "KSHOT_ACCESS_LOG": "true"}
 LIKED = {"item_id": "g1-1", "value": 5}
@@ -28,17 +29,17 @@ LIKED = {"item_id": "g1-1", "value": 5}
 
 @pytest.fixture(scope="module")
 def unreachable(trained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A service whose store's port nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound and not listening: refused, and nobody else's
-        url = f"redis://:{PASSWORD}@127.0.0.1:{taken.getsockname()[1]}"
+    """A service whose store does not listen."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused, and the port stays ours
+        url = f"redis://:{PASSWORD}@127.0.0.1:{reserved.getsockname()[1]}"
         with running(
             trained_store, tmp_path_factory.mktemp("unreachable"), env=QUICK | {"KSHOT_REDIS": url}
         ) as started:
             yield started
 
 
-def test_without_a_store_everybody_gets_the_cold_list(unreachable: Running, service: Running, user: str) -> None:
+def test_without_a_store_every_user_gets_the_cold_list(unreachable: Running, service: Running, user: str) -> None:
     answer = unreachable.recommend(user)
     assert (answer["source"], answer["state"]) == ("degraded", {"events": 0, "version": 0})
     assert answer["items"] == service.recommend(user)["items"]
@@ -51,9 +52,9 @@ def test_without_a_store_feedback_is_refused_for_now(unreachable: Running, user:
     assert answer.json()["detail"] == "user store: refused or unreachable; send it again soon"
 
 
-def test_where_the_store_is_stays_in_the_log(unreachable: Running, user: str) -> None:
+def test_the_stores_address_stays_in_the_log(unreachable: Running, user: str) -> None:
     answers = [unreachable.post(user, [LIKED]), unreachable.client.get(f"/users/{user}")]
-    answers += [unreachable.post(user, [LIKED]) for _ in range(10)]  # the last of them do not even ask the store
+    answers += [unreachable.post(user, [LIKED]) for _ in range(10)]  # the last of them are refused by the breaker
     assert {answer.status_code for answer in answers} == {503}
     assert not [answer.text for answer in answers if "127.0.0.1" in answer.text or "redis" in answer.text]
     reasons = [line["reason"] for line in unreachable.logged() if line["event"] == "refused"]
@@ -61,11 +62,11 @@ def test_where_the_store_is_stays_in_the_log(unreachable: Running, user: str) ->
     assert len(reasons) >= len(answers)
 
 
-def test_without_a_store_the_service_is_ready_and_says_what_is_down(unreachable: Running) -> None:
+def test_without_a_store_the_service_is_ready_and_reports_it(unreachable: Running) -> None:
     assert unreachable.client.get("/health/ready").json()["store"] == "down"
 
 
-def test_degraded_answers_and_store_errors_are_counted_and_are_no_misses(unreachable: Running, user: str) -> None:
+def test_degraded_answers_and_store_errors_are_counted_apart_from_misses(unreachable: Running, user: str) -> None:
     before = unreachable.metrics()
     unreachable.recommend(user)
     unreachable.post(user, [LIKED])
@@ -107,7 +108,7 @@ def on_users(trained_store: Path, users: EmbeddedStore, tmp_path: Path) -> Itera
         yield started
 
 
-def test_a_store_that_hangs_is_waited_for_no_longer_than_the_limit_and_found_again(
+def test_a_store_that_hangs_is_waited_for_up_to_the_limit_and_reached_again(
     on_users: Running, client: Redis, user: str
 ) -> None:
     wait_until(lambda: on_users.post(user, [LIKED]).is_success)
@@ -125,7 +126,7 @@ def test_a_store_that_hangs_is_waited_for_no_longer_than_the_limit_and_found_aga
     assert on_users.recommend(user)["items"] == before["items"]
 
 
-def test_a_store_that_was_killed_and_started_again_is_found_with_its_users(
+def test_a_killed_store_that_is_restarted_still_has_its_users(
     on_users: Running, users: EmbeddedStore, client: Redis, user: str
 ) -> None:
     wait_until(lambda: on_users.post(user, [LIKED]).is_success)
@@ -140,32 +141,32 @@ def test_a_store_that_was_killed_and_started_again_is_found_with_its_users(
         again.stop()
 
 
-def test_a_damaged_record_degrades_the_list_and_refuses_feedback_and_is_left_as_it_is(
+def test_a_damaged_record_degrades_the_list_refuses_feedback_and_stays_unchanged(
     on_users: Running, client: Redis, user: str
 ) -> None:
-    client.set(record_key(user), b"garbage")
+    client.set(KEYS.record(user), b"garbage")
     assert on_users.recommend(user)["source"] == "degraded"
     answer = on_users.post(user, [LIKED])
     assert answer.status_code == 500
     assert answer.json()["detail"].startswith("user record: 7 bytes, expected ")
-    assert client.get(record_key(user)) == b"garbage"
-    assert not client.exists(served_key(user))
+    assert client.get(KEYS.record(user)) == b"garbage"
+    assert not client.exists(KEYS.served(user))
 
 
-def test_a_damaged_served_list_costs_nothing_but_a_hit(on_users: Running, client: Redis, user: str) -> None:
-    client.set(served_key(user), b"garbage")
+def test_a_damaged_served_list_costs_only_a_hit(on_users: Running, client: Redis, user: str) -> None:
+    client.set(KEYS.served(user), b"garbage")
     wait_until(lambda: on_users.post(user, [LIKED]).is_success)
     on_users.recommend(user)
-    wait_until(lambda: client.get(served_key(user)) != b"garbage")
+    wait_until(lambda: client.get(KEYS.served(user)) != b"garbage")
 
 
-def test_feedback_that_is_not_on_disk_is_refused_until_it_is_and_then_counts_once(
+def test_feedback_is_refused_until_it_is_on_disk_and_then_counts_once(
     on_users: Running, client: Redis, user: str
 ) -> None:
     wait_until(lambda: on_users.post(f"{user}-2", [LIKED]).is_success)
     event = LIKED | {"event_id": "once"}
-    client.config_set("appendfsync", "no")  # so the server never learns that anything is on disk
-    for _ in range(2):  # the second finds it in memory, which is no reason to promise anything
+    client.config_set("appendfsync", "no")  # so WAITAOF never confirms anything
+    for _ in range(2):  # the second finds the event in memory, which is not enough
         answer = on_users.post(user, [event])
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert "not on disk in time" in answer.json()["detail"]
@@ -173,9 +174,9 @@ def test_feedback_that_is_not_on_disk_is_refused_until_it_is_and_then_counts_onc
     assert on_users.give(user, event) == {"accepted": 0, "duplicates": 1, "state": {"events": 1, "version": 1}}
 
 
-def test_an_event_is_not_said_to_be_gone_until_that_is_on_disk(on_users: Running, client: Redis, user: str) -> None:
+def test_a_deletion_is_not_confirmed_until_it_is_on_disk(on_users: Running, client: Redis, user: str) -> None:
     wait_until(lambda: on_users.post(user, [LIKED, LIKED | {"item_id": "g1-2", "event_id": "gone"}]).is_success)
-    client.config_set("appendfsync", "no")  # so the server never learns that anything is on disk
+    client.config_set("appendfsync", "no")  # so WAITAOF never confirms anything
     statuses = [on_users.client.delete(f"/users/{user}/events/gone").status_code for _ in range(2)]
     client.config_set("appendfsync", "always")
     statuses.append(on_users.client.delete(f"/users/{user}/events/gone").status_code)
@@ -200,7 +201,7 @@ def proxy(users: EmbeddedStore) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def behind_proxy(trained_store: Path, proxy: FaultProxy, tmp_path: Path) -> Iterator[Running]:
-    """A service whose way to its store the test may spoil."""
+    """A service whose connection to its store the test may disturb."""
     url = f"redis://127.0.0.1:{proxy.port}"
     with running(trained_store, tmp_path, "--redis", url, env=QUICK | {"KSHOT_ACCESS_LOG": "false"}) as started:
         yield started
@@ -214,7 +215,7 @@ def test_a_slow_network_degrades_lists_and_refuses_feedback_until_it_is_fast_aga
     started = time.monotonic()
     assert [behind_proxy.recommend(user)["source"] for _ in range(20)] == 20 * ["degraded"]
     assert behind_proxy.post(user, [LIKED]).status_code == 503
-    assert time.monotonic() - started < 21 * 2.0  # nobody waited for an answer
+    assert time.monotonic() - started < 21 * 2.0  # no request waited for an answer
     proxy.faults.latency_s = 0.0
     wait_until(lambda: behind_proxy.recommend(user)["source"] == "adapted")
     assert behind_proxy.post(user, [LIKED]).is_success
@@ -237,8 +238,8 @@ def test_through_a_lossy_network_lists_are_served_and_no_event_is_lost_or_counte
     assert set(statuses) == {200, 503}
     proxy.faults.loss = 0.0
     wait_until(lambda: behind_proxy.recommend(user)["source"] == "adapted")
-    held = behind_proxy.client.get(f"/users/{user}").json()["events"]
-    assert [event["event_id"] for event in held] == [key_name(event_key(str(number))) for number in range(30)]
+    stored = behind_proxy.client.get(f"/users/{user}").json()["events"]
+    assert [event["event_id"] for event in stored] == [digest_name(event_digest(str(number))) for number in range(30)]
 
 
 def test_a_store_that_is_gone_is_not_hammered(behind_proxy: Running, proxy: FaultProxy, user: str) -> None:
@@ -252,10 +253,10 @@ def test_a_store_that_is_gone_is_not_hammered(behind_proxy: Running, proxy: Faul
     wait_until(lambda: behind_proxy.post(user, [LIKED]).is_success)
 
 
-def test_after_a_failover_the_new_primary_is_found_with_its_users(
+def test_after_a_failover_the_new_primary_is_reached_with_its_users(
     trained_store: Path, tmp_path: Path, user: str
 ) -> None:
-    """The address leads to another server from one moment on, while connections to the old one are open still."""
+    """The address suddenly leads to another server, while connections to the old one are still open."""
     old_port, new_port = free_port(), free_port()
     replica = ("--replicaof", f"127.0.0.1 {old_port}")
     with (
@@ -266,11 +267,11 @@ def test_after_a_failover_the_new_primary_is_found_with_its_users(
     ):
         service.like(user, "g1-1")
         before = service.recommend(user)
-        wait_until(lambda: new.exists(record_key(user)))
+        wait_until(lambda: new.exists(KEYS.record(user)))
         new.replicaof("NO", "ONE")
         old.replicaof("127.0.0.1", str(new_port))
         proxy.target = new_port
         wait_until(lambda: service.post(user, [LIKED | {"item_id": "g1-2"}]).is_success)
         after = service.recommend(user)
         assert (before["state"]["version"], after["state"]["version"]) == (1, 2)
-        assert new.exists(record_key(user))
+        assert new.exists(KEYS.record(user))

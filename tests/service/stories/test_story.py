@@ -1,4 +1,4 @@
-"""The story: a user whom nobody knows says one thing, and the very next list is about them."""
+"""The story: a new user sends one event, and the very next list is personal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_an_unknown_user_gets_the_cold_list(service: Running, user: str) -> None
     assert len(answer["items"]) == 20
 
 
-def test_the_cold_list_is_not_about_one_group(service: Running, user: str) -> None:
+def test_the_cold_list_spans_groups(service: Running, user: str) -> None:
     assert len(groups(service.items(user))) > 1
 
 
@@ -26,7 +26,7 @@ def test_one_liked_item_turns_the_next_list_to_its_group(service: Running, user:
     assert groups([item["item_id"] for item in answer["items"]]) == groups([item_id])
 
 
-def test_a_type_of_the_vocabulary_says_as_much_as_its_value(service: Running, user: str) -> None:
+def test_a_type_of_the_vocabulary_counts_as_its_value(service: Running, user: str) -> None:
     service.give(user, {"item_id": "g3-1", "type": "like"})
     assert groups(service.items(user)) == {3}
 
@@ -48,13 +48,13 @@ def test_an_item_with_feedback_is_not_recommended_again(service: Running, user: 
     assert not set(best) & set(service.items(user, k=240))
 
 
-def test_an_item_with_feedback_comes_back_when_asked_for(service: Running, user: str) -> None:
+def test_an_item_with_feedback_comes_back_on_request(service: Running, user: str) -> None:
     service.like(user, "g3-1")
     assert "g3-1" in service.items(user, k=240, include_seen=True)
 
 
 @pytest.mark.parametrize("k", [1, 7, 100])
-def test_a_list_has_as_many_items_as_asked_for_and_none_twice(service: Running, user: str, k: int) -> None:
+def test_a_list_has_the_requested_number_of_distinct_items(service: Running, user: str, k: int) -> None:
     items = service.items(user, k=k)
     assert len(items) == len(set(items)) == k
 
@@ -70,7 +70,7 @@ def test_scores_descend(service: Running, user: str) -> None:
     assert scores == sorted(scores, reverse=True)
 
 
-def test_users_are_strangers_to_each_other(service: Running, user: str) -> None:
+def test_users_do_not_affect_other_users(service: Running, user: str) -> None:
     cold = service.items(user)
     service.like(f"{user}-2", "g3-1")
     assert service.items(user) == cold
@@ -85,11 +85,11 @@ def test_any_text_is_a_user_id(service: Running, awkward: str) -> None:
 
 def test_every_list_after_a_feedback_reflects_it_whichever_worker_answers(workers: Running, user: str) -> None:
     for count in range(1, 31):
-        # A connection of its own each time, so that both workers take their turns.
-        with httpx.Client(base_url=workers.client.base_url) as teller:
+        # One connection per request, so that both workers answer.
+        with httpx.Client(base_url=workers.client.base_url) as writer:
             event = {"item_id": f"g{count % 8}-{count % 30}", "value": 4}
-            told = teller.post("/feedback", json={"user_id": user, "events": [event]}).json()
-        with httpx.Client(base_url=workers.client.base_url) as asker:
-            answer = asker.get("/recommend", params={"user_id": user, "k": 240}).json()
-        assert answer["state"] == told["state"] == {"events": count, "version": count}
+            receipt = writer.post("/feedback", json={"user_id": user, "events": [event]}).json()
+        with httpx.Client(base_url=workers.client.base_url) as reader:
+            answer = reader.get("/recommend", params={"user_id": user, "k": 240}).json()
+        assert answer["state"] == receipt["state"] == {"events": count, "version": count}
         assert event["item_id"] not in [item["item_id"] for item in answer["items"]]

@@ -22,7 +22,7 @@ from service.api.routes.router import Parts, build_router
 from service.api.schemas import Feedback
 from service.flows.feedback import FeedbackFlow
 from service.flows.forget import ForgetFlow
-from service.scoring.live import Live
+from service.scoring.live import LiveBundle
 
 NOW = 1_700_000_000.0
 JSON = [(b"content-type", b"application/json")]
@@ -33,7 +33,7 @@ Answered = tuple[int, dict[bytes, bytes], bytes]
 class App:
     """The routes with the lane before them, or without it."""
 
-    def __init__(self, live: Live, *, has_lane: bool) -> None:
+    def __init__(self, live: LiveBundle, *, has_lane: bool) -> None:
         store = MemoryStore()
         feedback, forget = FeedbackFlow(store, clock=lambda: NOW, deadline_s=60), ForgetFlow(store, deadline_s=60)
         parts = Parts(live, store, feedback, forget)
@@ -83,17 +83,17 @@ class App:
 
 
 @pytest.fixture(scope="module")
-def live(trained_store: Path) -> Live:
-    return Live(trained_store, threads=1)
+def live(trained_store: Path) -> LiveBundle:
+    return LiveBundle(trained_store, threads=1)
 
 
 @pytest.fixture
-def lane(live: Live) -> App:
+def lane(live: LiveBundle) -> App:
     return App(live, has_lane=True)
 
 
 @pytest.fixture
-def plain(live: Live) -> App:
+def plain(live: LiveBundle) -> App:
     return App(live, has_lane=False)
 
 

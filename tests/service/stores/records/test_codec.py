@@ -13,12 +13,12 @@ from service.core.values import EMPTY, Event, Events, UserRecord, UserState
 from service.errors import RecordDamaged
 from service.stores.records.codec import decode_record, decode_served, encode_record, encode_revision, encode_served
 
-# Two events, one retired key, one seen item, a state of two numbers, as format 1 wrote them.
+# Two events, one retired digest, one seen item, a state of two numbers, as written by format 1.
 FORMAT_1 = (
     "0200000000000000010002000100020007000000000000000800000000000000030000000000000000f1536505f1536500008040"
     "0000803f0000003f000000c05b5b2261222c22c3a9225d2c5b226f6c64225d2c22303132333435363738396162225d476f6382"
 )
-# Two events, one of a key longer than today's, and attributes, as the first version of format 2 wrote them.
+# Two events, one with a longer digest than today's, and attributes, as written by the first version of format 2.
 FORMAT_2 = (
     "0300000000000000020002000100020007000000000000000800000000000080030000000001000000f1536505f1536500008040"
     "0000c03f0000003f000000c05b5b2261222c22c3a9225d2c5b226f6c64225d2c22303132333435363738396162222c7b22616765"
@@ -26,17 +26,17 @@ FORMAT_2 = (
 )
 
 ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
-keys = st.integers(0, 2**40 - 1)
-# Named like most catalogues' items, and so that some are not quite alike: "i7", "i07", "%d7", "7".
+digests = st.integers(0, 2**40 - 1)
+# Named like the items of most catalogues, with near misses: "i7", "i07", "%d7", "7".
 numbered = st.builds("{}{}{}".format, st.sampled_from(["i", "i", "", "%d"]), st.sampled_from(["", "0"]), st.integers(0))
 STARS = scale_of("ratings", 1.0, 5.0, 4.0)
 scales = st.sampled_from([None, STARS, scale_of("ratings", -9.95, 10.65, 6.25), scale_of("counts", 1.0, 1e6, 1.0)])
-rows = st.builds(
+events = st.builds(
     Event,
     ids | numbered,
     st.floats(width=32, allow_nan=False),
     st.integers(0, 2**32 - 1),
-    keys,
+    digests,
     scales,
     st.just(0.0) | st.floats(0, 1e12),
 )
@@ -46,12 +46,12 @@ states = st.builds(
     st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=64),
 )
 records = st.builds(
-    lambda revision, rows, retired, seen, state, attributes, sums: UserRecord(
-        revision, Events.of(rows), np.array(retired, dtype=np.uint64), tuple(seen), state, attributes, sums
+    lambda revision, events, retired, seen, state, attributes, sums: UserRecord(
+        revision, Events.of(events), np.array(retired, dtype=np.uint64), tuple(seen), state, attributes, sums
     ),
     st.integers(0, 2**64 - 1),
-    st.lists(rows, max_size=30),
-    st.lists(keys, max_size=30),
+    st.lists(events, max_size=30),
+    st.lists(digests, max_size=30),
     st.lists(ids, max_size=30) | st.lists(numbered, max_size=30),
     st.none() | states,
     st.dictionaries(ids, ids | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.lists(ids)),
@@ -61,7 +61,7 @@ records = st.builds(
 
 def content(record: UserRecord) -> tuple[object, ...]:
     state = record.state and (record.state.bundle, record.state.vector.tobytes())
-    parts = (record.events.rows(), record.retired.tolist(), record.seen, state, record.attributes, record.sums)
+    parts = (record.events.to_list(), record.retired.tolist(), record.seen, state, record.attributes, record.sums)
     return record.revision, *parts
 
 
@@ -77,17 +77,17 @@ def test_a_record_survives_its_bytes(record: UserRecord) -> None:
 @pytest.mark.parametrize("form", ["i{}", "{}", "tt{:07}", "100%{}", "{:09}"])
 def test_numbered_ids_survive_their_bytes(form: str) -> None:
     names = [form.format(number) for number in (7, 10, 0, 59_999, *range(100, 140))]
-    events = Events.of([Event(name, 3.5, 1.7e9 - place, place) for place, name in enumerate(names[:-5])])
+    events = Events.of([Event(name, 3.5, 1.7e9 - index, index) for index, name in enumerate(names[:-5])])
     record = UserRecord(1, events, EMPTY.retired, tuple(names[-5:]), None)
     assert content(decode_record(encode_record(record))) == content(record)
 
 
 @pytest.mark.parametrize("count", [1, 20, 100])
-def test_decoded_columns_have_the_types_they_promise(count: int) -> None:
-    rows = [Event(f"a{place}", 1.0, 2.0, place, STARS) for place in range(count)]
-    record = decode_record(encode_record(UserRecord(1, Events.of(rows), EMPTY.retired, (), None)))
+def test_decoded_columns_have_the_documented_types(count: int) -> None:
+    written = [Event(f"a{index}", 1.0, 2.0, index, STARS) for index in range(count)]
+    record = decode_record(encode_record(UserRecord(1, Events.of(written), EMPTY.retired, (), None)))
     events = record.events
-    columns = (events.values, events.timestamps, events.keys, events.earlier, record.retired)
+    columns = (events.values, events.timestamps, events.digests, events.earlier, record.retired)
     assert [column.dtype for column in columns] == [np.float32, np.float64, np.uint64, np.float64, np.uint64]
     assert events.scales == (STARS,) * count
 
@@ -121,12 +121,12 @@ def test_another_format_is_named() -> None:
 
 
 def test_equal_attributes_have_equal_bytes_in_any_order() -> None:
-    one, other = ({"a": 1.0, "b": ["x"]}, {"b": ["x"], "a": 1.0})
-    assert encode_record(replace(EMPTY, attributes=one)) == encode_record(replace(EMPTY, attributes=other))
+    first, second = ({"a": 1.0, "b": ["x"]}, {"b": ["x"], "a": 1.0})
+    assert encode_record(replace(EMPTY, attributes=first)) == encode_record(replace(EMPTY, attributes=second))
 
 
 def test_a_record_of_format_1_is_still_read() -> None:
-    """Bytes that the first format wrote."""
+    """Bytes written by the first format."""
     record = decode_record(bytes.fromhex(FORMAT_1))
     assert content(record) == (
         2,
@@ -140,7 +140,7 @@ def test_a_record_of_format_1_is_still_read() -> None:
 
 
 def test_a_record_of_format_2_is_still_read() -> None:
-    """Bytes that the first version of format 2 wrote, whose keys had eight bytes."""
+    """Bytes written by the first version of format 2, whose digests had eight bytes."""
     record = decode_record(bytes.fromhex(FORMAT_2))
     assert content(record) == (
         3,
@@ -157,7 +157,7 @@ def test_a_record_of_format_2_is_still_read() -> None:
 def test_a_user_takes_a_kilobyte_at_20_events_and_three_at_256(count: int, most: int) -> None:
     rng = np.random.default_rng(0)
     pauses = np.where(rng.random(count) < 0.7, rng.exponential(60, count), rng.exponential(3 * 86_400, count))
-    rows = map(
+    events = map(
         partial(Event, scale=STARS),
         [f"tt{number:07}" for number in rng.choice(60_000, count, replace=False)],
         rng.integers(1, 6, count).tolist(),
@@ -165,7 +165,7 @@ def test_a_user_takes_a_kilobyte_at_20_events_and_three_at_256(count: int, most:
         rng.integers(0, 2**40, count).tolist(),
     )
     state = UserState("0123456789ab", rng.standard_normal(65).astype(np.float32))
-    assert len(encode_record(UserRecord(20, Events.of(list(rows)), EMPTY.retired, (), state))) <= most
+    assert len(encode_record(UserRecord(20, Events.of(list(events)), EMPTY.retired, (), state))) <= most
 
 
 @given(st.lists(ids))

@@ -6,7 +6,7 @@ from service.stores.redis.breaker import Breaker
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -31,14 +31,14 @@ def fail(breaker: Breaker, times: int) -> None:
 
 
 def probes(breaker: Breaker, clock: Clock, seconds: int) -> list[int]:
-    """Seconds, from now, at which one is let through; each fails."""
-    found = []
+    """Seconds, from now, at which a probe is allowed; every probe fails."""
+    allowed = []
     for second in range(seconds):
         if breaker.allows():
             breaker.failed()
-            found.append(second)
+            allowed.append(second)
         clock.now += 1
-    return found
+    return allowed
 
 
 def test_single_failures_do_not_open_it(breaker: Breaker) -> None:
@@ -57,7 +57,7 @@ def test_failures_in_a_row_open_it_for_a_pause(breaker: Breaker, clock: Clock) -
     assert breaker.allows()
 
 
-def test_one_probe_a_pause_is_let_through(breaker: Breaker, clock: Clock) -> None:
+def test_one_probe_per_pause_is_allowed(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 3)
     clock.now += 1.5
     assert [breaker.allows() for _ in range(5)] == [True, False, False, False, False]
@@ -78,6 +78,6 @@ def test_a_probe_that_succeeds_closes_it_and_the_next_pause_is_short_again(break
     assert probes(breaker, clock, 3) == [1, 2]
 
 
-def test_what_was_under_way_when_it_opened_makes_no_pause_longer(breaker: Breaker, clock: Clock) -> None:
+def test_operations_that_ran_when_it_opened_make_no_pause_longer(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 30)
     assert probes(breaker, clock, 5) == [1, 2, 4]

@@ -1,4 +1,4 @@
-"""Rate limits in the store: shared by all who count, gone after their window, and nobody's obstacle when it is down."""
+"""Rate limits in the store: shared by all workers, expiring, and without effect while the store is down."""
 
 from __future__ import annotations
 
@@ -15,43 +15,46 @@ from store_servers import free_port, server_pid
 
 from service.errors import RateExceeded, SettingInvalid
 from service.stores.embedded import EmbeddedStore
-from service.stores.redis.key_names import rates_prefix
+from service.stores.redis.connection import StoreAddress
+from service.stores.redis.key_names import KeyNames
 from service.stores.redis.rates import RateLimits, RateSettings
 
 pytestmark = pytest.mark.anyio
 
+KEYS = KeyNames()
 Limits = Callable[..., RateLimits]
 
 
 @pytest.fixture
 async def limits() -> AsyncIterator[Limits]:
-    """Makes limits, which are closed in the end."""
+    """Makes rate limits and closes them after the test."""
     async with AsyncExitStack() as stack:
 
         def connect(
             url: str, key_rate: str | None = None, user_rate: str | None = None, timeout_s: float = 5
         ) -> RateLimits:
-            made = RateLimits.connect(url, RateSettings(key_rate, user_rate), timeout_s=timeout_s)
-            stack.push_async_callback(made.close)
-            return made
+            settings = RateSettings(key_rate, user_rate)
+            rates = RateLimits.connect(StoreAddress(url), settings, timeout_s=timeout_s, keys=KEYS)
+            stack.push_async_callback(rates.close)
+            return rates
 
         yield connect
 
 
 async def let_through(rates: RateLimits, key_id: str, user_id: str, times: int) -> int:
-    """How many of so many requests at once pass."""
+    """Number of concurrent requests, of ``times``, that pass."""
     counts = [rates.count(key_id, user_id) for _ in range(times)]
     outcomes = await asyncio.gather(*counts, return_exceptions=True)
     assert all(outcome is None or isinstance(outcome, RateExceeded) for outcome in outcomes)
     return outcomes.count(None)
 
 
-async def test_all_workers_count_together(embedded_url: str, limits: Limits) -> None:
-    one, two = limits(embedded_url, "10/hour"), limits(embedded_url, "10/hour")
+async def test_all_workers_share_a_count(embedded_url: str, limits: Limits) -> None:
+    first, second = limits(embedded_url, "10/hour"), limits(embedded_url, "10/hour")
     key_id = uuid4().hex
-    passed = await asyncio.gather(let_through(one, key_id, "ann", 9), let_through(two, key_id, "bob", 9))
+    passed = await asyncio.gather(let_through(first, key_id, "ann", 9), let_through(second, key_id, "bob", 9))
     assert sum(passed) == 10
-    assert await let_through(one, uuid4().hex, "ann", 1) == 1
+    assert await let_through(first, uuid4().hex, "ann", 1) == 1
 
 
 async def test_a_refusal_says_whose_limit_it_is_and_how_long_it_lasts(embedded_url: str, limits: Limits) -> None:
@@ -71,14 +74,14 @@ async def test_counters_expire_and_name_no_user(embedded: EmbeddedStore, limits:
     with Redis.from_url(embedded.url) as client:
         kept = client.keys()
         assert len(kept) == 2
-        assert all(rates_prefix().encode() in key and b"somebody" not in key for key in kept)
+        assert all(KEYS.rates.encode() in key and b"somebody" not in key for key in kept)
         assert all(0 < client.ttl(key) <= 3 for key in kept)
 
 
-async def test_a_store_that_is_down_refuses_nobody_and_is_asked_again_later(embedded: EmbeddedStore) -> None:
+async def test_while_the_store_is_down_all_requests_pass_and_later_they_count_again(embedded: EmbeddedStore) -> None:
     now_s = 0.0
-    pool = RateLimits.connect(embedded.url, RateSettings(user_rate="1/hour"), timeout_s=0.2)._pool
-    rates = RateLimits(pool, RateSettings(user_rate="1/hour"), timeout_s=0.2, clock=lambda: now_s)
+    settings, address = RateSettings(user_rate="1/hour"), StoreAddress(embedded.url)
+    rates = RateLimits.connect(address, settings, timeout_s=0.2, clock=lambda: now_s, keys=KEYS)
     await rates.count(None, "ann")
     pid = server_pid(embedded.url)
     os.kill(pid, signal.SIGSTOP)
@@ -94,10 +97,10 @@ async def test_a_store_that_is_down_refuses_nobody_and_is_asked_again_later(embe
     await rates.close()
 
 
-async def test_a_store_that_is_not_there_refuses_nobody(limits: Limits) -> None:
+async def test_without_a_store_all_requests_pass(limits: Limits) -> None:
     assert await let_through(limits(f"redis://127.0.0.1:{free_port()}", "1/hour"), "key", "ann", 20) == 20
 
 
-def test_a_rate_that_is_none_is_named() -> None:
+def test_an_invalid_rate_is_named() -> None:
     with pytest.raises(SettingInvalid, match=r"user_rate \(KSHOT_USER_RATE\): often, expected a rate as 100/second"):
-        RateLimits.connect("redis://here", RateSettings(user_rate="often"), timeout_s=1)
+        RateLimits.connect(StoreAddress("redis://here"), RateSettings(user_rate="often"), timeout_s=1, keys=KEYS)
