@@ -2,30 +2,33 @@
 
 ServiceError
 ├── RequestRefused       the client has to send something else
-│   ├── InvalidRequest   a part of a request cannot be what its client meant
-│   │   └── InvalidFeedback  an event breaks the bundle's vocabulary or scale, or there is nothing to keep
-│   ├── BodyTooLarge     a body is longer than the service reads
-│   ├── EncodingUnsupported  a body is encoded in a way that the service does not decode
-│   ├── KeyRefused       a request has no API key, or one that is not valid
-│   ├── ScopeMissing     its key may not do this
-│   └── RateExceeded     its key or its user asked more often than it may
-├── KeyChecksBusy        an API key cannot be checked now
-├── StoreUnavailable     the user store did not do what it was asked, or not in time
-├── Overloaded           more requests are under way than the service takes on
-├── UserBusy             what was asked of one user was not done by the deadline
-├── RecordDamaged        the stored bytes of a user are no record
-├── NotHeld              nothing is held about this user, or no event of this id
-├── StoreUnsuitable      the user store cannot keep what the durability promises, or is another catalogue's
-├── OtherCatalogue       a bundle to swap to is of another catalogue than the one that is served
-├── AddressInvalid       the address of the user store cannot be used
-├── SettingInvalid       a setting has a value that it cannot have
-├── KeysFileInvalid      the keys file cannot be read, or has no such key
-├── CannotListen         the address to listen on is taken, or none of this machine
+│   ├── InvalidRequest   a part of the request is invalid
+│   │   └── InvalidFeedback  an event breaks the bundle's vocabulary or scale, or the request is empty
+│   ├── BodyTooLarge     the body exceeds the limit
+│   ├── EncodingUnsupported  the body's encoding is not supported
+│   ├── KeyRefused       the API key is absent or invalid
+│   ├── ScopeMissing     the API key lacks the required scope
+│   ├── RateExceeded     the API key or the user exceeds its rate limit
+│   └── NotHeld          no data is stored for this user, or no event with this id
+├── Unavailable          the same request may succeed later
+│   ├── KeyChecksBusy    too many checks of this API key are running
+│   ├── StoreUnavailable the user store is unreachable, refused, or timed out
+│   ├── Overloaded       too many requests are in progress
+│   └── UserBusy         other writers to the same user kept winning until the deadline
+├── RecordDamaged        the stored bytes of a user cannot be decoded
+├── StoreUnsuitable      the user store breaks the durability promise, or belongs to another catalogue
+├── OtherCatalogue       a promoted bundle has another catalogue than the one served
+├── AddressInvalid       the address of the user store is invalid
+├── SettingInvalid       a setting has an invalid value
+├── KeysFileInvalid      the keys file cannot be read or written, or lacks a key
+├── CannotListen         the listen address is in use or not local
 └── EmbeddedStoreFailed  the embedded store cannot be started or stopped
 
-Messages name the thing, the value and the expectation, and never a password or an API key.
-HTTP statuses are the business of ``api``.
+Messages name the thing, the value and the expectation, and never contain a password or an API key.
+``api.problems`` maps the classes to HTTP statuses.
 """
+
+# ruff: noqa: N818 - the names say what happened; "Error" at the end would add nothing
 
 from __future__ import annotations
 
@@ -42,13 +45,13 @@ class ServiceError(Exception):
     """Base of everything this package raises on purpose."""
 
 
-class RequestRefused(ServiceError):  # noqa: N818 - the name says what happened
+class RequestRefused(ServiceError):
     """The client has to send something else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with a request: the field, the value it had, and what was expected."""
+    """One invalid part of a request: the field, its value, and the expectation."""
 
     field: str
     value: object
@@ -56,7 +59,7 @@ class Fault:
 
 
 class InvalidRequest(RequestRefused):
-    """A part of a request cannot be what its client meant; ``faults`` says which, and what was expected."""
+    """Parts of the request are invalid; ``faults`` lists them."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(f"{fault.field}: {fault.value!r}, expected {fault.expected}" for fault in faults))
@@ -64,19 +67,19 @@ class InvalidRequest(RequestRefused):
 
 
 class InvalidFeedback(InvalidRequest):
-    """Events break the bundle's vocabulary or scale, or there is nothing to keep."""
+    """Events break the bundle's vocabulary or scale, or the request has neither events nor attributes."""
 
 
 class BodyTooLarge(RequestRefused):
-    """A body is longer than the service reads."""
+    """The body exceeds the limit."""
 
 
 class EncodingUnsupported(RequestRefused):
-    """A body is encoded in a way that the service does not decode."""
+    """The body's content encoding is not supported."""
 
 
 class KeyRefused(RequestRefused):
-    """A request has no API key (``error`` is None), or one that is not valid (``error`` names it as RFC 6750 does)."""
+    """The API key is absent (``error`` is None) or invalid (``error`` is the code of RFC 6750)."""
 
     def __init__(self, message: str, error: str | None) -> None:
         super().__init__(message)
@@ -84,81 +87,85 @@ class KeyRefused(RequestRefused):
 
 
 class ScopeMissing(RequestRefused):
-    """The key of a request has none of the scopes that are ``wanted``."""
+    """The API key has none of the ``required`` scopes."""
 
-    def __init__(self, message: str, wanted: Sequence[str]) -> None:
+    def __init__(self, message: str, required: Sequence[str]) -> None:
         super().__init__(message)
-        self.wanted = tuple(wanted)
+        self.required = tuple(required)
 
 
 class RateExceeded(RequestRefused):
-    """A key or a user (``by`` says which) asked more often than it may; in ``retry_after_s`` seconds it may again."""
+    """An API key or a user (``by`` says which) exceeds its rate limit, for another ``retry_after_s`` seconds."""
 
     def __init__(self, message: str, by: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.by, self.retry_after_s = by, retry_after_s
 
 
-class KeyChecksBusy(ServiceError):  # noqa: N818 - the name says what happened
-    """Too many checks of one API key are under way; nothing is said about the key."""
+class NotHeld(RequestRefused):
+    """No data is stored for this user, or no event with this id."""
 
 
-class StoreUnavailable(ServiceError):  # noqa: N818 - the name says what happened
-    """The user store is unreachable, refused, or did not answer in time; nothing counts as kept.
+class Unavailable(ServiceError):
+    """The service cannot handle the request now; the same request may succeed later."""
 
-    The message says where the store is, for the log; ``told`` is what a client may know.
+
+class KeyChecksBusy(Unavailable):
+    """Too many checks of this API key are running; whether the key is valid stays open."""
+
+
+class StoreUnavailable(Unavailable):
+    """The user store is unreachable, refused, or timed out; treat writes as not stored.
+
+    The message, for the log, has the store's address; ``detail`` is the text for the client.
     """
 
-    def __init__(self, message: str, told: str = "user store: refused or unreachable; send it again soon") -> None:
+    def __init__(self, message: str, detail: str = "user store: refused or unreachable; send it again soon") -> None:
         super().__init__(message)
-        self.told = told
+        self.detail = detail
 
 
-class Overloaded(ServiceError):  # noqa: N818 - the name says what happened
-    """More requests are under way than the service takes on; nothing was done."""
+class Overloaded(Unavailable):
+    """Too many requests are in progress; this one had no effect."""
 
 
-class UserBusy(ServiceError):  # noqa: N818 - the name says what happened
-    """Until the deadline other writers to one user kept winning, or the store was slow."""
+class UserBusy(Unavailable):
+    """Other writers to the same user kept winning until the deadline, or the store was slow."""
 
 
-class RecordDamaged(ServiceError):  # noqa: N818 - the name says what happened
-    """The stored bytes of a user are not a record of this format."""
+class RecordDamaged(ServiceError):
+    """The stored bytes of a user are not a record of a supported format."""
 
 
-class NotHeld(ServiceError):  # noqa: N818 - the name says what happened
-    """Nothing is held about this user, or no event of this id."""
+class StoreUnsuitable(ServiceError):
+    """The user store cannot keep the durability promise, or holds users of another catalogue."""
 
 
-class StoreUnsuitable(ServiceError):  # noqa: N818 - the name says what happened
-    """The user store cannot keep what the durability promises, or holds users of another catalogue."""
+class OtherCatalogue(ServiceError):
+    """A promoted bundle has another catalogue than the one served."""
 
 
-class OtherCatalogue(ServiceError):  # noqa: N818 - the name says what happened
-    """A bundle to swap to is of another catalogue than the one that is served."""
+class AddressInvalid(ServiceError):
+    """The address of the user store is invalid."""
 
 
-class AddressInvalid(ServiceError):  # noqa: N818 - the name says what happened
-    """The address of the user store cannot be used."""
+class SettingInvalid(ServiceError):
+    """A setting has an invalid value."""
 
 
-class SettingInvalid(ServiceError):  # noqa: N818 - the name says what happened
-    """A setting has a value that it cannot have."""
+class KeysFileInvalid(ServiceError):
+    """The keys file cannot be read or written, has another format, or lacks the key."""
 
 
-class KeysFileInvalid(ServiceError):  # noqa: N818 - the name says what happened
-    """The keys file cannot be read or written, is none, or has no such key."""
+class CannotListen(ServiceError):
+    """The listen address is in use or not local to this machine."""
 
 
-class CannotListen(ServiceError):  # noqa: N818 - the name says what happened
-    """The address to listen on is taken, or is none of this machine's."""
-
-
-class EmbeddedStoreFailed(ServiceError):  # noqa: N818 - the name says what happened
+class EmbeddedStoreFailed(ServiceError):
     """The embedded store cannot be started or stopped; the message names its folder and its log."""
 
 
 def expectation(message: str) -> str:
-    """What was expected, out of a message of pydantic: "Input should be a valid number" → "a valid number"."""
-    found = _PYDANTIC.fullmatch(message)
-    return found[1] if found else message[0].lower() + message[1:]
+    """The expectation in a message of pydantic: "Input should be a valid number" → "a valid number"."""
+    match = _PYDANTIC.fullmatch(message)
+    return match[1] if match else message[0].lower() + message[1:]

@@ -1,7 +1,7 @@
-"""Metrics and logs, declared once. No user and no item ever becomes a label.
+"""Metrics and logs, declared once. Users and items never become labels.
 
-With several workers prometheus-client shares its values through files in ``PROMETHEUS_MULTIPROC_DIR``, which must
-be set before this module is imported; ``kshot serve --workers N`` does, see ``metrics_folder``.
+Several workers share their values through files of prometheus-client in ``PROMETHEUS_MULTIPROC_DIR``. The variable must
+be set before this module is imported; ``kshot serve --workers N`` sets it, see ``server.metrics_folder``.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.multiprocess import MultiProcessCollector
 from structlog.typing import EventDict, Processor
 
-from service.metrics_folder import VARIABLE
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 REGISTRY = CollectorRegistry()
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of use to nobody
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the number of series
 
-# Fine enough to tell 0.2 ms from 0.5 ms and 1 ms from 2 ms.
+# Fine enough to distinguish 0.2 ms from 0.5 ms and 1 ms from 2 ms.
 LATENCY_BUCKETS = (
     0.0002,
     0.0005,
@@ -46,17 +46,17 @@ MODEL_BUCKETS = (2e-5, 5e-5, 1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-
 
 requests = Histogram(
     "kshot_request_seconds",
-    "Time to answer a request, by route.",
+    "Time from a request to the end of its response, by route.",
     ["method", "route", "status"],
     buckets=LATENCY_BUCKETS,
     registry=REGISTRY,
 )
 adaptation = Histogram(
-    "kshot_adapt_seconds", "Time of the inner loop, a user.", buckets=MODEL_BUCKETS, registry=REGISTRY
+    "kshot_adapt_seconds", "Time of the inner loop per user.", buckets=MODEL_BUCKETS, registry=REGISTRY
 )
 scoring = Histogram(
     "kshot_score_seconds",
-    "Time to vote for, score and rank the catalogue, a list.",
+    "Time to vote for, score and rank the catalogue, per list.",
     buckets=MODEL_BUCKETS,
     registry=REGISTRY,
 )
@@ -67,21 +67,21 @@ feedback_events = Counter(
     registry=REGISTRY,
 )
 feedback_duplicates = Counter(
-    "kshot_feedback_duplicates_total", "Feedback events that had been accepted before.", registry=REGISTRY
+    "kshot_feedback_duplicates_total", "Feedback events that were accepted before.", registry=REGISTRY
 )
 feedback_unknown = Counter(
     "kshot_feedback_unknown_items_total",
-    "Feedback events about items that the bundle does not have.",
+    "Feedback events about items that the bundle does not know.",
     registry=REGISTRY,
 )
 hits = Counter(
     "kshot_hit_rate_hits_total",
-    "Positive feedback events whose item stood in the user's last list.",
+    "Positive feedback events whose item was in the user's last list.",
     registry=REGISTRY,
 )
 hit_candidates = Counter(
     "kshot_hit_rate_events_total",
-    "Positive feedback events, whether in the last list or not.",
+    "Positive feedback events, in the user's last list or not.",
     registry=REGISTRY,
 )
 recommendations = Counter(
@@ -90,18 +90,18 @@ recommendations = Counter(
     ["source"],
     registry=REGISTRY,
 )
-store_hits = Counter("kshot_store_hits_total", "Reads that found the user with a current state.", registry=REGISTRY)
+store_hits = Counter("kshot_store_hits_total", "Reads that returned the user with a current state.", registry=REGISTRY)
 store_misses = Counter(
-    "kshot_store_misses_total", "Reads that found no user, or a state of another bundle.", registry=REGISTRY
+    "kshot_store_misses_total", "Reads that returned no user, or a state of another bundle.", registry=REGISTRY
 )
 store_errors = Counter(
-    "kshot_store_errors_total", "Operations that the user store refused or missed.", registry=REGISTRY
+    "kshot_store_errors_total", "Operations that failed because the user store refused or timed out.", registry=REGISTRY
 )
 overload_refusals = Counter(
-    "kshot_overload_refusals_total", "Requests refused since too many were under way.", registry=REGISTRY
+    "kshot_overload_refusals_total", "Requests refused because too many were in progress.", registry=REGISTRY
 )
 malformed_requests = Counter(
-    "kshot_malformed_requests_total", "Requests that are no HTTP, refused unread.", registry=REGISTRY
+    "kshot_malformed_requests_total", "Requests refused because they are not HTTP.", registry=REGISTRY
 )
 key_refusals = Counter(
     "kshot_key_refusals_total",
@@ -110,11 +110,14 @@ key_refusals = Counter(
     registry=REGISTRY,
 )
 rate_refusals = Counter(
-    "kshot_rate_refusals_total", "Requests beyond a rate limit, by whose: key or user.", ["by"], registry=REGISTRY
+    "kshot_rate_refusals_total",
+    "Requests refused by a rate limit, by its subject: key or user.",
+    ["by"],
+    registry=REGISTRY,
 )
 rate_misses = Counter(
     "kshot_rate_misses_total",
-    "Requests let through uncounted, since the store of the rate limits did not answer.",
+    "Requests passed without counting, because the store of the rate limits did not answer.",
     registry=REGISTRY,
 )
 bundle_info = Gauge(
@@ -129,7 +132,7 @@ bundle_age = Gauge(
 )
 bundle_reloads = Counter(
     "kshot_bundle_reloads_total",
-    "Bundles looked at after the first, by result: ok or refused.",
+    "Attempts to swap to another bundle, by result: ok or refused.",
     ["result"],
     registry=REGISTRY,
 )
@@ -138,16 +141,16 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 def expose() -> bytes:
-    """All metrics in Prometheus' text format; of all workers where there are several."""
-    if VARIABLE not in os.environ:
+    """The metrics of all workers in Prometheus' text format."""
+    if MULTIPROCESS_VARIABLE not in os.environ:
         return generate_latest(REGISTRY)
     shared = CollectorRegistry()
-    _OfAllWorkers(shared)  # type: ignore[no-untyped-call]
+    _AllWorkers(shared)  # type: ignore[no-untyped-call]
     return generate_latest(shared)
 
 
-class _OfAllWorkers(MultiProcessCollector):
-    """Values of all workers, those included that are just starting: a file is empty before it gets its size."""
+class _AllWorkers(MultiProcessCollector):
+    """Values of all workers; skips the files of workers that are starting, which are empty at first."""
 
     def collect(self) -> Any:
         paths = [path for path in Path(self._path).glob("*.db") if _has_content(path)]
@@ -157,14 +160,14 @@ class _OfAllWorkers(MultiProcessCollector):
 def _has_content(path: Path) -> bool:
     try:
         return path.stat().st_size > 0
-    except FileNotFoundError:  # of a worker that has just been taken out
+    except FileNotFoundError:  # of a worker that was just removed
         return False
 
 
 def configure_logs(level: str) -> None:
-    """One JSON object a line on standard error: time, level, a constant event, its fields, the request's id.
+    """Log one JSON object per line to standard error: time, level, a constant event, its fields, the request's id.
 
-    What libraries log joins in from warnings up.
+    Warnings and errors of libraries are logged in the same form.
     """
     shared: list[Processor] = [
         structlog.processors.add_log_level,
@@ -178,8 +181,8 @@ def configure_logs(level: str) -> None:
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
-    of_libraries = logging.StreamHandler(sys.stderr)
-    of_libraries.setFormatter(
+    library_handler = logging.StreamHandler(sys.stderr)
+    library_handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
             processors=[
@@ -188,7 +191,7 @@ def configure_logs(level: str) -> None:
             ],
         )
     )
-    logging.basicConfig(level=logging.WARNING, handlers=[of_libraries], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[library_handler], force=True)
     logging.captureWarnings(capture=True)
 
 

@@ -207,7 +207,7 @@ def serve_once(place: Place) -> str:
         ImageError: no list came, or the service did not stop well.
     """
     command = place.command(
-        "venv/bin/kshot", "serve", "--store", "prepared/trained", "--data-dir", "users", "--port", "0"
+        "venv/bin/kshot", "serve", "--bundles", "prepared/trained", "--data-dir", "users", "--port", "0"
     )
     env = os.environ | {"PATH": SEARCHED}
     with (place.folder / "service.log").open("w+") as log:

@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from loadtests.kit.machine import provenance
 from service.access import keyring
 from service.access.gate import Gate
-from service.api.middleware.authentication import Keys
-from service.api.middleware.rate_limits import RateGuard
+from service.api.middleware.authentication import Authentication
+from service.api.middleware.rate_limits import RateLimiting
 from service.api.middleware.security_headers import SecurityHeaders
 from service.stores.embedded import EmbeddedStore
 from service.stores.redis.connection import StoreAddress
@@ -52,7 +52,7 @@ async def measure(folder: Path, requests: int) -> dict[str, Any]:
     try:
         for name, settings in RATES.items():
             rates = RateLimits.connect(StoreAddress(store.url), settings, timeout_s=5, keys=KeyNames())
-            guarded = _behind_keys(RateGuard(_answers, rates=rates), gate)
+            guarded = _behind_keys(RateLimiting(_answers, rates=rates), gate)
             figures[f"headers, keys, {name}"] = await _cost(guarded, text, requests // 10, AT_A_TIME)
             await rates.close()
     finally:
@@ -80,7 +80,7 @@ async def _ask(app: ASGIApp, scopes: Iterable[Scope]) -> None:
 
 
 def _behind_keys(app: ASGIApp, gate: Gate) -> ASGIApp:
-    return SecurityHeaders(Keys(app, gate=gate, unlocked=frozenset(), unlocked_on_loopback=frozenset()))
+    return SecurityHeaders(Authentication(app, gate=gate, open_paths=frozenset(), open_on_loopback=frozenset()))
 
 
 def _scope(text: str) -> Scope:

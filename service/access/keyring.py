@@ -1,8 +1,8 @@
-"""API keys at rest: a file of ids, scopes and slow hashes. The key itself is shown once and kept nowhere.
+"""API keys at rest: a file of ids, scopes and slow hashes. A key itself is shown once and never stored.
 
-A key reads ``kshot_ID_SECRET``: the id finds its hash, so that an unknown one is refused without a slow check, and the
-prefix lets scanners find keys that ended up in a repository. The secret has 256 random bits; its hash is Argon2id
-(RFC 9106) with the least memory that OWASP's password storage cheat sheet asks for.
+A key has the form ``kshot_ID_SECRET``. A key with an unknown id is refused without a slow check, and the prefix lets
+scanners find keys in repositories. The secret has 256 random bits; its hash is Argon2id (RFC 9106) with the minimum
+memory of OWASP's password storage cheat sheet.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
 class Scope(StrEnum):
-    """What a key may do."""
+    """Permissions of a key."""
 
     READ = "read"
     FEEDBACK = "feedback"
@@ -44,7 +44,7 @@ class _Part(BaseModel):
 
 
 class Key(_Part):
-    """One key as it lies on disk; the secret is not part of it."""
+    """One key as stored in the file, without its secret."""
 
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
     name: Annotated[str, Field(max_length=100)] = ""
@@ -53,7 +53,7 @@ class Key(_Part):
     hash: Annotated[str, Field(pattern=r"^\$argon2id\$")]
 
     def is_opened_by(self, secret: bytes) -> bool:
-        """Whether ``secret`` is this key's. Slow on purpose, and as slow for one that is nearly right."""
+        """Whether ``secret`` belongs to this key. Slow on purpose, equally for every wrong secret."""
         try:
             return _hasher.verify(self.hash, secret)
         except (VerificationError, InvalidHashError):
@@ -61,38 +61,38 @@ class Key(_Part):
 
 
 class Keyring(_Part):
-    """All keys of a service; several at once, so that they can be changed one by one."""
+    """All keys of a service; there can be several, so that they can be replaced one by one."""
 
     version: Literal[1] = 1
     keys: tuple[Key, ...] = ()
 
     def with_new(self, scopes: Iterable[Scope], name: str, created_at: datetime) -> tuple[Keyring, str]:
-        """The keyring with one more key, and the key's text, which cannot be had again."""
+        """The keyring with one more key, and the key's text, which cannot be recovered later."""
         key_id, secret = secrets.token_hex(ID_BYTES), secrets.token_urlsafe(SECRET_BYTES)
         in_order = tuple(sorted(set(scopes), key=list(Scope).index))
         key = Key(id=key_id, name=name, scopes=in_order, created_at=created_at, hash=_hasher.hash(secret))
         return Keyring(keys=(*self.keys, key)), f"kshot_{key_id}_{secret}"
 
     def without(self, key_id: str) -> Keyring:
-        """The keyring without one key; raises KeysFileInvalid if there is none of this id."""
+        """The keyring without one key; raises KeysFileInvalid for an unknown id."""
         kept = tuple(key for key in self.keys if key.id != key_id)
         if len(kept) == len(self.keys):
-            known = ", ".join(key.id for key in self.keys) or "none"
-            raise KeysFileInvalid(f"key {key_id!r}: not in the keys file, expected one of its ids: {known}")
+            ids = ", ".join(key.id for key in self.keys) or "none"
+            raise KeysFileInvalid(f"key {key_id!r}: not in the keys file, expected one of its ids: {ids}")
         return Keyring(keys=kept)
 
 
 def split_key(text: bytes) -> tuple[str, bytes] | None:
-    """Id and secret of a key's text; None if it is no key's."""
-    found = KEY.fullmatch(text)
-    return None if found is None else (found[1].decode(), found[2])
+    """Id and secret in the text of a key; None for other text."""
+    match = KEY.fullmatch(text)
+    return None if match is None else (match[1].decode(), match[2])
 
 
 def read_keyring(path: Path) -> Keyring:
     """The keys in ``path``.
 
     Raises:
-        KeysFileInvalid: it cannot be read, or is no keys file; the message quotes nothing of its content.
+        KeysFileInvalid: it cannot be read, or has another format; the message does not quote its content.
     """
     try:
         return Keyring.model_validate_json(path.read_bytes())
@@ -103,14 +103,14 @@ def read_keyring(path: Path) -> Keyring:
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        # The cause is left out: it quotes the file.
+        # Without the cause, which quotes the file.
         raise KeysFileInvalid(
             f"keys file {path}: {where}: {first['type']}, expected a file made by: kshot keys new"
         ) from None
 
 
 def write_keyring(path: Path, keyring: Keyring) -> None:
-    """Replace the file at once: a service sees the old keys or the new ones. What it holds opens nothing by itself."""
+    """Replace the file atomically: services read the old keys or the new ones. The file holds no secret."""
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         temporary.write_text(keyring.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -120,8 +120,8 @@ def write_keyring(path: Path, keyring: Keyring) -> None:
 
 
 def add_key(path: Path, scopes: Iterable[Scope], name: str, created_at: datetime) -> str:
-    """The text of a new key, whose hash joins the file; a file that is not there is made. Raises KeysFileInvalid."""
-    with _to_ourselves(path):
+    """Add a key to the file, which is created if absent, and return the key's text. Raises KeysFileInvalid."""
+    with _exclusive_lock(path):
         keyring = read_keyring(path) if path.exists() else Keyring()
         keyring, text = keyring.with_new(scopes, name, created_at)
         write_keyring(path, keyring)
@@ -129,14 +129,14 @@ def add_key(path: Path, scopes: Iterable[Scope], name: str, created_at: datetime
 
 
 def revoke_key(path: Path, key_id: str) -> None:
-    """Take a key out of the file; raises KeysFileInvalid if it has none of this id."""
-    with _to_ourselves(path):
+    """Remove a key from the file; raises KeysFileInvalid for an unknown id."""
+    with _exclusive_lock(path):
         write_keyring(path, read_keyring(path).without(key_id))
 
 
 @contextmanager
-def _to_ourselves(path: Path) -> Iterator[None]:
-    """Keep other commands from changing the file meanwhile: what one revoked, another could write again."""
+def _exclusive_lock(path: Path) -> Iterator[None]:
+    """Keep other commands from changing the file; otherwise one could restore a key that another revoked."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Errors as answers: the one table of HTTP statuses, in RFC 9457 problem details."""
+"""Errors as responses: the one table of HTTP statuses, and problem details as in RFC 9457."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from starlette.routing import Match
 
 from service import telemetry
 from service.api.middleware.body import ENCODINGS
-from service.api.schemas import Invalid, Problem
+from service.api.schemas.problem import Invalid, Problem
 from service.errors import (
     BodyTooLarge,
     EncodingUnsupported,
     Fault,
     InvalidRequest,
-    KeyChecksBusy,
     KeyRefused,
     NotHeld,
     Overloaded,
@@ -31,7 +30,7 @@ from service.errors import (
     ScopeMissing,
     ServiceError,
     StoreUnavailable,
-    UserBusy,
+    Unavailable,
     expectation,
 )
 
@@ -40,20 +39,18 @@ log = structlog.get_logger()
 STATUS = {
     KeyRefused: HTTPStatus.UNAUTHORIZED,
     ScopeMissing: HTTPStatus.FORBIDDEN,
-    RateExceeded: HTTPStatus.TOO_MANY_REQUESTS,
-    KeyChecksBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotHeld: HTTPStatus.NOT_FOUND,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     EncodingUnsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    NotHeld: HTTPStatus.NOT_FOUND,
-    StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
-    UserBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    RateExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     RecordDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 PROBLEM_JSON = "application/problem+json"
-# A refusal as a route documents it.
-REFUSAL = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-# What refusals of a status say to do next.
+# A problem in the documentation of a route: as a response model, and as the content of a response.
+RESPONSE: dict[str, Any] = {"model": Problem}
+CONTENT = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+# Headers by status that tell the client how to try again.
 HEADERS = {
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "1"},
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: {"Accept-Encoding": ", ".join(ENCODINGS)},
@@ -64,7 +61,7 @@ NOT_JSON = Invalid(field="body", value="not JSON", expected="valid JSON in UTF-8
 
 
 def install(app: FastAPI) -> None:
-    """Turn every error of ``app`` that is one of its clients' or its store's into a problem."""
+    """Answer errors of clients and of the user store in ``app`` with problems."""
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ServiceError, _on_service_error)
@@ -87,9 +84,26 @@ def problem(
     return Response(orjson.dumps(body.model_dump()), status, headers=headers, media_type=PROBLEM_JSON)
 
 
+def problem_of(exc: ServiceError) -> Response:
+    """An error of the service as a response."""
+    if isinstance(exc, InvalidRequest):
+        return _invalid([_of_fault(fault) for fault in exc.faults])
+    status = status_of(exc)
+    # Refusals for lack of capacity are frequent, and counted; a log line for each would add to the load.
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, Overloaded):
+        log.warning("refused", reason=str(exc))
+    detail = exc.detail if isinstance(exc, StoreUnavailable) else str(exc)
+    return problem(status, detail, headers=HEADERS.get(status))
+
+
+def status_of(exc: ServiceError) -> HTTPStatus:
+    """The HTTP status of an error, by the first of its classes in the table."""
+    return next(status for kind, status in STATUS.items() if isinstance(exc, kind))
+
+
 def _on_invalid_request(_request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)  # noqa: S101 - registered for this class
-    return _invalid([_invalid_part(error) for error in exc.errors()])
+    return _invalid([_of_validation(error) for error in exc.errors()])
 
 
 def _on_service_error(_request: Request, exc: Exception) -> Response:
@@ -97,20 +111,9 @@ def _on_service_error(_request: Request, exc: Exception) -> Response:
     return problem_of(exc)
 
 
-def problem_of(exc: ServiceError) -> Response:
-    """An error of the service as the problem that its client gets."""
-    if isinstance(exc, InvalidRequest):
-        return _invalid([_invalid_fault(fault) for fault in exc.faults])
-    status = next(status for kind, status in STATUS.items() if isinstance(exc, kind))
-    # Refusals for want of capacity are many and counted; a line for each would only add to the load.
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, Overloaded):
-        log.warning("refused", reason=str(exc))
-    return problem(status, exc.told if isinstance(exc, StoreUnavailable) else str(exc), headers=HEADERS.get(status))
-
-
 def _on_http_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)  # noqa: S101 - registered for this class
-    # FastAPI turns whatever reading and parsing a body raises into a 400, but for the most usual bad JSON.
+    # FastAPI turns most errors of reading and parsing a body into a 400 and keeps the error as its cause.
     cause = exc.__cause__
     if isinstance(cause, ServiceError):
         return problem_of(cause)
@@ -120,9 +123,9 @@ def _on_http_error(request: Request, exc: Exception) -> Response:
 
 
 def _headers(request: Request, exc: HTTPException) -> Mapping[str, str] | None:
-    """The headers of a refusal; those of a refused method name all methods of the path.
+    """Headers of a refusal; a refused method gets an Allow header with all methods of the path.
 
-    HEAD is one of them where GET is, since ``plain`` makes it a GET.
+    HEAD is allowed wherever GET is, because ``PlainRequests`` turns HEAD into GET.
     """
     if exc.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
         return exc.headers
@@ -142,14 +145,14 @@ def _invalid(errors: Sequence[Invalid]) -> Response:
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
 
 
-def _invalid_part(error: dict[str, Any]) -> Invalid:
-    """What FastAPI found wrong, in the words of a problem."""
+def _of_validation(error: dict[str, Any]) -> Invalid:
+    """One error of FastAPI's validation, in the words of a problem."""
     match error["type"]:
         case "json_invalid":
-            at = f"not JSON at character {error['loc'][-1]}"
-            return Invalid(field="body", value=at, expected="valid JSON")
+            position = f"not JSON at character {error['loc'][-1]}"
+            return Invalid(field="body", value=position, expected="valid JSON")
         case "missing":
-            return Invalid(field=_field(error["loc"]), value="absent", expected="it to be there")
+            return Invalid(field=_field(error["loc"]), value="absent", expected="a value")
         case "extra_forbidden":
             expected = "no such field"
         case "model_attributes_type":
@@ -159,7 +162,7 @@ def _invalid_part(error: dict[str, Any]) -> Invalid:
     return Invalid(field=_field(error["loc"]), value=_shown(error["input"]), expected=expected)
 
 
-def _invalid_fault(fault: Fault) -> Invalid:
+def _of_fault(fault: Fault) -> Invalid:
     return Invalid(field=_shortened(fault.field), value=_shown(fault.value), expected=fault.expected)
 
 
@@ -170,7 +173,7 @@ def _field(location: Sequence[int | str]) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value as JSON, shortened; of a list or an object only what it is."""
+    """A value as JSON, shortened; a list or an object as its kind."""
     match value:
         case list():
             return f"a list of {len(value)}"
@@ -183,6 +186,6 @@ def _shown(value: object) -> str:
 
 
 def _shortened(text: str) -> str:
-    # Half a character ("\ud800" alone) is valid in JSON's text and cannot be sent as UTF-8.
+    # A lone surrogate ("\ud800") is valid in JSON text and cannot be encoded as UTF-8.
     sendable = text.encode("utf-8", "backslashreplace").decode()
     return sendable if len(sendable) <= SHOWN_CHARACTERS else f"{sendable[:SHOWN_CHARACTERS]}…"

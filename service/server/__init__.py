@@ -1,1 +1,1 @@
-"""Processes and connections: workers, limits on clients, the folder of metrics."""
+"""Processes and connections: workers, the listening socket, limits on clients, memory, the metrics folder."""

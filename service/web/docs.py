@@ -1,6 +1,6 @@
-"""The page that documents the routes: Swagger UI out of a package, so that it needs no internet.
+"""The page that documents the routes: Swagger UI out of a package, so that it works without the internet.
 
-All addresses are relative to /docs, so that the page works under whatever path a proxy publishes the service.
+All addresses are relative to /docs, so that the page works under any path of a proxy.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from string import Template
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
-# fastapi-offline ships a release of swagger-ui-dist under "static"; its code is not imported.
+# fastapi-offline ships a release of swagger-ui-dist in the folder "static"; its code is not imported.
 PACKAGE = "fastapi-offline"
 ASSETS = {"swagger-ui.css": "text/css; charset=utf-8", "swagger-ui-bundle.js": "text/javascript; charset=utf-8"}
-# Under the package's version, so that a browser may keep what never changes, and asks anew after an upgrade.
+# With the package's version, so that a browser can cache the assets for good and loads new ones after an upgrade.
 FOLDER = f"docs/{version(PACKAGE)}"
-KEEP = "private, max-age=31536000, immutable"
+CACHED = "private, max-age=31536000, immutable"
 
 PATHS = frozenset({"/", "/docs", "/docs/", "/openapi.json", *(f"/{FOLDER}/{name}" for name in ASSETS)})
-"""Paths of the documentation and all its parts."""
+"""Paths of the documentation page and its assets."""
 
 SCRIPT = "SwaggerUIBundle({url: 'openapi.json', dom_id: '#swagger-ui', deepLinking: true})"
 PAGE = Template("""<!DOCTYPE html>
@@ -44,7 +44,7 @@ PAGE = Template("""<!DOCTYPE html>
 
 
 def add_docs(app: FastAPI, root_path: str) -> None:
-    """Serve the page at /docs, under a policy that lets in its own script and the package's; / leads there."""
+    """Serve the page at /docs, with a policy that permits its own script and the package's; / redirects there."""
     page = PAGE.substitute(folder=FOLDER, script=SCRIPT)
     headers = {"Content-Security-Policy": content_policy()}
 
@@ -52,7 +52,7 @@ def add_docs(app: FastAPI, root_path: str) -> None:
     async def get_docs() -> HTMLResponse:
         return HTMLResponse(page, headers=headers)
 
-    # Relative unless the path is known: a client that asked for /prefix without a slash would take it from there.
+    # Absolute if the path is known: from /prefix without a trailing slash a relative address would lead elsewhere.
     @app.get("/", include_in_schema=False)
     async def get_root() -> RedirectResponse:
         return RedirectResponse(f"{root_path}/docs" if root_path else "docs")
@@ -70,20 +70,20 @@ def _add_asset(app: FastAPI, name: str, kind: str) -> None:
 
     @app.get(f"/{FOLDER}/{name}", include_in_schema=False)
     async def get_asset() -> FileResponse:
-        return FileResponse(path, media_type=kind, headers={"Cache-Control": KEEP})
+        return FileResponse(path, media_type=kind, headers={"Cache-Control": CACHED})
 
 
 def _package() -> Path:
     spec = find_spec(PACKAGE.replace("-", "_"))
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"{PACKAGE}: absent, expected it beside kshot, which depends on it")
+        raise ModuleNotFoundError(f"{PACKAGE}: not installed, expected it as a dependency of kshot")
     return Path(spec.origin).parent
 
 
 def content_policy() -> str:
-    """The page's Content-Security-Policy. Swagger UI sets styles on elements and draws with data: images."""
-    own = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    """The page's Content-Security-Policy. Swagger UI uses inline styles and data: images."""
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     return (
-        f"default-src 'none'; script-src 'self' 'sha256-{own}'; style-src 'self' 'unsafe-inline'; "
+        f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )

@@ -75,7 +75,7 @@ class Mortal:
 
     def kill_supervisor(self, _rng: random.Random) -> None:
         """The parent alone; its workers go, and the next one finds the port free."""
-        workers = self.service.server.processes()
+        workers = self.service.workers()
         self.service.process.kill()
         wait_until(lambda: all(is_gone(worker) for worker in workers))
         # One that was about to replace a worker is none of them yet, and holds the port as well.
@@ -86,7 +86,7 @@ class Mortal:
     def kill_worker(self, rng: random.Random) -> None:
         wait_until(self.service.server.processes)  # none while the last one killed is being replaced
         with suppress(ProcessLookupError):
-            os.kill(rng.choice(sorted(self.service.server.processes())), signal.SIGKILL)
+            os.kill(rng.choice(sorted(self.service.workers())), signal.SIGKILL)
 
     def kill_store(self, _rng: random.Random) -> None:
         with suppress(RedisError, ProcessLookupError):  # it may be dead still

@@ -1,4 +1,4 @@
-"""One service for what leaves a service as it was, one with two workers, and stores to be broken."""
+"""A shared service, one with two workers, and bundles folders and user stores per test."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def user() -> str:
-    """A user whom no other test knows."""
+    """A user id that no other test uses."""
     return f"user-{next(_numbers)}"
 
 
 @pytest.fixture(scope="session")
 def service(trained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One worker that no test breaks."""
+    """A service of one worker; tests leave it running."""
     with running(trained_store, tmp_path_factory.mktemp("service")) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def workers(trained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Two workers that no test breaks."""
+    """A service of two workers; tests leave it running."""
     with running(trained_store, tmp_path_factory.mktemp("workers"), "--workers", 2) as started:
         yield started
 
 
 @pytest.fixture
 def store(trained_store: Path, tmp_path: Path) -> Path:
-    """A store of the test's own."""
+    """A bundles folder for one test."""
     return Path(shutil.copytree(trained_store, tmp_path / "store"))
 
 
 @pytest.fixture
 def users(tmp_path: Path) -> Iterator[EmbeddedStore]:
-    """A user store of the test's own, for it to break or to search."""
+    """A user store for one test, to break or to search."""
     started = EmbeddedStore.start(tmp_path / "users", timeout_s=DEADLINE_S)
     yield started
     started.stop()

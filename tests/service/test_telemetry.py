@@ -1,7 +1,10 @@
-"""Metrics count what they say, over all workers, and no client decides how many series there are."""
+"""Metrics count correctly over all workers, clients cannot add series, and every line of the log is JSON."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -21,7 +24,7 @@ def counted(service: Running) -> Counted:
     return lambda name, *labels: service.metrics().get((name, labels), 0) - before.get((name, labels), 0)
 
 
-def test_hits_are_the_positive_events_whose_item_stood_in_the_last_list(
+def test_hits_are_positive_events_whose_item_was_in_the_last_list(
     service: Running, user: str, counted: Counted
 ) -> None:
     first, second, *_ = listed = service.items(user, k=5)
@@ -71,17 +74,17 @@ def test_lists_are_counted_by_source(service: Running, user: str, counted: Count
     assert counted("kshot_recommendations_total", "adapted") == 2
 
 
-def test_store_hits_are_reads_that_found_a_current_state(service: Running, user: str, counted: Counted) -> None:
+def test_store_hits_are_reads_with_a_current_state(service: Running, user: str, counted: Counted) -> None:
     service.items(user)
     service.like(user, "g1-1")
     service.items(user)
     assert (counted("kshot_store_misses_total"), counted("kshot_store_hits_total")) == (1, 1)
 
 
-def test_an_adaptation_is_timed_for_each_feedback_that_is_kept(service: Running, user: str, counted: Counted) -> None:
+def test_an_adaptation_is_timed_per_feedback_with_new_events(service: Running, user: str, counted: Counted) -> None:
     service.like(user, "g1-1")
     assert counted("kshot_adapt_seconds_count") == 1
-    service.items(user)  # from the state that was kept
+    service.items(user)  # from the stored state
     assert counted("kshot_adapt_seconds_count") == 1
     assert counted("kshot_score_seconds_count") == 1
 
@@ -94,14 +97,14 @@ def test_the_bundle_shows_its_version_and_its_age(service: Running, user: str) -
     assert 0 < age < time.monotonic()
 
 
-def test_latency_is_measured_by_route_and_fine_enough_for_a_millisecond(service: Running, user: str) -> None:
+def test_latency_is_measured_by_route_with_buckets_around_a_millisecond(service: Running, user: str) -> None:
     service.items(user)
     buckets = [labels for name, labels in service.metrics() if name == "kshot_request_seconds_bucket"]
     bounds = {label for labels in buckets if "/recommend" in labels for label in labels}
     assert {"0.0005", "0.001", "0.002"} <= bounds
 
 
-def test_what_clients_make_up_becomes_no_label(service: Running, counted: Counted) -> None:
+def test_paths_and_methods_of_clients_never_become_labels(service: Running, counted: Counted) -> None:
     for path in ("/wp-login.php", "/recommend/ann", "/feedback2"):
         service.client.get(path)
     for method in ("PROPFIND", "DELETE", "PUT"):
@@ -114,19 +117,40 @@ def test_what_clients_make_up_becomes_no_label(service: Running, counted: Counte
     assert labels <= documented | {("GET", page) for page in PATHS} | {("none", "none")}
 
 
-def test_no_series_tells_when_another_was_created(service: Running) -> None:
+def test_there_are_no_series_of_creation_times(service: Running) -> None:
     assert not [name for name, _ in service.metrics() if name.endswith("_created")]
 
 
-def test_every_worker_tells_the_sum_over_all_of_them(workers: Running, user: str) -> None:
+def test_every_worker_reports_the_sum_over_all_workers(workers: Running, user: str) -> None:
     before = workers.metrics().get(("kshot_recommendations_total", ("cold",)), 0)
     for number in range(24):
         httpx.get(workers.client.base_url.join("/recommend"), params={"user_id": f"{user}-{number}"})
     for _ in range(6):
-        told = httpx.get(workers.client.base_url.join("/metrics")).text
-        assert f'kshot_recommendations_total{{source="cold"}} {before + 24}' in told
+        text = httpx.get(workers.client.base_url.join("/metrics")).text
+        assert f'kshot_recommendations_total{{source="cold"}} {before + 24}' in text
 
 
 def test_all_workers_are_counted_under_their_bundle(workers: Running, user: str) -> None:
     version = workers.recommend(user)["bundle"]
     wait_until(lambda: workers.metrics()["kshot_bundle_info", (version,)] == 2)
+
+
+def test_every_line_of_the_log_is_json_with_event_level_and_time(service: Running) -> None:
+    assert service.has_logged("ready")
+    for line in service.logged():
+        assert {"event", "level", "timestamp"} <= set(line)
+
+
+def test_logs_and_warnings_of_libraries_are_lines_of_json_too() -> None:
+    program = """
+import logging, warnings
+from service.telemetry import configure_logs
+configure_logs("info")
+logging.getLogger("some.library").warning("two\\nlines")
+warnings.warn("old")
+"""
+    lines = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, check=True).stderr
+    logged, warned = map(json.loads, lines.splitlines())
+    assert (logged["event"], logged["level"], logged["logger"]) == ("two\nlines", "warning", "some.library")
+    assert warned["logger"] == "py.warnings"
+    assert "timestamp" in logged.keys() & warned.keys()

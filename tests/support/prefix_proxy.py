@@ -1,4 +1,4 @@
-"""A reverse proxy that publishes a service under a path, on loopback, and notes what it was asked for."""
+"""A reverse proxy that publishes a service under a path, on loopback, and records the requests."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ PASSED_BACK = ("content-type", "location", "etag", "cache-control", "content-sec
 
 @dataclass
 class Proxy:
-    """Where it listens, pages of its own by path, and the requests that it was asked to pass on."""
+    """Its address, pages of its own by path, and the paths of all other requests."""
 
     address: str
     pages: dict[str, str] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
 
 
 @contextmanager
 def prefix_proxy(backend: httpx.URL, prefix: str, *, strips: bool) -> Iterator[Proxy]:
-    """Pass on what comes below ``prefix``, with or without it; anything else is 502."""
+    """Pass on requests below ``prefix``, with or without it; other requests get 502."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _pass_on(self) -> None:
             if self.path in proxy.pages:
-                self._answer(200, {"content-type": "text/html; charset=utf-8"}, proxy.pages[self.path].encode())
+                self._respond(200, {"content-type": "text/html; charset=utf-8"}, proxy.pages[self.path].encode())
                 return
-            proxy.asked.append(self.path)
+            proxy.paths.append(self.path)
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             if not f"{self.path}/".startswith(f"{prefix}/"):
                 self.send_error(502)
@@ -42,13 +42,13 @@ def prefix_proxy(backend: httpx.URL, prefix: str, *, strips: bool) -> Iterator[P
             path = (self.path.removeprefix(prefix) or "/") if strips else self.path
             connection = HTTPConnection(backend.host, backend.port, timeout=20)
             connection.request(self.command, path, body, dict(self.headers))
-            answer = connection.getresponse()
-            content = answer.read()
+            response = connection.getresponse()
+            content = response.read()
             connection.close()
-            headers = {name: answer.headers[name] for name in PASSED_BACK if answer.headers[name]}
-            self._answer(answer.status, headers, content)
+            headers = {name: response.headers[name] for name in PASSED_BACK if response.headers[name]}
+            self._respond(response.status, headers, content)
 
-        def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        def _respond(self, status: int, headers: dict[str, str], content: bytes) -> None:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -59,7 +59,7 @@ def prefix_proxy(backend: httpx.URL, prefix: str, *, strips: bool) -> Iterator[P
         do_GET = do_HEAD = do_POST = do_DELETE = _pass_on  # noqa: N815 - names of http.server
 
         def log_message(self, *_: object) -> None:
-            """Keep quiet."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         proxy = Proxy(f"http://127.0.0.1:{server.server_port}")

@@ -1,4 +1,4 @@
-"""Clients that speak HTTP byte by byte, as no library would."""
+"""Clients that send HTTP byte by byte."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PING = b"GET /health/live HTTP/1.1\r\nHost: kshot\r\n\r\n"
 
 @contextmanager
 def connected(service: Running, *, receive_buffer: int | None = None) -> Iterator[socket.socket]:
-    """A connection; ``receive_buffer`` (bytes) makes it one that takes little before it is read."""
+    """A connection; ``receive_buffer`` limits the bytes that it receives before they are read."""
     url = service.client.base_url
     with socket.socket() as connection:
         if receive_buffer is not None:
@@ -26,7 +26,7 @@ def connected(service: Running, *, receive_buffer: int | None = None) -> Iterato
 
 
 def until_closed(connection: socket.socket) -> bytes:
-    """Everything that still comes until the other side ends the connection, in whichever way."""
+    """All bytes until the other side closes or resets the connection."""
     received = b""
     try:
         while part := connection.recv(65_536):
@@ -37,15 +37,17 @@ def until_closed(connection: socket.socket) -> bytes:
 
 
 def answered(connection: socket.socket) -> int:
-    """Status of the one answer that comes next; its body is read, too."""
-    answer = HTTPResponse(connection)
-    answer.begin()
-    answer.read()
-    return answer.status
+    """Status of the next response, whose body is read, too."""
+    response = HTTPResponse(connection)
+    response.begin()
+    response.read()
+    return response.status
 
 
 def feedback(user_id: str, *item_ids: str) -> bytes:
     """A whole POST /feedback."""
-    body = json.dumps({"user_id": user_id, "events": [{"item_id": each, "value": 5} for each in item_ids]}).encode()
+    body = json.dumps(
+        {"user_id": user_id, "events": [{"item_id": item_id, "value": 5} for item_id in item_ids]}
+    ).encode()
     head = f"POST /feedback HTTP/1.1\r\nHost: kshot\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     return head.encode() + b"\r\n\r\n" + body

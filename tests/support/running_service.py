@@ -1,4 +1,4 @@
-"""A ``kshot serve`` of its own process, and how to talk to it."""
+"""``kshot serve`` in a process of its own, and a client of it."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ Events = list[dict[str, Any]]
 
 @dataclass
 class Running:
-    """A service that has said where it listens."""
+    """A service that has announced its address."""
 
     process: subprocess.Popen[str]
     log: Path
     client: httpx.Client
 
     def recommend(self, user_id: str, **query: int | bool) -> Answer:
-        answer = self.client.get("/recommend", params={"user_id": user_id, **query})
-        assert answer.status_code == 200, answer.text
-        answered: Answer = answer.json()
-        return answered
+        response = self.client.get("/recommend", params={"user_id": user_id, **query})
+        assert response.status_code == 200, response.text
+        answer: Answer = response.json()
+        return answer
 
     def items(self, user_id: str, **query: int | bool) -> list[str]:
         return [item["item_id"] for item in self.recommend(user_id, **query)["items"]]
@@ -47,10 +47,10 @@ class Running:
         return self.client.post("/feedback", json={"user_id": user_id, "events": events})
 
     def give(self, user_id: str, *events: dict[str, Any]) -> Answer:
-        answer = self.post(user_id, list(events))
-        assert answer.status_code == 200, answer.text
-        answered: Answer = answer.json()
-        return answered
+        response = self.post(user_id, list(events))
+        assert response.status_code == 200, response.text
+        answer: Answer = response.json()
+        return answer
 
     def like(self, user_id: str, *item_ids: str) -> Answer:
         return self.give(user_id, *({"item_id": item_id, "value": 5} for item_id in item_ids))
@@ -65,7 +65,7 @@ class Running:
         }
 
     def logged(self) -> list[dict[str, Any]]:
-        """Every line of standard error so far."""
+        """All lines of standard error so far."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def has_logged(self, event: str) -> bool:
@@ -77,7 +77,7 @@ class Running:
         self.process.wait(DEADLINE_S)
 
     def workers(self) -> set[int]:
-        """Process ids of the workers, where there are several."""
+        """Process ids of the workers, if there are several."""
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return {int(child) for child in children if b"spawn_main" in command_of(child)}
@@ -90,17 +90,17 @@ class Running:
 
 @contextmanager
 def running(store: Path, folder: Path, *flags: object, env: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """``kshot serve`` on a free port, users' data in ``folder``; stopped in the end unless it was."""
+    """``kshot serve`` on a free port, with users' data in ``folder``; stopped at the end if it still runs."""
     folder.mkdir(exist_ok=True)
     log = folder / f"stderr-{time.monotonic_ns()}"
-    command = [KSHOT, "serve", "--store", store, "--data-dir", folder / "users", "--port", 0, *flags]
+    command = [KSHOT, "serve", "--bundles", store, "--data-dir", folder / "users", "--port", 0, *flags]
     with log.open("w") as stderr:
         process = subprocess.Popen(
             [str(part) for part in command],
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            start_new_session=True,  # so that a test can kill all of it at once
+            start_new_session=True,  # so that a test can kill all processes at once
             env=os.environ | {"KSHOT_STORE_TIMEOUT_MS": "5000"} | dict(env or {}),
         )
     assert process.stdout is not None
@@ -128,7 +128,7 @@ def kshot(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def complaint(*arguments: object, **env: str) -> str:
-    """The one line that ``kshot serve`` ends with."""
+    """The one line of error with which ``kshot serve`` ends."""
     ended = kshot("serve", *arguments, **env)
     assert (ended.returncode, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()
@@ -147,10 +147,10 @@ def wait_until(condition: Callable[[], object]) -> None:
     """Poll until ``condition`` holds."""
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
-        assert time.monotonic() < deadline, "not true in time"
+        assert time.monotonic() < deadline, f"not true within {DEADLINE_S} s"
         time.sleep(0.01)
 
 
 def groups(item_ids: list[str]) -> set[int]:
-    """Which groups of the made-up world a list is about."""
+    """The groups of the made-up world in a list."""
     return {made_up.group_of(item_id) for item_id in item_ids}

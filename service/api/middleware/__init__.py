@@ -1,1 +1,1 @@
-"""Layers around every route, each a plain ASGI class; ``app`` gives their order."""
+"""Layers around the routes, each a plain ASGI class; ``app.MIDDLEWARE`` gives their order."""

@@ -1,4 +1,4 @@
-"""API keys on requests: every path but the open ones wants a key, and says which scope."""
+"""API keys on requests: every path requires a key of a certain scope, except those listed as open."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from service import telemetry
 from service.access.gate import Gate
 from service.access.keyring import Key
 from service.access.keyring import Scope as KeyScope
-from service.api.problems import REFUSAL, STATUS, problem
+from service.api.problems import CONTENT, problem, status_of
 from service.errors import KeyChecksBusy, KeyRefused, ScopeMissing
 
-# Any one of a path's scopes will do. Whatever is not listed is for administrators, so a new route is closed first.
+# A key needs one of the path's scopes. Paths not listed require ADMIN, so that a new route is closed by default.
 SCOPES: dict[str, tuple[KeyScope, ...]] = {
     "/recommend": (KeyScope.READ,),
     "/feedback": (KeyScope.FEEDBACK,),
     "/metrics": (KeyScope.METRICS, KeyScope.ADMIN),
 }
-OTHERWISE = (KeyScope.ADMIN,)
+DEFAULT_SCOPES = (KeyScope.ADMIN,)
 PROBES = frozenset({"/health/live", "/health/ready"})
 METRICS = frozenset({"/metrics"})
 
@@ -29,58 +29,65 @@ KEY_ID = "kshot.key_id"
 SCHEME = b"bearer "
 CHALLENGE = 'Bearer realm="kshot"'
 
+Refusal = KeyRefused | ScopeMissing | KeyChecksBusy
 
-class Keys:
-    """Wraps the application: a request without the key that its path wants goes no further."""
+
+class Authentication:
+    """Refuses requests without the API key that their path requires."""
 
     def __init__(
-        self, app: ASGIApp, *, gate: Gate, unlocked: AbstractSet[str], unlocked_on_loopback: AbstractSet[str]
+        self, app: ASGIApp, *, gate: Gate, open_paths: AbstractSet[str], open_on_loopback: AbstractSet[str]
     ) -> None:
-        """Take the paths that need no key beside the probes: at all, and from this machine."""
-        self.app, self._gate = app, gate
-        self._unlocked, self._unlocked_on_loopback = PROBES | unlocked, unlocked_on_loopback
+        """Take the paths that need no key: ``open_paths`` from any client, ``open_on_loopback`` from this machine.
+
+        The probes never need one.
+        """
+        self._app, self._gate = app, gate
+        self._open_paths, self._open_on_loopback = PROBES | open_paths, open_on_loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or refuse it; the key's id goes along in the scope."""
+        """Pass a request on with the key's id in its scope, or refuse it."""
         if scope["type"] == "http" and not self._is_open(scope):
             try:
-                scope[KEY_ID] = (await self._admitted(scope)).id
+                scope[KEY_ID] = (await self._admit(scope)).id
             except (KeyRefused, ScopeMissing, KeyChecksBusy) as exc:
                 telemetry.key_refusals.labels(_reason(exc)).inc()
-                await problem(STATUS[type(exc)], str(exc), headers=_headers(exc))(scope, receive, send)
+                await problem(status_of(exc), str(exc), headers=_headers(exc))(scope, receive, send)
                 return
-        await self.app(scope, receive, send)
+        await self._app(scope, receive, send)
 
     def _is_open(self, scope: Scope) -> bool:
         path = scope["path"]
-        return path in self._unlocked or (path in self._unlocked_on_loopback and _is_from_this_machine(scope))
+        return path in self._open_paths or (path in self._open_on_loopback and _is_local(scope))
 
-    async def _admitted(self, scope: Scope) -> Key:
+    async def _admit(self, scope: Scope) -> Key:
         key = await self._gate.admit(_bearer(scope))
-        wanted = SCOPES.get(scope["path"], OTHERWISE)
-        if not any(each in key.scopes for each in wanted):
+        required = SCOPES.get(scope["path"], DEFAULT_SCOPES)
+        if not any(key_scope in key.scopes for key_scope in required):
             raise ScopeMissing(
-                f"API key {key.id}: scopes {', '.join(key.scopes)}, expected {' or '.join(wanted)}", wanted
+                f"API key {key.id}: scopes {', '.join(key.scopes)}, expected {' or '.join(required)}", required
             )
         return key
 
 
-def declare(schema: dict[str, Any], unlocked: AbstractSet[str]) -> None:
-    """Say in an OpenAPI ``schema`` which paths want a key, of which scope, and what a refusal looks like."""
+def document(schema: dict[str, Any], open_paths: AbstractSet[str]) -> None:
+    """Add the key and its scope to the operations in an OpenAPI ``schema``, with the refusals."""
     schema["components"]["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "An API key, made by: kshot keys new"}
     }
     for path, operations in schema["paths"].items():
-        if path in PROBES | unlocked:
+        if path in PROBES | open_paths:
             continue
         for operation in operations.values():
             operation["security"] = [{"key": []}]
-            scopes = " or ".join(SCOPES.get(path, OTHERWISE))
+            scopes = " or ".join(SCOPES.get(path, DEFAULT_SCOPES))
             operation["responses"] |= {
-                "401": {"description": "No API key, or one that is not valid", "content": REFUSAL},
-                "403": {"description": f"The API key has not the scope {scopes}", "content": REFUSAL},
+                "401": {"description": "The API key is absent or invalid", "content": CONTENT},
+                "403": {"description": f"The API key lacks the scope {scopes}", "content": CONTENT},
             }
-            operation["responses"].setdefault("503", {"description": "No check of the key now", "content": REFUSAL})
+            operation["responses"].setdefault(
+                "503", {"description": "The API key cannot be checked now", "content": CONTENT}
+            )
 
 
 def _bearer(scope: Scope) -> bytes:
@@ -91,7 +98,7 @@ def _bearer(scope: Scope) -> bytes:
     raise KeyRefused("authorization: absent, expected Bearer and an API key", None)
 
 
-def _is_from_this_machine(scope: Scope) -> bool:
+def _is_local(scope: Scope) -> bool:
     client = scope.get("client")
     try:
         return client is not None and ipaddress.ip_address(client[0]).is_loopback
@@ -99,19 +106,19 @@ def _is_from_this_machine(scope: Scope) -> bool:
         return False
 
 
-def _headers(exc: Exception) -> dict[str, str]:
+def _headers(exc: Refusal) -> dict[str, str]:
     match exc:
         case KeyRefused(error=str(error)):
             return {"WWW-Authenticate": f'{CHALLENGE}, error="{error}"'}
-        case ScopeMissing(wanted=wanted):
-            return {"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="{" ".join(wanted)}"'}
+        case ScopeMissing(required=required):
+            return {"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="{" ".join(required)}"'}
         case KeyChecksBusy():
             return {"Retry-After": "1"}
         case _:
             return {"WWW-Authenticate": CHALLENGE}
 
 
-def _reason(exc: Exception) -> str:
+def _reason(exc: Refusal) -> str:
     match exc:
         case KeyRefused(error=None):
             return "absent"

@@ -1,4 +1,4 @@
-"""The bodies of requests: decoded, whole, in one message, and looked into without being used up."""
+"""Peek at a request body and replay it to the next ASGI layer; decode its content encoding."""
 
 from __future__ import annotations
 
@@ -11,33 +11,37 @@ from service.errors import BodyTooLarge, EncodingUnsupported, Fault, InvalidRequ
 MAX_BODY_BYTES = 1 << 20
 ENCODINGS = ("gzip", "deflate")
 ALIASES = {"x-gzip": "gzip"}
-# Every part of a gzip file costs a copy of all that follows; whoever streams one writes a few.
+# Every part of a gzip file costs a copy of the rest; clients that stream write a few.
 MAX_GZIP_PARTS = 64
-_GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's numbers for the three formats, with the largest window
+_GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's numbers of the three formats, with the largest window
 
 
-async def look_into(receive: Receive) -> tuple[bytes, Receive]:
-    """The body in ``receive``'s next message, and a ``receive`` that begins with it once more."""
+async def peek_body(receive: Receive) -> tuple[bytes, Receive]:
+    """The body in the next message of ``receive``, and a ``receive`` that returns this message again."""
     message = await receive()
-    return message.get("body", b""), told_first(message, receive)
+    return message.get("body", b""), replaying(message, receive)
 
 
-def told_first(message: Message, receive: Receive) -> Receive:
-    """A ``receive`` that tells ``message``, then what ``receive`` tells."""
-    left = [message]
+def replaying(message: Message, receive: Receive) -> Receive:
+    """A ``receive`` that returns ``message`` first, then the messages of ``receive``."""
+    pending = [message]
 
     async def receive_after() -> Message:
-        return left.pop() if left else await receive()
+        return pending.pop() if pending else await receive()
 
     return receive_after
 
 
 def encoding_of(scope: Scope) -> str | None:
-    """The encoding of a request's body, None for a plain one; raises EncodingUnsupported for one not in ENCODINGS."""
-    named = [value for name, value in scope["headers"] if name == b"content-encoding"]
-    if not named:
+    """The content encoding of a request, None for a plain body.
+
+    Raises:
+        EncodingUnsupported: the encoding is not in ENCODINGS, or there are several.
+    """
+    headers = [value for name, value in scope["headers"] if name == b"content-encoding"]
+    if not headers:
         return None
-    tokens = [token.strip().lower() for token in b",".join(named).decode("latin-1").split(",")]
+    tokens = [token.strip().lower() for token in b",".join(headers).decode("latin-1").split(",")]
     encodings = [ALIASES.get(token, token) for token in tokens if token not in ("", "identity")]
     if not encodings:
         return None
@@ -52,8 +56,8 @@ def decoded(body: bytes, encoding: str | None) -> bytes:
     """``body`` without its encoding.
 
     Raises:
-        BodyTooLarge: it has more than MAX_BODY_BYTES decoded; decoding ends there.
-        InvalidRequest: it is not in this encoding, or ends early.
+        BodyTooLarge: the decoded body exceeds MAX_BODY_BYTES; decoding stops there.
+        InvalidRequest: the body is not in this encoding, or is incomplete.
     """
     if encoding is None:
         return body
@@ -74,16 +78,16 @@ def decoded(body: bytes, encoding: str | None) -> bytes:
     if not decoder.eof:
         raise _damaged(encoding, "it ends early")
     if rest:
-        raise _damaged(encoding, _too_much(encoding))
+        raise _damaged(encoding, _surplus(encoding))
     return content
 
 
-def _too_much(encoding: str) -> str:
-    return f"more than {MAX_GZIP_PARTS} parts" if encoding == "gzip" else "something follows its end"
+def _surplus(encoding: str) -> str:
+    return f"more than {MAX_GZIP_PARTS} parts" if encoding == "gzip" else "extra bytes after its end"
 
 
 def _format(body: bytes, encoding: str) -> int:
-    """What zlib has to look for: "deflate" is its own format by the standard, and bare deflate by many clients."""
+    """Zlib's number of the format. For "deflate" the standard means zlib, and many clients send raw deflate."""
     if encoding == "gzip":
         return _GZIP
     has_header = len(body) > 1 and body[0] & 15 == zlib.DEFLATED and int.from_bytes(body[:2]) % 31 == 0

@@ -1,118 +1,154 @@
-"""The express lane: plain requests of the two hot routes, answered without FastAPI's machinery.
+"""The express lane: plain requests to the two hot routes skip FastAPI's machinery.
 
-Routing, dependencies and responses of FastAPI cost as much as reading the user, scoring the catalogue and answering
-together. A request that is plainly right is answered here, by the same flow and in the same bytes; whatever is
-not, wrong ones included, goes on to the application untouched. So there is one place that says what is wrong.
+FastAPI's routing, dependencies and responses cost as much as reading the user, scoring the catalogue and writing the
+response together. A plainly valid request goes straight to the route's own function, so that both lanes write the same
+bytes. Parameters, bounds and defaults come from the signature of that function. All other requests, invalid ones
+included, go to the application untouched, so that refusals are written in one place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, get_type_hints
 from urllib.parse import unquote_plus
 
-from pydantic import ValidationError
-from starlette.routing import BaseRoute, Route
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.middleware.body import look_into
+from service.api.middleware.body import peek_body
 from service.api.problems import problem_of
-from service.api.routes.router import JSON, Parts, receipt, recommendation
-from service.api.schemas import MAX_ID_CHARACTERS, MAX_K, Feedback
+from service.api.routes.strict import STRICT
 from service.errors import ServiceError
 
-RECOMMEND, FEEDBACK = ("GET", "/recommend"), ("POST", "/feedback")
+HOT_ROUTES = (("GET", "/recommend"), ("POST", "/feedback"))
 PLAIN_JSON = {b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"}
-PARAMETERS = {"user_id", "k", "include_seen"}
-BOOLEANS = {"true": True, "false": False}
 
-Lane = Callable[[Scope, Receive, Send], Awaitable[None]]
+Arguments = dict[str, Any]
 
 
-class PlainQuery(NamedTuple):
-    """The parameters of GET /recommend."""
+class Reader(Protocol):
+    """Reads the arguments of a route's function from a request."""
 
-    user_id: str
-    k: int
-    include_seen: bool
+    async def read(self, scope: Scope, receive: Receive) -> tuple[Arguments | None, Receive]:
+        """The arguments, None for a request that is not plainly valid, and a ``receive`` for its whole body."""
 
 
-class Express:
-    """Stands before the router of ``app``, inside everything that guards it."""
+class Lane(NamedTuple):
+    """One hot route and the reader of its arguments."""
 
-    def __init__(self, app: ASGIApp, *, parts: Parts, routes: Sequence[BaseRoute]) -> None:
-        """Take the application's own ``routes``: whoever guards a request finds its route in the scope."""
-        self._app, self._parts = app, parts
-        plain = [route for route in routes if isinstance(route, Route)]
-        self._routes = {(method, route.path): route for route in plain for method in route.methods or ()}
-        self._lanes: dict[tuple[str, str], Lane] = {RECOMMEND: self._recommend, FEEDBACK: self._feedback}
+    route: APIRoute
+    reader: Reader
+
+
+class FastPath:
+    """Calls the functions of the hot routes, inside all other middleware and before the router of ``app``."""
+
+    def __init__(self, app: ASGIApp, *, routes: Sequence[BaseRoute]) -> None:
+        """Take the application's own ``routes``: the metrics find a request's route in its scope."""
+        self._app = app
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        for route in routes:
+            if isinstance(route, APIRoute):
+                lanes = {(method, route.path) for method in route.methods or ()}
+                self._lanes |= {lane: Lane(route, _reader(route)) for lane in lanes.intersection(HOT_ROUTES)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or pass it on."""
+        """Answer a plain request, or pass it on."""
         lane = self._lanes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        await (lane or self._app)(scope, receive, send)
-
-    async def _recommend(self, scope: Scope, receive: Receive, send: Send) -> None:
-        query = plain_query(scope["query_string"])
-        if query is None:
-            await self._app(scope, receive, send)
-        else:
-            await self._answer(RECOMMEND, recommendation(self._parts, *query), scope, receive, send)
-
-    async def _feedback(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["query_string"] or not _says_json(scope):
+        if lane is None:
             await self._app(scope, receive, send)
             return
-        scope["route"] = self._routes[FEEDBACK]
-        body, receive = await look_into(receive)
-        feedback = plain_feedback(body)
-        if feedback is None:
+        arguments, receive = await lane.reader.read(scope, receive)
+        if arguments is None:
             await self._app(scope, receive, send)
-        else:
-            await self._answer(FEEDBACK, receipt(self._parts, feedback), scope, receive, send)
-
-    async def _answer(
-        self, lane: tuple[str, str], answer: Awaitable[bytes], scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        scope["route"] = self._routes[lane]
+            return
+        scope["route"] = lane.route
         try:
-            body = await answer
+            response = await lane.route.endpoint(**arguments)
         except ServiceError as exc:
-            await problem_of(exc)(scope, receive, send)
-            return
-        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", JSON.encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+            response = problem_of(exc)
+        await response(scope, receive, send)
 
 
-def plain_query(query: bytes) -> PlainQuery | None:
-    """The parameters of GET /recommend where they are plainly right; None leaves the judgement to FastAPI."""
-    try:
-        given = [part.split("=", 1) for part in query.decode("ascii").split("&")]
-        values = dict(given)
-    except ValueError:  # not ASCII, or a part without "="
-        return None
-    if len(values) != len(given) or not values.keys() <= PARAMETERS:
-        return None
-    user_id = unquote_plus(values.get("user_id", ""))
-    k, include_seen = values.get("k", "20"), BOOLEANS.get(values.get("include_seen", "false"))
-    # As many characters as MAX_K has, so that no endless number is read.
-    if not (1 <= len(user_id) <= MAX_ID_CHARACTERS and k.isdigit() and len(k) <= len(str(MAX_K))):
-        return None
-    # A replacement character may be one, or bytes that are not UTF-8.
-    if not 1 <= int(k) <= MAX_K or include_seen is None or "\ufffd" in user_id:
-        return None
-    return PlainQuery(user_id, int(k), include_seen)
+class QueryReader:
+    """Reads query parameters, with the types, bounds and defaults of a function's parameters."""
+
+    def __init__(self, parameters: Sequence[inspect.Parameter]) -> None:
+        fields: Arguments = {
+            parameter.name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
+            for parameter in parameters
+        }
+        self._model = create_model("Query", __config__=ConfigDict(extra="forbid"), **fields)
+
+    async def read(self, scope: Scope, receive: Receive) -> tuple[Arguments | None, Receive]:
+        """See ``Reader``."""
+        return self.arguments(scope["query_string"]), receive
+
+    def arguments(self, query: bytes) -> Arguments | None:
+        """The arguments in a plainly valid query; None leaves the judgement to FastAPI."""
+        try:
+            text = query.decode("ascii")
+            pairs = [part.split("=", 1) for part in text.split("&")]
+            texts = dict(pairs)
+        except ValueError:  # not ASCII, or a part without "="
+            return None
+        if len(texts) != len(pairs):
+            return None
+        if "%" in text or "+" in text:
+            texts = {name: unquote_plus(value) for name, value in texts.items()}
+            # A replacement character is either itself or a sign of bytes that are not UTF-8.
+            if any("\ufffd" in value for value in texts.values()):
+                return None
+        try:
+            return vars(self._model.model_validate(texts))
+        except ValidationError:
+            return None
 
 
-def plain_feedback(body: bytes) -> Feedback | None:
-    """The feedback in a JSON body where it is plainly right; None leaves the judgement to FastAPI."""
-    try:
-        return Feedback.model_validate_json(body)
-    except ValidationError:
-        return None
+class BodyReader:
+    """Reads a JSON body into the one parameter of a function, a pydantic model."""
+
+    def __init__(self, parameter: inspect.Parameter) -> None:
+        self._name = parameter.name
+        self._model: type[BaseModel] = parameter.annotation
+
+    async def read(self, scope: Scope, receive: Receive) -> tuple[Arguments | None, Receive]:
+        """See ``Reader``."""
+        if scope["query_string"] or not _is_json(scope):
+            return None, receive
+        body, receive = await peek_body(receive)
+        return self.arguments(body), receive
+
+    def arguments(self, body: bytes) -> Arguments | None:
+        """The arguments in a plainly valid body; None leaves the judgement to FastAPI."""
+        try:
+            return {self._name: self._model.model_validate_json(body)}
+        except ValidationError:
+            return None
 
 
-def _says_json(scope: Scope) -> bool:
+def _reader(route: APIRoute) -> QueryReader | BodyReader:
+    if route.dependencies != [STRICT]:
+        raise TypeError(
+            f"{route.path}: dependencies {route.dependencies}, expected STRICT alone, as a reader checks it"
+        )
+    parameters = parameters_of(route.endpoint)
+    annotation = parameters[0].annotation
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return BodyReader(parameters[0])
+    return QueryReader(parameters)
+
+
+def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of a function, with their annotations resolved."""
+    hints = get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(function).parameters.values()
+    return [parameter.replace(annotation=hints[parameter.name]) for parameter in parameters]
+
+
+def _is_json(scope: Scope) -> bool:
     types = [value for name, value in scope["headers"] if name == b"content-type"]
     return len(types) == 1 and types[0].lower() in PLAIN_JSON

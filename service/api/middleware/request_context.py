@@ -1,4 +1,4 @@
-"""What stands around every route: a request id, a bounded body, a measured latency, an answer to bugs. Plain ASGI."""
+"""The context of a request: its id, a limit on its body, its latency, and a response even to a bug."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ ACCEPTABLE_REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
 log = structlog.get_logger()
 
 
-class Guard:
-    """Wraps the application; the request id of the client is kept if it is harmless in a log."""
+class RequestContext:
+    """Gives each request an id, measures it, and answers unexpected errors with status 500."""
 
     def __init__(self, app: ASGIApp, *, access_log: bool) -> None:
-        self.app, self.access_log = app, access_log
-        self._own_ids = map(f"{secrets.token_hex(8)}{{:016x}}".format, itertools.count())
+        self._app, self._access_log = app, access_log
+        self._new_ids = map(f"{secrets.token_hex(8)}{{:016x}}".format, itertools.count())
         self._latencies: dict[tuple[str, str, int | None], Histogram] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; what is no request passes through."""
+        """Handle one request."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(scope) or next(self._own_ids)
+        request_id = _request_id(scope) or next(self._new_ids)
         token = telemetry.request_id.set(request_id)
-        answer = _Answer(send, request_id)
+        response = _Response(send, request_id)
         try:
-            await self.app(scope, _bounded(receive), answer)
+            await self._app(scope, _bounded(receive), response)
         except Exception as exc:
             log.error("unexpected error", exc_info=exc)  # noqa: TRY400 - structlog's way to say the same
-            if answer.status is not None:
+            if response.status is not None:
                 raise
-            detail = "an error of the service; the log has it under the request id"
-            await problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)(scope, receive, answer)
+            detail = "an error of the service; its log has the details under the request id"
+            await problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)(scope, receive, response)
         finally:
-            self._note(scope, answer.status, time.perf_counter() - started)
+            self._observe(scope, response.status, time.perf_counter() - started)
             telemetry.request_id.reset(token)
 
-    def _note(self, scope: Scope, status: int | None, took_s: float) -> None:
-        # The route's pattern, and only methods that it has: a label must not grow with what clients ask for.
+    def _observe(self, scope: Scope, status: int | None, took_s: float) -> None:
+        # The route's pattern and its methods only: clients must not be able to create label values.
         route = scope.get("route")
         method, path = scope["method"], getattr(route, "path", "none")
         if method == "HEAD":
@@ -61,20 +61,20 @@ class Guard:
         if method not in (getattr(route, "methods", None) or ()):
             method = path = "none"
         self._latency(method, path, status).observe(took_s)
-        if self.access_log:
+        if self._access_log:
             log.info("request", method=method, route=path, status=status, took_ms=round(took_s * 1e3, 3))
 
     def _latency(self, method: str, path: str, status: int | None) -> Histogram:
-        """The series of these labels; looking it up in prometheus-client takes longer than observing."""
+        """The series of these labels, cached because a lookup in prometheus-client takes longer than observing."""
         labels = (method, path, status)
-        found = self._latencies.get(labels)
-        if found is None:
-            found = self._latencies[labels] = telemetry.requests.labels(*labels)
-        return found
+        series = self._latencies.get(labels)
+        if series is None:
+            series = self._latencies[labels] = telemetry.requests.labels(*labels)
+        return series
 
 
-class _Answer:
-    """Sends an answer under the request's id and remembers its status; None until there is one."""
+class _Response:
+    """A ``send`` that adds the request id to a response and remembers its status, None until it starts."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self.status: int | None = None
@@ -88,7 +88,7 @@ class _Answer:
 
 
 def _request_id(scope: Scope) -> str | None:
-    """The client's own id for the request, if it is harmless in a log."""
+    """The client's id for the request, if it is safe to log."""
     for name, value in scope["headers"]:
         if name == REQUEST_ID_HEADER and ACCEPTABLE_REQUEST_ID.fullmatch(value):
             return str(value.decode())
@@ -96,7 +96,7 @@ def _request_id(scope: Scope) -> str | None:
 
 
 def _bounded(receive: Receive) -> Receive:
-    """A ``receive`` that stops reading a body past the limit, whatever its headers promised."""
+    """A ``receive`` that raises BodyTooLarge for a body over the limit, whatever its headers promised."""
     read = 0
 
     async def receive_bounded() -> Message:

@@ -1,4 +1,4 @@
-"""What every answer tells a browser: nothing to guess, to frame, to keep or to pass on; and heads of bounded length."""
+"""Security response headers, and a limit on request headers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.problems import problem
 
 MAX_HEADERS = 100
-# OWASP's list for interfaces that answer JSON. What an answer says of these itself, as the page of the documentation
-# does with its policy, stays.
+# OWASP's list for APIs that return JSON. A response's own value takes precedence, as on the documentation page.
 HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
@@ -23,32 +22,32 @@ NAMES = frozenset(name for name, _ in HEADERS)
 
 
 class SecurityHeaders:
-    """Wraps the application."""
+    """Adds the headers to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request with these headers; refuse one with too many of its own."""
+        """Pass a request on, or refuse one with too many headers."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                given = message.get("headers", ())
-                own = [name for name, _ in given if name in NAMES]
-                message["headers"] = [*given, *(_missing(own) if own else HEADERS)]
+                headers = message.get("headers", ())
+                present = [name for name, _ in headers if name in NAMES]
+                message["headers"] = [*headers, *(_missing(present) if present else HEADERS)]
             await send(message)
 
-        app = self.app if len(scope["headers"]) <= MAX_HEADERS else _too_many
+        app = self._app if len(scope["headers"]) <= MAX_HEADERS else _refuse
         await app(scope, receive, send_with_headers)
 
 
-def _missing(own: Collection[bytes]) -> list[tuple[bytes, bytes]]:
-    return [header for header in HEADERS if header[0] not in own]
+def _missing(present: Collection[bytes]) -> list[tuple[bytes, bytes]]:
+    return [header for header in HEADERS if header[0] not in present]
 
 
-async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     detail = f"headers: {len(scope['headers'])}, expected at most {MAX_HEADERS}"
     await problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)(scope, receive, send)

@@ -1,1 +1,1 @@
-"""The routes: each parses a request, calls one flow, and answers."""
+"""The routes: each parses a request, calls one flow, and writes the response."""

@@ -1,7 +1,7 @@
-"""A dependency of routes that refuses what a client wrote and nobody would read: unknown, repeated, undecodable.
+"""A dependency of routes that refuses unknown, repeated and undecodable parameters.
 
-FastAPI ignores query parameters that a route does not have, takes the last of several, and decodes bytes that are not
-UTF-8 to U+FFFD, so that different ids become one.
+FastAPI alone ignores unknown query parameters, takes the last of repeated ones, and decodes bytes that are not UTF-8 to
+U+FFFD, which would make one user of different ids.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from fastapi import Depends, Request
 
 from service.errors import Fault, InvalidRequest
 
-# Ids of the path as they were sent, by name; ``users`` puts them into the scope.
+# Key of a scope: the ids of the path before decoding, by name; ``users`` sets it.
 SENT_IDS = "kshot.sent_ids"
-# Names that other services give to the same, too far from ours in spelling.
+# Names of the same parameters in other services, too different for a match by spelling.
 SYNONYMS = {
     **dict.fromkeys(
         ("n", "limit", "count", "num", "top", "top_k", "topk", "top_n", "size", "length", "page_size"), "k"
@@ -31,7 +31,7 @@ MAX_FAULTS = 10
 
 
 def check_request(request: Request) -> None:
-    """Raise InvalidRequest where the query or an id in the path cannot mean what its client meant."""
+    """Raise InvalidRequest for an invalid query or an invalid id in the path."""
     parameters = [field.alias for field in request.scope["route"].dependant.query_params]
     faults = list(
         islice(_faults(request.scope.get(SENT_IDS, {}), request.scope["query_string"], parameters), MAX_FAULTS)
@@ -44,7 +44,7 @@ STRICT = Depends(check_request)
 
 
 def is_text(sent: str) -> bool:
-    """Whether ``sent``, its bytes as Latin-1, is percent-encoded UTF-8; bytes beyond ASCII have to be encoded, too."""
+    """Whether ``sent`` (bytes as Latin-1) is percent-encoded UTF-8; bytes beyond ASCII must be encoded, too."""
     try:
         unquote_to_bytes(sent.encode("ascii")).decode("utf-8")
     except UnicodeError:

@@ -1,10 +1,9 @@
-"""The routes about what is held of a user: see it, erase it, unlearn one event."""
+"""The routes about a user's stored data: read it, erase it, unlearn one event."""
 
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 from urllib.parse import unquote
 
 import orjson
@@ -13,92 +12,74 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
+from service.api.backend import Backend
+from service.api.problems import RESPONSE
 from service.api.routes.strict import SENT_IDS, STRICT
-from service.api.schemas import MAX_ID_CHARACTERS, Erasure, Problem, UserData, UserStateView
+from service.api.schemas.ids import MAX_ID_CHARACTERS, UserStateView
+from service.api.schemas.users import Erasure, UserData
 from service.core.history import arrivals, digest_name
-from service.core.ports import Model
 from service.core.values import Event, StoredUser
-from service.flows.forget import ForgetFlow
 
 JSON = "application/json"
 PRIVATE = {"Cache-Control": "no-store"}
-PROBLEM: dict[str, Any] = {"model": Problem}
-REFUSALS: dict[int | str, dict[str, Any]] = {422: PROBLEM, 500: PROBLEM, 503: PROBLEM}
+REFUSALS: dict[int | str, dict[str, Any]] = dict.fromkeys((422, 500, 503), RESPONSE)
 
-Id = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS, description="percent-encoded, slashes too")]
-
-
-class Live(Protocol):
-    """The live bundle as these routes see it."""
-
-    @property
-    def model(self) -> Model:
-        """The model that a new request gets, and holds throughout."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserParts:
-    """What these routes are built on."""
-
-    live: Live
-    forget: ForgetFlow
+Id = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS, description="percent-encoded, including slashes")]
 
 
 class _AnyIdRoute(APIRoute):
-    """Matches the path as it was sent and decodes its ids afterwards: an id may hold anything, slashes too."""
+    """Matches the path as sent and decodes its ids afterwards, so that an id may contain slashes."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """See ``starlette.routing.Route``."""
         if scope["type"] != "http":
             return Match.NONE, {}
-        match, found = super().matches({**scope, "path": scope["raw_path"].decode("latin-1")})
+        match, child = super().matches({**scope, "path": scope["raw_path"].decode("latin-1")})
         if match is not Match.NONE:
-            found[SENT_IDS] = found["path_params"]
-            found["path_params"] = {name: unquote(sent) for name, sent in found[SENT_IDS].items()}
-        return match, found
+            child[SENT_IDS] = child["path_params"]
+            child["path_params"] = {name: unquote(sent) for name, sent in child[SENT_IDS].items()}
+        return match, child
 
 
-def build_user_router(parts: UserParts) -> APIRouter:
-    """The routes about a user's data over ``parts``."""
-    router = APIRouter(
-        prefix="/users/{user_id}", tags=["a user's data"], route_class=_AnyIdRoute, dependencies=[STRICT]
-    )
+def add_users(router: APIRouter, backend: Backend) -> None:
+    """Add the routes to ``router``."""
+    users = APIRouter(prefix="/users/{user_id}", tags=["a user's data"], route_class=_AnyIdRoute, dependencies=[STRICT])
 
-    @router.get("", response_model=UserData, responses={404: PROBLEM, **REFUSALS})
+    @users.get("", response_model=UserData, responses={404: RESPONSE, **REFUSALS})
     async def get_user(user_id: Id) -> Response:
-        """Everything held about a user, under any key."""
-        held = await parts.forget.show(user_id)
-        return Response(orjson.dumps(_user_data(user_id, held)), media_type=JSON, headers=PRIVATE)
+        """All stored data about a user, under any key."""
+        stored = await backend.forget.show(user_id)
+        return Response(orjson.dumps(_user_data(user_id, stored)), media_type=JSON, headers=PRIVATE)
 
-    @router.delete("", response_model=Erasure, responses=REFUSALS)
+    @users.delete("", response_model=Erasure, responses=REFUSALS)
     async def delete_user(user_id: Id) -> Response:
-        """Erase a user. Nothing is left, and nothing being there is no error, so that it can be sent again."""
-        erased = await parts.forget.erase(user_id)
+        """Erase all stored data about a user. Repeating the request is safe."""
+        erased = await backend.forget.erase(user_id)
         return Response(orjson.dumps({"user_id": user_id, "erased": erased}), media_type=JSON, headers=PRIVATE)
 
-    @router.delete("/events/{event_id}", response_model=UserStateView, responses={404: PROBLEM, **REFUSALS})
+    @users.delete("/events/{event_id}", response_model=UserStateView, responses={404: RESPONSE, **REFUSALS})
     async def delete_event(user_id: Id, event_id: Id) -> Response:
-        """Unlearn one event: from now on all is as if it had never come."""
-        record = await parts.forget.unlearn(user_id, event_id, parts.live.model)
+        """Unlearn one event, as if it had never arrived."""
+        record = await backend.forget.unlearn(user_id, event_id, backend.live.model)
         version = 0 if record.is_empty else record.version
         return Response(orjson.dumps({"events": len(record.events), "version": version}), media_type=JSON)
 
-    return router
+    router.include_router(users)
 
 
-def _user_data(user_id: str, held: StoredUser) -> dict[str, Any]:
-    record = held.record
+def _user_data(user_id: str, stored: StoredUser) -> dict[str, Any]:
+    record = stored.record
     recent = set(record.events.digests.tolist())
     return {
         "user_id": user_id,
         "version": record.version,
-        "events": [_event(event, recent) for event in arrivals(record, held.archive)],
+        "events": [_event(event, recent) for event in arrivals(record, stored.archive)],
         "seen": record.seen,
         "attributes": record.attributes,
         "state": record.state and {"bundle": record.state.bundle, "vector": record.state.vector.tolist()},
-        "served": held.served,
+        "served": stored.served,
         "known_event_ids": [digest_name(digest) for digest in record.retired.tolist()],
-        "expires_in_s": held.expires_in_s,
+        "expires_in_s": stored.expires_in_s,
     }
 
 

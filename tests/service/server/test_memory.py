@@ -1,4 +1,4 @@
-"""A replaced bundle leaves the memory at once: the service keeps the garbage collector from looking for cycles."""
+"""A replaced bundle is freed at once, without the garbage collector: it is not part of any reference cycle."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def _no_collector() -> Iterator[None]:
     gc.enable()
 
 
-def test_a_model_that_nobody_holds_is_gone(trained_store: Path) -> None:
+def test_a_model_without_references_is_freed(trained_store: Path) -> None:
     model = Model.load(Registry(trained_store).live_folder(), 1)
     state = asyncio.run(model.adapt(NO_SUPPORT, {}))
     rows, _ = asyncio.run(_rank(model, state))
     assert len(rows) == 5
-    held = weakref.ref(model)
+    reference = weakref.ref(model)
     del model
-    assert held() is None
+    assert reference() is None
 
 
-def test_a_catalogue_that_nobody_holds_is_gone(trained_store: Path) -> None:
+def test_a_catalogue_without_references_is_freed(trained_store: Path) -> None:
     catalogue = Catalogue(Registry(trained_store).live_folder())
     assert catalogue.rows(catalogue.ids[:3]).tolist() == [0, 1, 2]
-    held = weakref.ref(catalogue)
+    reference = weakref.ref(catalogue)
     del catalogue
-    assert held() is None
+    assert reference() is None
 
 
 async def _rank(model: Model, state: np.ndarray) -> tuple[list[int], list[float]]:
@@ -47,15 +47,15 @@ async def _rank(model: Model, state: np.ndarray) -> tuple[list[int], list[float]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_ever_new_numbers_of_addends_do_not_add_up_in_memory(trained_store: Path) -> None:
+def test_new_numbers_of_addends_do_not_accumulate_memory(trained_store: Path) -> None:
     graphs = Graphs(Registry(trained_store).live_folder())
     states = np.ones((2, state_dim(graphs)), dtype=np.float32)
     for count in range(6000, 6200):  # the largest first: the arena keeps what they take
         graphs.score(states, addends(count), 5)
-    before = own_kib()
+    before = rss_kib()
     for count in range(1, 5000):
         graphs.score(states, addends(count), 5)
-    assert own_kib() - before < 2_000  # it was 5,900 with a plan of the memory kept for each number
+    assert rss_kib() - before < 2_000  # 5,900 with a cached memory plan per number
 
 
 def addends(count: int) -> Addends:
@@ -66,6 +66,6 @@ def state_dim(graphs: Graphs) -> int:
     return int(graphs.signatures()["encode_item.onnx"]["item_vector"].split("[")[1].rstrip("]"))
 
 
-def own_kib() -> int:
-    (line,) = (each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("RssAnon"))
+def rss_kib() -> int:
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
     return int(line.split()[1])

@@ -1,4 +1,4 @@
-"""What bad input gets: a problem that names the field, the value and the expectation; nothing is stored."""
+"""Bad input gets a problem with the field, the value and the expectation; nothing is stored."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ A_VALUE = "a value from 1 to 5"
 AN_OBJECT = "a JSON object, sent with content-type: application/json"
 
 
-def refused(answer: httpx.Response, status: int = 422) -> list[tuple[str, str, str]]:
-    """Field, value and expectation of everything that was wrong."""
-    problem = answer.json()
-    assert (answer.status_code, problem["status"]) == (status, status), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    found = [(error["field"], error["value"], error["expected"]) for error in problem["errors"]]
-    for field, value, expected in found[:1]:
+def refused(response: httpx.Response, status: int = 422) -> list[tuple[str, str, str]]:
+    """Field, value and expectation of all errors."""
+    problem = response.json()
+    assert (response.status_code, problem["status"]) == (status, status), response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    errors = [(error["field"], error["value"], error["expected"]) for error in problem["errors"]]
+    for field, value, expected in errors[:1]:
         assert problem["detail"].startswith(f"{field}: {value}, expected {expected}")
-    return found
+    return errors
 
 
 def assert_nothing_stored(service: Running, user: str) -> None:
@@ -65,18 +65,18 @@ def assert_nothing_stored(service: Running, user: str) -> None:
         ({"value": 5, "item_id": "\ud800"}, "item_id", r'"\ud800"', "a valid string"),
     ],
 )
-def test_a_wrong_event_is_refused_by_name_and_takes_its_batch_with_it(
+def test_an_invalid_event_is_refused_by_name_with_its_whole_batch(
     service: Running, user: str, event: dict[str, Any], field: str, value: str, expected: str
 ) -> None:
     body = json.dumps({"user_id": user, "events": [GOOD, {"item_id": "g1-2"} | event]})
-    answer = service.client.post("/feedback", content=body, headers=JSON)
-    assert refused(answer) == [(f"events[1].{field}", value, expected)]
+    response = service.client.post("/feedback", content=body, headers=JSON)
+    assert refused(response) == [(f"events[1].{field}", value, expected)]
     assert_nothing_stored(service, user)
 
 
 def test_an_event_without_its_item_is_refused(service: Running, user: str) -> None:
-    answer = service.post(user, [{"value": 5}])
-    assert refused(answer) == [("events[0].item_id", "absent", "it to be there")]
+    response = service.post(user, [{"value": 5}])
+    assert refused(response) == [("events[0].item_id", "absent", "a value")]
     assert_nothing_stored(service, user)
 
 
@@ -88,19 +88,19 @@ def test_a_timestamp_over_a_day_ahead_is_refused(service: Running, user: str) ->
     assert_nothing_stored(service, user)
 
 
-def test_a_timestamp_of_a_clock_that_is_somewhat_ahead_is_taken(service: Running, user: str) -> None:
+def test_a_timestamp_less_than_a_day_ahead_is_accepted(service: Running, user: str) -> None:
     assert service.give(user, GOOD | {"timestamp": time.time() + 80_000})["accepted"] == 1
 
 
-def test_everything_wrong_is_listed(service: Running, user: str) -> None:
-    found = refused(service.post(user, [{"item_id": "g1-1", "value": 9}, {"item_id": "g1-2", "type": "stare"}]))
-    assert [field for field, *_ in found] == ["events[0].value", "events[1].type"]
+def test_all_errors_are_listed(service: Running, user: str) -> None:
+    errors = refused(service.post(user, [{"item_id": "g1-1", "value": 9}, {"item_id": "g1-2", "type": "stare"}]))
+    assert [field for field, *_ in errors] == ["events[0].value", "events[1].type"]
 
 
 def test_feedback_about_unknown_items_only_is_refused(service: Running, user: str) -> None:
     bundle = service.recommend(user)["bundle"]
-    answer = service.post(user, [{"item_id": name, "value": 5} for name in ("nothing", "nowhere")])
-    assert refused(answer) == [
+    response = service.post(user, [{"item_id": name, "value": 5} for name in ("nothing", "nowhere")])
+    assert refused(response) == [
         ("events[0].item_id", '"nothing"', f"an item of bundle {bundle}"),
         ("events[1].item_id", '"nowhere"', f"an item of bundle {bundle}"),
     ]
@@ -123,7 +123,7 @@ def test_a_batch_of_another_size_is_refused(
     assert_nothing_stored(service, user)
 
 
-def test_a_batch_of_256_events_is_taken(service: Running, user: str) -> None:
+def test_a_batch_of_256_events_is_accepted(service: Running, user: str) -> None:
     events = [{"item_id": f"g{n % 8}-{n // 8 % 30}", "value": 5} for n in range(256)]
     assert service.give(user, *events)["accepted"] == 256
 
@@ -137,10 +137,10 @@ def test_a_batch_of_256_events_is_taken(service: Running, user: str) -> None:
         ("\ud800", r'"\ud800"', "a valid string"),
     ],
 )
-def test_a_user_id_that_is_none_is_refused(service: Running, user_id: Any, value: str, expected: str) -> None:
+def test_an_invalid_user_id_is_refused(service: Running, user_id: Any, value: str, expected: str) -> None:
     body = json.dumps({"user_id": user_id, "events": [GOOD]})
-    answer = service.client.post("/feedback", content=body, headers=JSON)
-    assert refused(answer) == [("user_id", value, expected)]
+    response = service.client.post("/feedback", content=body, headers=JSON)
+    assert refused(response) == [("user_id", value, expected)]
 
 
 @pytest.mark.parametrize(
@@ -154,21 +154,21 @@ def test_a_user_id_that_is_none_is_refused(service: Running, user_id: Any, value
         ({"user_id": 257 * "u"}, "user_id", f'"{79 * "u"}…', "at most 256 characters"),
     ],
 )
-def test_a_wrong_question_is_refused(
+def test_an_invalid_query_is_refused(
     service: Running, query: dict[str, Any], field: str, value: str, expected: str
 ) -> None:
-    answer = service.client.get("/recommend", params={"user_id": "ann"} | query)
-    assert refused(answer) == [(field, value, expected)]
+    response = service.client.get("/recommend", params={"user_id": "ann"} | query)
+    assert refused(response) == [(field, value, expected)]
 
 
-def test_a_question_without_a_user_is_refused(service: Running) -> None:
-    assert refused(service.client.get("/recommend")) == [("user_id", "absent", "it to be there")]
+def test_a_query_without_a_user_is_refused(service: Running) -> None:
+    assert refused(service.client.get("/recommend")) == [("user_id", "absent", "a value")]
 
 
 @pytest.mark.parametrize(
     ("body", "value", "expected"),
     [
-        (b"", "absent", "it to be there"),
+        (b"", "absent", "a value"),
         (b"user_id=ann", "not JSON at character 0", "valid JSON"),
         (b'{"user_id":', "not JSON at character 11", "valid JSON"),
         (b'{"user_id":"\xff"}', "not JSON", "valid JSON in UTF-8"),
@@ -180,18 +180,18 @@ def test_a_question_without_a_user_is_refused(service: Running) -> None:
     ],
     ids=lambda part: repr(part[:12]),
 )
-def test_a_body_that_is_no_json_object_is_refused(service: Running, body: bytes, value: str, expected: str) -> None:
-    answer = service.client.post("/feedback", content=body, headers=JSON)
-    assert refused(answer) == [("body", value, expected)]
+def test_a_body_other_than_a_json_object_is_refused(service: Running, body: bytes, value: str, expected: str) -> None:
+    response = service.client.post("/feedback", content=body, headers=JSON)
+    assert refused(response) == [("body", value, expected)]
 
 
-def test_json_under_another_content_type_is_told_the_right_one(service: Running) -> None:
-    answer = service.client.post("/feedback", content=b"{}", headers={"content-type": "text/plain"})
-    assert refused(answer) == [("body", "text", AN_OBJECT)]
+def test_json_with_another_content_type_is_refused_with_the_expected_one(service: Running) -> None:
+    response = service.client.post("/feedback", content=b"{}", headers={"content-type": "text/plain"})
+    assert refused(response) == [("body", "text", AN_OBJECT)]
 
 
 def in_pieces(body: bytes) -> Iterator[bytes]:
-    """A generator makes httpx send the body in chunks, without a Content-Length."""
+    """The body in chunks; from a generator httpx sends them without a Content-Length."""
     for start in range(0, len(body), 65_536):
         yield body[start : start + 65_536]
 
@@ -199,14 +199,14 @@ def in_pieces(body: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_over_a_mebibyte_is_refused(service: Running, user: str, chunked: bool) -> None:
     body = json.dumps({"user_id": user, "events": [GOOD]}).encode().ljust((1 << 20) + 1)
-    answer = service.client.post("/feedback", content=in_pieces(body) if chunked else body, headers=JSON)
-    assert refused(answer, 413) == []
-    assert answer.json()["detail"] == "body: over 1048576 bytes, expected at most that; send fewer events"
+    response = service.client.post("/feedback", content=in_pieces(body) if chunked else body, headers=JSON)
+    assert refused(response, 413) == []
+    assert response.json()["detail"] == "body: over 1048576 bytes, expected at most that; send fewer events"
     assert_nothing_stored(service, user)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_of_a_mebibyte_is_taken(service: Running, user: str, chunked: bool) -> None:
+def test_a_body_of_a_mebibyte_is_accepted(service: Running, user: str, chunked: bool) -> None:
     body = json.dumps({"user_id": user, "events": [GOOD]}).encode().ljust(1 << 20)
-    answer = service.client.post("/feedback", content=in_pieces(body) if chunked else body, headers=JSON)
-    assert answer.json()["accepted"] == 1
+    response = service.client.post("/feedback", content=in_pieces(body) if chunked else body, headers=JSON)
+    assert response.json()["accepted"] == 1

@@ -28,7 +28,7 @@ def test_the_second_catalogue_on_a_user_store_does_not_start(
 ) -> None:
     with running(trained_store, tmp_path / "films", "--redis", users.url, "--workers", workers) as service:
         service.like("ann", "g1-1")
-        message = complaint("--store", soaps, "--port", 0, "--redis", users.url, "--workers", workers)
+        message = complaint("--bundles", soaps, "--port", 0, "--redis", users.url, "--workers", workers)
         assert message.startswith("the user store holds users of another catalogue")
         assert message.endswith("redis-cli DEL kshot:catalogue")
         with running(soaps, tmp_path / "other", "--redis", users.url, "--redis-prefix", "soaps") as other:

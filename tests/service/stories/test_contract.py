@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from running_service import Running
 
-from service.api.schemas import Feedback, Receipt, Recommendation
+from service.api.schemas.feedback import Feedback, Receipt
+from service.api.schemas.recommend import Recommendation
 
 
 def test_a_list_has_exactly_the_fields_of_the_contract(service: Running, user: str) -> None:
@@ -30,25 +31,25 @@ def test_a_receipt_has_exactly_the_fields_of_the_contract(service: Running, user
     assert list(service.like(user, "g1-2")) == ["accepted", "duplicates", "state", "event_ids"]
 
 
-def test_unknown_items_are_reported_and_the_others_accepted(service: Running, user: str) -> None:
+def test_unknown_items_are_reported_and_known_ones_accepted(service: Running, user: str) -> None:
     answer = service.like(user, "nothing", "g1-1", "nowhere")
     assert answer["accepted"] == answer["state"]["events"] == 1
     assert answer["unknown"] == [{"index": 0, "item_id": "nothing"}, {"index": 2, "item_id": "nowhere"}]
     Receipt.model_validate(answer)
 
 
-def test_a_harmless_request_id_is_kept(service: Running) -> None:
+def test_a_safe_request_id_is_kept(service: Running) -> None:
     answer = service.client.get("/health/live", headers={"X-Request-ID": "trace-1.a_B"})
     assert answer.headers["x-request-id"] == "trace-1.a_B"
 
 
 @pytest.mark.parametrize("wild", ["", "two words", '{"event":"forged"}', "x" * 65, "na\u00efve"])
-def test_a_request_id_that_could_do_harm_is_replaced(service: Running, wild: str) -> None:
+def test_an_unsafe_request_id_is_replaced(service: Running, wild: str) -> None:
     answer = service.client.get("/health/live", headers={b"X-Request-ID": wild.encode()})
     assert answer.headers["x-request-id"].isalnum()
 
 
-def test_every_request_without_an_id_gets_its_own(service: Running) -> None:
+def test_every_request_without_an_id_gets_a_new_one(service: Running) -> None:
     ids = {service.client.get("/health/live").headers["x-request-id"] for _ in range(3)}
     assert len(ids) == 3
 
@@ -93,7 +94,7 @@ def test_answers_are_documented_with_their_schema(openapi: dict[str, Any], path:
 
 
 @pytest.mark.parametrize(("path", "method"), [("/recommend", "get"), ("/feedback", "post")])
-def test_refusals_are_documented_as_what_they_are(openapi: dict[str, Any], path: str, method: str) -> None:
+def test_refusals_are_documented_as_problems(openapi: dict[str, Any], path: str, method: str) -> None:
     refused = openapi["paths"][path][method]["responses"]["422"]["content"]
     assert {kind: content["schema"]["$ref"] for kind, content in refused.items()} == {
         "application/problem+json": "#/components/schemas/Problem"
@@ -113,7 +114,7 @@ def test_an_unknown_path_is_a_problem(service: Running) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_another_method_is_told_which_one_is_allowed(service: Running) -> None:
+def test_another_method_is_refused_with_the_allowed_ones(service: Running) -> None:
     answer = service.client.delete("/feedback")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     answer = service.client.post("/health/live")
@@ -128,7 +129,7 @@ def test_every_method_of_a_path_is_named_once(service: Running, path: str, allow
     assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
 
 
-def test_a_websocket_is_turned_away_and_disturbs_nobody(service: Running) -> None:
+def test_a_websocket_is_refused_and_disturbs_no_other_client(service: Running) -> None:
     url = service.client.base_url
     with socket.create_connection((url.host, url.port), timeout=5) as connection:
         connection.sendall(

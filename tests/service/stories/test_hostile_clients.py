@@ -1,4 +1,4 @@
-"""Clients that choose their ids with care: no line of the log is forged, no series of the metrics is made."""
+"""Hostile ids: clients cannot forge lines of the log or create series of the metrics."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="module")
-def talkative(trained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def verbose(trained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     env = {"KSHOT_ACCESS_LOG": "true", "KSHOT_LOG_LEVEL": "debug", "KSHOT_USER_RATE": "1000/second"}
-    with running(trained_store, tmp_path_factory.mktemp("talkative"), env=env) as started:
+    with running(trained_store, tmp_path_factory.mktemp("verbose"), env=env) as started:
         yield started
 
 
-def ask_everything(service: Running, text: str) -> list[int]:
-    """Put ``text`` wherever a client may write; the statuses."""
+def send_everywhere(service: Running, text: str) -> list[int]:
+    """Send ``text`` in every position that a client controls; the statuses."""
     client, event = service.client, {"item_id": text, "value": 5}
-    answers = [
+    responses = [
         client.get("/recommend", params={"user_id": text}),
         client.get("/recommend", params={"user_id": "ann", "k": text, text: text}),
         client.post(
@@ -47,45 +47,45 @@ def ask_everything(service: Running, text: str) -> list[int]:
         client.request("FORGED", "/recommend"),
         client.get("/" + "".join(f"%{byte:02x}" for byte in text.encode())),
     ]
-    return [answer.status_code for answer in answers]
+    return [response.status_code for response in responses]
 
 
-def test_hostile_ids_forge_no_line_of_the_log_and_make_no_series(talkative: Running) -> None:
+def test_hostile_ids_cannot_forge_lines_of_the_log_or_create_series(verbose: Running) -> None:
     for text in HOSTILE:
-        assert all(status < 500 for status in ask_everything(talkative, text)), text
-    talkative.metrics()  # is a request, too
-    series = set(talkative.metrics())
+        assert all(status < 500 for status in send_everywhere(verbose, text)), text
+    verbose.metrics()  # counts as a request, too
+    series = set(verbose.metrics())
     for text in HOSTILE:
-        ask_everything(talkative, f"{text[:100]} once more")
-    assert set(talkative.metrics()) == series
+        send_everywhere(verbose, f"{text[:100]} once more")
+    assert set(verbose.metrics()) == series
     assert not [name for name in series if "forged" in repr(name)]
     events = set()
-    for line in talkative.log.read_bytes().split(b"\n")[:-1]:
-        told = json.loads(line)
-        assert {"event", "level", "timestamp"} <= set(told)
+    for line in verbose.log.read_bytes().split(b"\n")[:-1]:
+        record = json.loads(line)
+        assert {"event", "level", "timestamp"} <= set(record)
         assert not [character for character in line.decode() if character < " " or character in "\x7f\x85\u2028\u2029"]
-        events.add(told["event"])
+        events.add(record["event"])
     assert not [event for event in events if "forged" in event]
     assert "request" in events
 
 
-def test_no_answer_has_a_header_that_a_client_wrote(talkative: Running) -> None:
-    answer = talkative.client.get("/recommend", params={"user_id": HOSTILE[1]})
-    assert answer.json()["user_id"] == HOSTILE[1]
-    assert "x-forged" not in answer.headers
+def test_no_response_has_a_header_out_of_a_clients_id(verbose: Running) -> None:
+    response = verbose.client.get("/recommend", params={"user_id": HOSTILE[1]})
+    assert response.json()["user_id"] == HOSTILE[1]
+    assert "x-forged" not in response.headers
 
 
-def test_a_flood_of_bytes_that_are_no_http_is_counted_and_fills_no_log(talkative: Running) -> None:
+def test_bytes_that_are_not_http_are_counted_and_not_logged(verbose: Running) -> None:
     malformed = ("kshot_malformed_requests_total", ())
-    before, lines = talkative.metrics()[malformed], len(talkative.logged())
+    before, lines = verbose.metrics()[malformed], len(verbose.logged())
     upgrade = b"GET /health/live HTTP/1.1\r\nHost: kshot\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    with ExitStack() as open_connections:  # all at once, since some are closed only after seconds
-        flood = [open_connections.enter_context(connected(talkative)) for _ in range(40)]
+    with ExitStack() as open_connections:  # all at once, because some are closed only after seconds
+        flood = [open_connections.enter_context(connected(verbose)) for _ in range(40)]
         for connection, sent in zip(
             flood, 20 * [b"\x16\x03\x01 no HTTP\r\n\r\n", upgrade + b"no HTTP\r\n\r\n"], strict=True
         ):
             connection.sendall(sent)
         for connection in flood:
             until_closed(connection)
-    assert talkative.metrics()[malformed] - before >= 20
-    assert {line["event"] for line in talkative.logged()[lines:]} <= {"request"}
+    assert verbose.metrics()[malformed] - before >= 20
+    assert {line["event"] for line in verbose.logged()[lines:]} <= {"request"}

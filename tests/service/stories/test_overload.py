@@ -1,4 +1,4 @@
-"""More requests than the service takes on: the surplus is refused at once, and nothing else changes."""
+"""Requests beyond the limit are refused at once, and the others are answered."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
 
 @pytest.fixture(scope="module")
 def small(trained_store: Path, tmp_path_factory: pytest.TempPathFactory, users: EmbeddedStore) -> Iterator[Running]:
-    """A service of three requests at most."""
+    """A service with a limit of three requests."""
     limits = {"KSHOT_MAX_UNDER_WAY": str(LIMIT), "KSHOT_STORE_TIMEOUT_MS": "60000"}
     with running(trained_store, tmp_path_factory.mktemp("small"), "--redis", users.url, env=limits) as started:
         yield started
@@ -39,63 +39,63 @@ def small(trained_store: Path, tmp_path_factory: pytest.TempPathFactory, users: 
 
 @contextmanager
 def full(service: Running, users: EmbeddedStore) -> Iterator[list[Future[httpx.Response]]]:
-    """As many requests as the service takes on wait for a store that stands still, and the surplus was refused."""
+    """As many requests as the limit wait for a stopped store, and the surplus was refused."""
     refused, pid = service.metrics()[REFUSED], server_pid(users.url)
     with ThreadPoolExecutor(LIMIT + SURPLUS) as pool:
         os.kill(pid, signal.SIGSTOP)
         try:
-            asked = [pool.submit(ask, service, f"user-{number}") for number in range(LIMIT + SURPLUS)]
+            requests = [pool.submit(recommend, service, f"user-{number}") for number in range(LIMIT + SURPLUS)]
             wait_until(lambda: service.metrics()[REFUSED] == refused + SURPLUS)
-            yield asked
+            yield requests
         finally:
             os.kill(pid, signal.SIGCONT)
 
 
-def ask(service: Running, user: str) -> httpx.Response:
+def recommend(service: Running, user: str) -> httpx.Response:
     return httpx.get(service.client.base_url.join("/recommend"), params={"user_id": user}, timeout=DEADLINE_S)
 
 
-def test_the_surplus_is_refused_while_the_others_wait_and_they_are_answered(
+def test_the_surplus_is_refused_at_once_and_the_waiting_requests_are_answered(
     small: Running, users: EmbeddedStore
 ) -> None:
-    with full(small, users) as asked:
-        wait_until(lambda: sum(each.done() for each in asked) == SURPLUS)
-        assert {each.result().status_code for each in asked if each.done()} == {503}
-    assert sorted(each.result().status_code for each in asked) == [200] * LIMIT + [503] * SURPLUS
+    with full(small, users) as requests:
+        wait_until(lambda: sum(request.done() for request in requests) == SURPLUS)
+        assert {request.result().status_code for request in requests if request.done()} == {503}
+    assert sorted(request.result().status_code for request in requests) == [200] * LIMIT + [503] * SURPLUS
 
 
-def test_a_refusal_says_when_to_come_again_and_why(small: Running, users: EmbeddedStore) -> None:
-    with full(small, users) as asked:
-        wait_until(lambda: any(each.done() for each in asked))
-        refused = next(each.result() for each in asked if each.done())
+def test_a_refusal_has_the_reason_and_the_time_to_wait(small: Running, users: EmbeddedStore) -> None:
+    with full(small, users) as requests:
+        wait_until(lambda: any(request.done() for request in requests))
+        refused = next(request.result() for request in requests if request.done())
     assert refused.headers["retry-after"] == "1"
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.headers["cache-control"] == "no-store"
     problem = refused.json()
-    assert problem["detail"] == f"requests: {LIMIT} under way, expected fewer than {LIMIT}"
+    assert problem["detail"] == f"requests: {LIMIT} in progress, expected fewer than {LIMIT}"
     assert problem["request_id"] == refused.headers["x-request-id"]
 
 
-def test_whoever_looks_after_the_service_sees_it_when_it_is_full(small: Running, users: EmbeddedStore) -> None:
+def test_probes_and_metrics_work_under_overload(small: Running, users: EmbeddedStore) -> None:
     with full(small, users):
         assert small.client.get("/health/live").is_success
         assert small.client.get("/metrics").is_success
 
 
-def test_room_is_given_back(small: Running, users: EmbeddedStore) -> None:
+def test_capacity_is_freed(small: Running, users: EmbeddedStore) -> None:
     with full(small, users):
         pass
-    assert [ask(small, "later").status_code for _ in range(LIMIT + 1)] == [200] * (LIMIT + 1)
+    assert [recommend(small, "later").status_code for _ in range(LIMIT + 1)] == [200] * (LIMIT + 1)
 
 
-def test_bodies_that_are_still_arriving_keep_nobody_out(small: Running, user: str) -> None:
+def test_bodies_still_arriving_take_up_no_capacity(small: Running, user: str) -> None:
     whole = feedback(user, "g1-1")
     with ExitStack() as stack:
         slow = [stack.enter_context(connected(small)) for _ in range(2 * LIMIT)]
         for connection in slow:
             connection.sendall(whole[:-5])
-        assert small.client.get("/health/live").is_success  # so the service has read them by now
-        assert ask(small, user).status_code == 200
+        assert small.client.get("/health/live").is_success  # after the service has read them
+        assert recommend(small, user).status_code == 200
         for connection in slow:
             connection.sendall(whole[-5:])
             assert answered(connection) == 200

@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 from running_service import Running, running, wait_until
 
-from service.api.schemas import Erasure, UserData
+from service.api.schemas.users import Erasure, UserData
 from service.core.history import digest_name, event_digest
 from service.stores.embedded import EmbeddedStore
 from service.stores.redis.key_names import KeyNames

@@ -1,4 +1,4 @@
-"""The bound on requests under way, and on bodies that still arrive, around an application of one route."""
+"""The limits on requests in progress and on arriving bodies, around an application of one route."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ LIMIT, MAX_ARRIVING_BYTES = 2, 1000
 
 
 class Service:
-    """Answers with the length of a body as soon as it may."""
+    """Responds with the length of a body once it is allowed to."""
 
     def __init__(self) -> None:
-        self.may_answer = asyncio.Event()
+        self.may_respond = asyncio.Event()
         self.entered = asyncio.Semaphore(0)
-        routes = [Route("/feedback", self._answer, methods=["GET", "POST"])]
+        routes = [Route("/feedback", self._respond, methods=["GET", "POST"])]
         guarded = Capacity(Starlette(routes=routes), limit=LIMIT, max_arriving_bytes=MAX_ARRIVING_BYTES)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://kshot")
 
-    async def _answer(self, request: Request) -> Response:
+    async def _respond(self, request: Request) -> Response:
         self.entered.release()
-        await self.may_answer.wait()
+        await self.may_respond.wait()
         return Response(str(len(await request.body())))
 
     def post(self, body: AsyncIterator[bytes] | bytes) -> asyncio.Task[httpx.Response]:
@@ -40,7 +40,7 @@ class Service:
 
 
 class SlowBody:
-    """A body of one part at once, and one when it is told to."""
+    """A body of one part at once, and one after ``may_end``."""
 
     def __init__(self, first: bytes, last: bytes = b"last") -> None:
         self.first, self.last = first, last
@@ -54,39 +54,39 @@ class SlowBody:
 
 
 async def arriving(service: Service, *bodies: SlowBody) -> list[asyncio.Task[httpx.Response]]:
-    """Requests of which the first part is there."""
+    """Requests whose first part has arrived."""
     posts = [service.post(aiter(body)) for body in bodies]
     for body in bodies:
         await body.begun.wait()
     return posts
 
 
-async def test_a_body_takes_no_place_before_it_is_there_and_then_arrives_as_it_was_sent() -> None:
+async def test_a_body_counts_only_after_it_has_arrived_and_is_passed_on_as_sent() -> None:
     service = Service()
     bodies = [SlowBody(b"first") for _ in range(3 * LIMIT)]
     posts = await arriving(service, *bodies)
-    service.may_answer.set()
+    service.may_respond.set()
     assert (await service.client.get("/feedback")).status_code == 200
     for body, post in zip(bodies, posts, strict=True):
         body.may_end.set()
         assert (await post).text == str(len(b"firstlast"))
 
 
-async def test_a_body_that_is_there_too_late_finds_the_place_taken() -> None:
+async def test_a_body_that_arrives_when_the_capacity_is_used_up_is_refused() -> None:
     service, body = Service(), SlowBody(b"first")
     (late,) = await arriving(service, body)
-    others = [service.post(b"whole") for _ in range(LIMIT)]
-    for _ in others:
+    whole = [service.post(b"whole") for _ in range(LIMIT)]
+    for _ in whole:
         await service.entered.acquire()
     body.may_end.set()
-    assert (await late).json()["detail"] == "requests: 2 under way, expected fewer than 2"
-    service.may_answer.set()
-    assert [(await other).status_code for other in others] == [200] * LIMIT
+    assert (await late).json()["detail"] == "requests: 2 in progress, expected fewer than 2"
+    service.may_respond.set()
+    assert [(await post).status_code for post in whole] == [200] * LIMIT
 
 
-async def test_bodies_that_arrive_have_a_bound_together_and_give_back_what_they_took() -> None:
+async def test_arriving_bodies_have_one_limit_and_free_their_memory() -> None:
     service, body = Service(), SlowBody(b"x" * (MAX_ARRIVING_BYTES - 10))
-    service.may_answer.set()
+    service.may_respond.set()
     (large,) = await arriving(service, body)
     refused = await service.post(b"x" * 11)
     assert refused.status_code == 503
@@ -97,19 +97,19 @@ async def test_bodies_that_arrive_have_a_bound_together_and_give_back_what_they_
     assert (await service.post(b"x" * MAX_ARRIVING_BYTES)).status_code == 200
 
 
-async def test_a_client_that_leaves_before_its_body_is_there_is_answered_for_the_count_alone() -> None:
-    told: list[Message] = []
-    left = [{"type": "http.request", "body": b"first", "more_body": True}, {"type": "http.disconnect"}]
+async def test_a_client_that_disconnects_before_its_body_has_arrived_counts_as_a_bad_request() -> None:
+    sent: list[Message] = []
+    received = [{"type": "http.request", "body": b"first", "more_body": True}, {"type": "http.disconnect"}]
 
     async def receive() -> Message:
-        return left.pop(0)
+        return received.pop(0)
 
     async def send(message: Message) -> None:
-        told.append(message)
+        sent.append(message)
 
     async def never_reached(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        pytest.fail("the application was asked")
+        pytest.fail("the application was called")
 
     scope = {"type": "http", "method": "POST", "path": "/feedback", "headers": []}
     await Capacity(never_reached, limit=1)(scope, receive, send)
-    assert told[0]["status"] == 400
+    assert sent[0]["status"] == 400

@@ -1,4 +1,4 @@
-"""The express lane answers what FastAPI would have answered, byte for byte, and leaves everything else to it."""
+"""The express lane responds as FastAPI would, byte for byte, and leaves all other requests to it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_store import MemoryStore
 
 from service.api import problems
+from service.api.app import build_router
+from service.api.backend import Backend
 from service.api.middleware.capacity import Capacity
-from service.api.middleware.fast_path import Express, plain_feedback, plain_query
-from service.api.routes.router import Parts, build_router
-from service.api.schemas import Feedback
+from service.api.middleware.fast_path import BodyReader, FastPath, QueryReader, parameters_of
+from service.api.routes.recommend import IncludeSeen, K, UserId
+from service.api.schemas.feedback import Feedback
 from service.flows.feedback import FeedbackFlow
 from service.flows.forget import ForgetFlow
 from service.scoring.live import LiveBundle
@@ -27,29 +29,28 @@ from service.scoring.live import LiveBundle
 NOW = 1_700_000_000.0
 JSON = [(b"content-type", b"application/json")]
 
-Answered = tuple[int, dict[bytes, bytes], bytes]
+Response = tuple[int, dict[bytes, bytes], bytes]
 
 
 class App:
-    """The routes with the lane before them, or without it."""
+    """The routes, behind the lane or without it."""
 
     def __init__(self, live: LiveBundle, *, has_lane: bool) -> None:
         store = MemoryStore()
         feedback, forget = FeedbackFlow(store, clock=lambda: NOW, deadline_s=60), ForgetFlow(store, deadline_s=60)
-        parts = Parts(live, store, feedback, forget)
-        router = build_router(parts)
+        router = build_router(Backend(live, store, feedback, forget))
         self.passed_on = 0
         self.routes = FastAPI()
         self.routes.include_router(router)
         problems.install(self.routes)
-        lane = Express(self._pass_on, parts=parts, routes=router.routes)
+        lane = FastPath(self._pass_on, routes=router.routes)
         self._app: Any = Capacity(lane, limit=1) if has_lane else self.routes
 
     async def _pass_on(self, scope: Any, receive: Any, send: Any) -> None:
         self.passed_on += 1
         await self.routes(scope, receive, send)
 
-    def ask(self, method: str, path: str, query: bytes = b"", body: bytes = b"", headers: Any = JSON) -> Answered:
+    def request(self, method: str, path: str, query: bytes = b"", body: bytes = b"", headers: Any = JSON) -> Response:
         """Status, headers and body of one request."""
         scope = {
             "type": "http",
@@ -66,7 +67,7 @@ class App:
             "client": ("127.0.0.1", 9),
             "state": {},
         }
-        # In two parts, as a body may come.
+        # In two parts, as a body may arrive.
         parts = [{"body": body[:7], "more_body": True}, {"body": body[7:], "more_body": False}]
         messages: Iterator[dict[str, Any]] = iter([{"type": "http.request", **part} for part in parts])
         sent: list[dict[str, Any]] = []
@@ -111,20 +112,20 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_every_query_gets_the_answer_that_the_route_gives(lane: App, plain: App, query: bytes) -> None:
-    assert lane.ask("GET", "/recommend", query) == plain.ask("GET", "/recommend", query)
+def test_every_query_gets_the_response_of_the_route(lane: App, plain: App, query: bytes) -> None:
+    assert lane.request("GET", "/recommend", query) == plain.request("GET", "/recommend", query)
 
 
 @pytest.mark.parametrize("sent", [b"%ff", b"%fe", b"a%80", "é".encode(), b"\xff", b"%ED%A0%80"])
-def test_no_two_users_are_one_by_what_is_not_utf_8(lane: App, sent: bytes) -> None:
-    status, _, body = lane.ask("GET", "/recommend", b"k=1&user_id=" + sent)
+def test_bytes_that_are_not_utf_8_never_merge_two_users(lane: App, sent: bytes) -> None:
+    status, _, body = lane.request("GET", "/recommend", b"k=1&user_id=" + sent)
     assert (status, json.loads(body)["errors"][0]["field"]) == (422, "user_id")
 
 
-def test_feedback_with_a_query_gets_the_answer_that_the_route_gives(lane: App, plain: App) -> None:
-    asked = ("POST", "/feedback", b"user_id=bob", json.dumps(BODIES[0]).encode())
-    assert lane.ask(*asked) == plain.ask(*asked)
-    assert lane.ask(*asked)[0] == 422
+def test_feedback_with_a_query_gets_the_response_of_the_route(lane: App, plain: App) -> None:
+    request = ("POST", "/feedback", b"user_id=bob", json.dumps(BODIES[0]).encode())
+    assert lane.request(*request) == plain.request(*request)
+    assert lane.request(*request)[0] == 422
 
 
 EVENT = {"item_id": "g1-1", "value": 5, "event_id": "e", "timestamp": NOW - 5}
@@ -150,11 +151,11 @@ TEXTS = [
 @pytest.mark.parametrize(
     "body", [*(json.dumps(body).encode() for body in BODIES), *TEXTS], ids=lambda body: f"{len(body)} bytes"
 )
-def test_every_body_gets_the_answer_that_the_route_gives(lane: App, plain: App, body: bytes) -> None:
-    for _ in range(2):  # a second time it meets duplicates and whatever the first left behind
-        assert lane.ask("POST", "/feedback", body=body) == plain.ask("POST", "/feedback", body=body)
-    asked = ("GET", "/recommend", b"user_id=ann&k=3")
-    assert lane.ask(*asked) == plain.ask(*asked)
+def test_every_body_gets_the_response_of_the_route(lane: App, plain: App, body: bytes) -> None:
+    for _ in range(2):  # the second time with duplicates
+        assert lane.request("POST", "/feedback", body=body) == plain.request("POST", "/feedback", body=body)
+    request = ("GET", "/recommend", b"user_id=ann&k=3")
+    assert lane.request(*request) == plain.request(*request)
 
 
 @pytest.mark.parametrize(
@@ -164,29 +165,35 @@ def test_every_body_gets_the_answer_that_the_route_gives(lane: App, plain: App, 
         *(b"text/plain", b"application/x-www-form-urlencoded", b"", b"application/json, text/plain"),
     ],
 )
-def test_every_content_type_gets_the_answer_that_the_route_gives(lane: App, plain: App, kind: bytes) -> None:
+def test_every_content_type_gets_the_response_of_the_route(lane: App, plain: App, kind: bytes) -> None:
     body = json.dumps(BODIES[0]).encode()
     for headers in ([(b"content-type", kind)], [], [(b"content-type", kind), (b"content-type", b"text/plain")]):
-        asked = ("POST", "/feedback", b"", body, headers)
-        assert lane.ask(*asked) == plain.ask(*asked)
+        request = ("POST", "/feedback", b"", body, headers)
+        assert lane.request(*request) == plain.request(*request)
 
 
 @pytest.mark.parametrize(("method", "path"), [("HEAD", "/recommend"), ("POST", "/recommend"), ("GET", "/recommend/")])
-def test_other_methods_and_paths_get_the_answer_that_the_route_gives(
-    lane: App, plain: App, method: str, path: str
-) -> None:
-    assert lane.ask(method, path, b"user_id=ann") == plain.ask(method, path, b"user_id=ann")
+def test_other_methods_and_paths_get_the_response_of_the_route(lane: App, plain: App, method: str, path: str) -> None:
+    assert lane.request(method, path, b"user_id=ann") == plain.request(method, path, b"user_id=ann")
 
 
-def test_what_is_plainly_right_does_not_reach_the_application(lane: App) -> None:
-    lane.ask("GET", "/recommend", b"user_id=ann&k=5")
-    lane.ask("POST", "/feedback", body=json.dumps(BODIES[0]).encode())
+def test_a_plain_request_does_not_reach_the_application(lane: App) -> None:
+    lane.request("GET", "/recommend", b"user_id=ann&k=5")
+    lane.request("POST", "/feedback", body=json.dumps(BODIES[0]).encode())
     assert lane.passed_on == 0
 
 
 @given(user_id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256), k=st.integers(1, 500))
-def test_a_query_means_what_its_client_encoded(user_id: str, k: int) -> None:
-    assert plain_query(f"user_id={quote_plus(user_id)}&k={k}".encode()) == (user_id, k, False)
+def test_a_plain_query_means_what_its_client_encoded(user_id: str, k: int) -> None:
+    async def route(user_id: UserId, k: K = 20, include_seen: IncludeSeen = False) -> None:
+        """A function with the parameters of GET /recommend."""
+
+    reader = QueryReader(parameters_of(route))
+    assert reader.arguments(f"user_id={quote_plus(user_id)}&k={k}".encode()) == {
+        "user_id": user_id,
+        "k": k,
+        "include_seen": False,
+    }
 
 
 json_values = st.recursive(
@@ -204,6 +211,21 @@ some_events = st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(fields, 
         {}, optional={"user_id": json_values, "events": some_events | json_values, "attributes": json_values}
     )
 )
-def test_a_body_that_is_taken_means_what_the_route_reads(body: dict[str, Any]) -> None:
-    taken = plain_feedback(json.dumps(body).encode())
-    assert taken is None or taken == Feedback.model_validate(body)
+def test_a_plain_body_means_what_the_route_reads(body: dict[str, Any]) -> None:
+    async def route(feedback: Feedback) -> None:
+        """A function with the parameter of POST /feedback."""
+
+    (parameter,) = parameters_of(route)
+    arguments = BodyReader(parameter).arguments(json.dumps(body).encode())
+    assert arguments is None or arguments == {"feedback": Feedback.model_validate(body)}
+
+
+def test_a_hot_route_with_a_dependency_that_the_lane_would_skip_is_refused() -> None:
+    app = FastAPI()
+
+    @app.get("/recommend", dependencies=[Depends(lambda: None)])
+    async def get_recommend(user_id: UserId) -> None:
+        """A route with another dependency than STRICT."""
+
+    with pytest.raises(TypeError, match=r"/recommend: dependencies .* expected STRICT alone"):
+        FastPath(app, routes=app.routes)

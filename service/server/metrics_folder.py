@@ -1,8 +1,8 @@
 """The folder through which the workers of one run share their metrics.
 
 prometheus-client decides at its first import, by ``PROMETHEUS_MULTIPROC_DIR``, whether values go into files there, and
-counts every file that it finds. So ``kshot`` takes the variable over before that, and gives each run a folder of its
-own, in which nothing is left from an earlier one.
+counts every file in that folder. So ``kshot`` moves the variable into a setting before that import, and gives each run
+a new folder without files of earlier runs.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ SETTING = "KSHOT_METRICS_DIR"
 
 
 def take_over_variable() -> None:
-    """Move prometheus-client's variable, in both of its spellings, into the setting that says the same."""
-    named = [os.environ.pop(name, "") for name in (VARIABLE, VARIABLE.lower())]
-    folder = next(filter(None, [os.environ.get(SETTING, ""), *named]), "")
+    """Move prometheus-client's variable, in both of its spellings, into the setting of the same meaning."""
+    values = [os.environ.pop(name, "") for name in (VARIABLE, VARIABLE.lower())]
+    folder = next(filter(None, [os.environ.get(SETTING, ""), *values]), "")
     if folder:
         os.environ[SETTING] = folder
 
 
 @contextmanager
-def folder_of_a_run(parent: Path | None) -> Iterator[str]:
-    """A new folder in ``parent``, or where temporary files go, removed in the end.
+def metrics_folder(parent: Path | None) -> Iterator[str]:
+    """A new folder in ``parent``, or among the temporary files, removed at the end.
 
     Raises:
-        SettingInvalid: ``parent`` is absent, not a folder, or cannot be written.
+        SettingInvalid: ``parent`` is absent, not a folder, or not writable.
     """
     try:
         created = tempfile.TemporaryDirectory(prefix="kshot-metrics-", dir=parent, ignore_cleanup_errors=True)
     except OSError as exc:
         raise SettingInvalid(
             f"metrics_dir ({SETTING}, or {VARIABLE}): {parent or 'absent, so the folder of temporary files'}, "
-            f"expected a folder that is there and can be written ({exc.strerror or exc})"
+            f"expected an existing folder that can be written to ({exc.strerror or exc})"
         ) from exc
     with created as folder:
         yield folder

@@ -1,0 +1,1 @@
+"""Bodies of requests and responses as documented in ``/docs``, one file per route file."""
