@@ -11,16 +11,16 @@ COPY service service
 RUN --mount=type=cache,target=/root/.cache/pip pip wheel --wheel-dir /wheels .
 
 FROM python:${PYTHON}-slim AS base
-# A read-only root needs a home and a place for temporary files that is mounted: /tmp.
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp KSHOT_STORE=/store
-# Owned by the numeric user, so that a fresh volume mounted there is too.
-RUN install -d -o 10001 -g 10001 /store
+# With a read-only root mount /tmp: it is the home and holds temporary files.
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp KSHOT_BUNDLES=/bundles
+# Owned by the numeric user, so that a new volume mounted there is, too.
+RUN install -d -o 10001 -g 10001 /bundles
 RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
     pip install --no-cache-dir --no-index --find-links /wheels kshot
 ENTRYPOINT ["kshot"]
 
 FROM base AS train
-# The default torch for x86-64 brings CUDA, gigabytes that no CPU needs: name PyTorch's index of CPU builds to spare them.
+# The default torch for x86-64 includes CUDA, gigabytes that a CPU does not need: set TORCH_INDEX to PyTorch's CPU builds.
 ARG TORCH=2.13.0
 ARG TORCH_INDEX=
 RUN --mount=type=cache,target=/root/.cache/pip pip install ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "torch==${TORCH}"

@@ -47,13 +47,13 @@ def test_build_targets_and_arguments_are_those_of_the_dockerfile(compose, docker
 def test_training_command_and_its_flags_exist(compose, kshot_help):
     command, *arguments = compose["services"]["train"]["command"]
     flags = [argument for argument in arguments if argument.startswith("--")]
-    assert flags == ["--data", "--store"]
+    assert flags == ["--data", "--bundles"]
     assert [flag for flag in flags if flag not in kshot_help(command)] == []
 
 
 def test_training_writes_where_the_service_reads_only(compose):
-    assert compose["services"]["train"]["volumes"] == ["bundles:/store"]
-    assert "bundles:/store:ro" in compose["services"]["service"]["volumes"]
+    assert compose["services"]["train"]["volumes"] == ["bundles:/bundles"]
+    assert "bundles:/bundles:ro" in compose["services"]["service"]["volumes"]
 
 
 def test_every_kshot_variable_is_a_setting(compose, variables):

@@ -61,18 +61,18 @@ def test_image_runs_as_a_numeric_user_that_owns_the_store(dockerfile, target):
     user = values(dockerfile[target], "USER")[-1]
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
     owner = "-o {} -g {}".format(*user.split(":"))
-    assert f"install -d {owner} {environment(dockerfile[target])['KSHOT_STORE']}" in values(dockerfile[target], "RUN")
+    assert f"install -d {owner} {environment(dockerfile[target])['KSHOT_BUNDLES']}" in values(dockerfile[target], "RUN")
 
 
 def test_service_image_starts_a_kshot_command(dockerfile, kshot_help):
     assert json.loads(values(dockerfile["service"], "ENTRYPOINT")[-1]) == ["kshot"]
     assert json.loads(values(dockerfile["service"], "CMD")[-1]) == ["serve"]
-    assert "--store" in kshot_help("serve")
+    assert "--bundles" in kshot_help("serve")
 
 
 def test_image_variables_are_settings(dockerfile, variables):
     named = {name for name in environment(dockerfile["service"]) if name.startswith("KSHOT_")}
-    assert named == {"KSHOT_STORE", "KSHOT_HOST", "KSHOT_PORT"}
+    assert named == {"KSHOT_BUNDLES", "KSHOT_HOST", "KSHOT_PORT"}
     assert named <= variables
 
 

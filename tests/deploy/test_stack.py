@@ -32,7 +32,7 @@ def writes(folder):
     return True
 fields = dict(re.findall(r"^(\\w+):\\s+(\\S+)", status, re.M))
 print(os.getuid(), os.getgid(), int(fields["CapEff"], 16), fields["NoNewPrivs"])
-print(writes("/"), writes("/tmp"), writes("/store"))
+print(writes("/"), writes("/tmp"), writes("/bundles"))
 """
 
 
