@@ -81,28 +81,28 @@ tools:
 	  echo "redis-server, wrk, strace or chromium is absent: the tests that need it are skipped"; \
 	fi
 
-loadtest: setup tools ## measure a service under load and the graphs alone; takes minutes
-	@$(BIN)/python -m loadtests.serving.throughput
-	@$(BIN)/python -m loadtests.micro.graphs
+loadtest: setup tools ## measure a service under load, and adaptation and scoring alone; takes minutes
+	@$(BIN)/python -m loadtests throughput
+	@$(BIN)/python -m loadtests graphs
 
-peers: setup tools ## kshot beside what others would pick, each in an environment of its own; takes ten minutes
-	@$(BIN)/python -m loadtests.peers.comparison
+peers: setup tools ## measure kshot beside other recommenders, each in its own environment; takes ten minutes
+	@$(BIN)/python -m loadtests comparison
 
-growth: setup tools ## up to a million items and five million users: cost, memory, swaps; needs 16 GB, takes half an hour
-	@$(BIN)/python -m loadtests.serving.growth --keep build/bundles
-	@$(BIN)/python -m loadtests.serving.swap --keep build/bundles
-	@$(BIN)/python -m loadtests.serving.worker_memory --keep build/bundles
+growth: setup tools ## measure up to a million items and five million users; needs 16 GB, takes half an hour
+	@$(BIN)/python -m loadtests growth --keep build/bundles
+	@$(BIN)/python -m loadtests swap --keep build/bundles
+	@$(BIN)/python -m loadtests worker-memory --keep build/bundles
 
-chaos: setup tools ## break everything for real, in full: at most 15 minutes; writes loadtests/RELIABILITY.md
+chaos: setup tools ## run the chaos tests in full, at most 15 minutes; writes docs/results/reliability.md
 	@mkdir -p build
-	@$(BIN)/python -m pytest tests/chaos --chaos-size long --verbose --junitxml build/chaos.xml; broken=$$?; \
-	$(BIN)/python -m tests.chaos.report build/chaos.xml && exit $$broken
+	@$(BIN)/python -m pytest tests/chaos -m chaos --chaos-size long --verbose --junitxml build/chaos.xml; broken=$$?; \
+	PYTHONPATH=. $(BIN)/python tests/chaos/report.py build/chaos.xml && exit $$broken
 
 tables: setup ## 20,000 messy tables for each property of reading data, instead of 200: takes about twenty minutes
 	@$(BIN)/python -m pytest tests/model_store/data/test_tables.py --tables 20000
 
-soak: setup tools ## half an hour at 70% of the highest rate: does anything grow? writes loadtests/results/soak.json
-	@$(BIN)/python -m loadtests.serving.soak --minutes 30 --json loadtests/results/soak.json
+soak: setup tools ## run for half an hour at 70% of the highest rate; writes loadtests/results/soak.json
+	@$(BIN)/python -m loadtests soak --minutes 30 --json loadtests/results/soak.json
 
 # ENGINE=buildah, IMAGE_PYTHON=3.13 and TORCH_INDEX=… choose; without an engine this needs root on Debian.
 images: ## build both container images, with Docker or Podman, or with neither and no registry

@@ -1,6 +1,7 @@
-"""Clients that remember every answer: when it was asked for, how long it took, what it said.
+"""HTTP clients that record the time, latency and body of every response.
 
-wrk drives harder but only knows a run as a whole; what happens around one moment needs each request's own time.
+wrk reaches higher rates but reports only a whole run. Latency around one moment, such as a swap of bundles, needs each
+request's own time.
 """
 
 from __future__ import annotations
@@ -20,76 +21,87 @@ OK = 200
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One request and what came of it.
+class Response:
+    """One request and its response.
 
     Attributes:
-        asked_at: clock of ``time.perf_counter``, seconds.
-        took_ms: until the whole answer was there.
-        status: of HTTP; 0 where there was no answer.
-        body: the answer's.
+        sent_at: clock of ``time.perf_counter``, seconds.
+        latency_ms: from sending to the end of the body.
+        status: HTTP status; 0 without a response.
+        body: content of the response.
     """
 
-    asked_at: float
-    took_ms: float
+    sent_at: float
+    latency_ms: float
     status: int
     body: bytes
 
 
 @dataclass
-class Answers:
-    """All answers of some clients; grows while they run."""
+class Responses:
+    """All responses of some clients; grows while they run."""
 
-    all: list[Answer] = field(default_factory=list)
+    all: list[Response] = field(default_factory=list)
 
-    def between(self, start: float, end: float) -> list[Answer]:
-        """Those under way at some time between two moments."""
-        return [each for each in self.all if each.asked_at < end and each.asked_at + each.took_ms / 1e3 > start]
+    def between(self, start: float, end: float) -> list[Response]:
+        """Responses of requests that were under way at some time between two moments."""
+        return [
+            response
+            for response in self.all
+            if response.sent_at < end and response.sent_at + response.latency_ms / 1e3 > start
+        ]
 
 
-def failures(answers: list[Answer]) -> int:
-    """How many were not answered with 200."""
-    return sum(each.status != OK for each in answers)
+def failures(responses: list[Response]) -> int:
+    """Number of responses other than 200."""
+    return sum(response.status != OK for response in responses)
 
 
-def percentile_ms(answers: list[Answer], percent: float) -> float:
-    """A percentile of their latency."""
-    return float(np.percentile([each.took_ms for each in answers], percent))
+def percentile_ms(responses: list[Response], percent: float) -> float:
+    """Percentile of the latencies."""
+    return float(np.percentile([response.latency_ms for response in responses], percent))
 
 
 @contextmanager
-def asking(host: str, port: int, path: str, users: int, clients: int) -> Iterator[Answers]:
-    """Keep ``clients`` connections busy with GETs of ``path``, whose {user} becomes one of ``users``, until left."""
-    answers, stop = Answers(), threading.Event()
+def running_clients(host: str, port: int, path: str, users: int, clients: int) -> Iterator[Responses]:
+    """Send GETs over ``clients`` connections until the context ends.
+
+    Args:
+        host: address of the service.
+        port: its port.
+        path: path and query; ``{user}`` is replaced by a random one of ``users`` user ids.
+        users: number of users.
+        clients: connections, each with one request under way.
+    """
+    responses, stop = Responses(), threading.Event()
     threads = [
-        threading.Thread(target=_ask, args=(host, port, path, users, number, answers, stop))
-        for number in range(clients)
+        threading.Thread(target=_send, args=(host, port, path, users, seed, responses, stop)) for seed in range(clients)
     ]
     for thread in threads:
         thread.start()
     try:
-        yield answers
+        yield responses
     finally:
         stop.set()
         for thread in threads:
             thread.join()
 
 
-def _ask(host: str, port: int, path: str, users: int, seed: int, answers: Answers, stop: threading.Event) -> None:
+def _send(host: str, port: int, path: str, users: int, seed: int, responses: Responses, stop: threading.Event) -> None:
     rng = random.Random(seed)
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     while not stop.is_set():
         started = time.perf_counter()
         status, body = _get(connection, path.replace("{user}", f"u{rng.randrange(users)}"))
-        answers.all.append(Answer(started, (time.perf_counter() - started) * 1e3, status, body))
+        responses.all.append(Response(started, (time.perf_counter() - started) * 1e3, status, body))
     connection.close()
 
 
 def _get(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes]:
     try:
         connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
     except (OSError, http.client.HTTPException):
         connection.close()  # the next request opens it again
         return 0, b""

@@ -1,4 +1,4 @@
-"""What a figure was made on: machine, commit, command."""
+"""Machine, commit and command of a measurement; memory and CPU time of processes (Linux)."""
 
 from __future__ import annotations
 
@@ -32,47 +32,53 @@ def provenance() -> dict[str, Any]:
 
 
 def memory_mib(pid: int) -> dict[str, float]:
-    """Resident memory of a process in MiB: all of it, and the part that is its own.
+    """Resident memory of a process in MiB: ``resident`` is all of it, ``allocated`` the anonymous part.
 
-    The rest are pages of mapped files, which all workers share and the kernel takes back when it needs them.
+    The rest are pages of mapped files. All workers share them, and the kernel can drop them at any time.
     """
     fields = {}
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         name, _, value = line.partition(":")
         if name in {"VmRSS", "RssAnon"}:
             fields[name] = round(int(value.split()[0]) / 1024, 1)
-    return {"resident": fields["VmRSS"], "own": fields["RssAnon"]}
+    return {"resident": fields["VmRSS"], "allocated": fields["RssAnon"]}
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time that a process and its children, the workers, have used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return own + sum(map(cpu_seconds, children(pid)))
+def proportional_memory_mib(pid: int) -> dict[str, float]:
+    """Proportional memory (PSS) of a process in MiB: a page of several processes is divided among them.
 
-
-def shares_mib(pid: int) -> dict[str, float]:
-    """What a process has of the machine's memory in MiB (PSS), a page of several processes divided among them.
-
-    ``own`` is what it allocated, ``mapped`` its share of mapped files, which the kernel takes back when it needs them.
+    ``allocated`` is the anonymous part, ``mapped`` the process's share of mapped files.
     """
     fields: dict[str, float] = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]:
         name, _, value = line.partition(":")
         fields[name] = int(value.split()[0]) / 1024
-    return {"own": round(fields["Pss_Anon"], 1), "mapped": round(fields["Pss_File"], 1)}
+    return {"allocated": round(fields["Pss_Anon"], 1), "mapped": round(fields["Pss_File"], 1)}
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process and its children, the workers, have used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    ticks = int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK") + sum(map(cpu_seconds, children(pid)))
 
 
 def children(pid: int) -> list[int]:
-    """Processes that a process started and that still run."""
+    """Running processes that a process started."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return [int(each) for each in text.split()]
+    return [int(child) for child in text.split()]
 
 
 def two_cores() -> tuple[int, int] | tuple[None, None]:
-    """A core for the service and one for what drives it; none where there are not two."""
+    """One core for the service and one for the load; (None, None) on a machine with a single core."""
     cores = sorted(os.sched_getaffinity(0))
     return (cores[0], cores[1]) if len(cores) > 1 else (None, None)
+
+
+def pin(core: int | None) -> None:
+    """Keep this process, and children that it starts later, on one core; None leaves it unpinned."""
+    if core is not None:
+        os.sched_setaffinity(0, {core})
 
 
 def _processor() -> str:
@@ -83,11 +89,11 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    described = subprocess.run(
+    finished = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - the developer's own git
         capture_output=True,
         text=True,
         check=False,
         cwd=Path(__file__).parent,
     )
-    return described.stdout.strip() or "unknown"
+    return finished.stdout.strip() or "unknown"

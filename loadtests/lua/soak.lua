@@ -1,5 +1,5 @@
--- Four GET /recommend to one POST /feedback, for users drawn at random, with a pause after each answer.
--- Arguments: users, length of a list, file of item ids (JSON strings, one a line), value, mean pause in ms, seed.
+-- Four GET /recommend to one POST /feedback, for random users, with a pause after each response.
+-- Arguments: users, length of a list, file of item ids (JSON strings, one per line), value, mean pause in ms, seed.
 done = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "") .. "summary.lua")
 
 init = function(args)

@@ -1,4 +1,4 @@
--- The last line of every run: its figures as JSON, times in microseconds.
+-- Prints the figures of a run as JSON in its last line, times in microseconds.
 return function(summary, latency)
   local errors = summary.errors
   print(string.format(

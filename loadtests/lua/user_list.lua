@@ -1,5 +1,5 @@
--- One question for users drawn at random. Arguments: method, path, body, file of user ids, one a line;
--- "{user}" in path and body stands for the user's id.
+-- One request for random users of a file. Arguments: method, path, body, file of user ids, one per line.
+-- "{user}" in path and body is replaced by the user's id.
 done = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "") .. "summary.lua")
 
 init = function(args)
@@ -11,6 +11,6 @@ end
 
 request = function()
   local user = users[math.random(#users)]
-  local asked = body ~= "" and body:gsub("{user}", user) or nil
-  return wrk.format(method, (path:gsub("{user}", user)), nil, asked)
+  local filled = body ~= "" and body:gsub("{user}", user) or nil
+  return wrk.format(method, (path:gsub("{user}", user)), nil, filled)
 end

@@ -1,72 +1,43 @@
-"""Bytes of a user's record, and the time to encode and decode it.
+"""Size of a user's record in bytes, and the time to encode and decode it.
 
-    python -m loadtests.micro.codec
-
-Users of items "i0" to "i59999" rated from 1 to 5, in sittings of events a minute apart, with days between.
-*Retired* are the keys of events that newer ones replaced, *seen* the items beyond the last 256. The result goes to
-standard output as JSON, a table to standard error.
+A record has events, the digests of *retired* events, which newer events replaced, and *seen* items beyond the last 256
+events.
 """
 
 from __future__ import annotations
 
-import json
-import sys
+import argparse
 import timeit
 from typing import Any
 
-import numpy as np
-
-from loadtests.kit.machine import provenance
-from model_store.bundle import scale_of
-from service.core.history import DIGEST_MASK
-from service.core.values import Event, Events, UserRecord, UserState
+from loadtests.kit.cli import LoadTest, Result
+from loadtests.kit.tables import markdown
+from loadtests.worlds.records import made_up_record
 from service.stores.records.codec import decode_record, encode_record
 
-ITEMS = 60_000
-STATE_DIM = 65
-STARS = scale_of("ratings", 1.0, 5.0, 4.0)
-NOW = 1.7e9
-SITTING = 0.7  # share of events that follow another within a minute or so
-# Events, retired keys, seen items.
+# Events, retired events, seen items.
 USERS = ((1, 0, 0), (20, 0, 0), (50, 0, 0), (256, 0, 0), (256, 256, 0), (256, 256, 1_000))
-REPEATS = 200
 
 
-def main() -> None:
-    """Measure and print."""
-    records = [_measured(*user) for user in USERS]
-    print(json.dumps(provenance() | {"records": records}, indent=2))
-    print(table(records), file=sys.stderr)
+def measure(options: argparse.Namespace) -> Result:
+    """Measure records of several sizes."""
+    return {"records": [_row(*user, options.repeats) for user in USERS]}
 
 
-def table(records: list[dict[str, Any]]) -> str:
+def table(result: Result) -> str:
     """The figures as a Markdown table."""
-    lines = ["| events | retired | seen | bytes | encode µs | decode µs |", "|---|---|---|---|---|---|"]
-    lines += [
-        f"| {row['events']} | {row['retired']} | {row['seen']} | {row['bytes']:,} "
-        f"| {row['encode_us']:.0f} | {row['decode_us']:.0f} |"
-        for row in records
-    ]
-    return "\n".join(lines)
-
-
-def made_up_record(events: int, retired: int, seen: int, seed: int = 0) -> UserRecord:
-    """A user's record of that many events, retired keys and seen items."""
-    rng = np.random.default_rng(seed)
-    pauses = np.where(rng.random(events) < SITTING, rng.exponential(60, events), rng.exponential(3 * 86_400, events))
-    items = [f"i{row}" for row in rng.choice(ITEMS, events + seen, replace=False)]
-    columns = (rng.integers(1, 6, events), NOW + np.cumsum(pauses), rng.integers(0, DIGEST_MASK, events))
-    numbers = zip(*(column.tolist() for column in columns), strict=True)
     rows = [
-        Event(item_id, value, time, key, STARS)
-        for item_id, (value, time, key) in zip(items[:events], numbers, strict=True)
+        [row["events"], row["retired"], row["seen"], f"{row['bytes']:,}", *_microseconds(row)]
+        for row in result["records"]
     ]
-    state = UserState("0123456789ab", rng.standard_normal(STATE_DIM).astype(np.float32))
-    keys = rng.integers(0, DIGEST_MASK, retired).astype(np.uint64)
-    return UserRecord(events + retired, Events.of(rows), keys, tuple(items[events:]), state)
+    return markdown(["events", "retired", "seen", "bytes", "encode µs", "decode µs"], rows)
 
 
-def _measured(events: int, retired: int, seen: int) -> dict[str, Any]:
+def _microseconds(row: dict[str, Any]) -> list[str]:
+    return [f"{row['encode_us']:.0f}", f"{row['decode_us']:.0f}"]
+
+
+def _row(events: int, retired: int, seen: int, repeats: int) -> dict[str, Any]:
     record = made_up_record(events, retired, seen)
     stored = encode_record(record)
     return {
@@ -74,10 +45,9 @@ def _measured(events: int, retired: int, seen: int) -> dict[str, Any]:
         "retired": retired,
         "seen": seen,
         "bytes": len(stored),
-        "encode_us": round(min(timeit.repeat(lambda: encode_record(record), number=1, repeat=REPEATS)) * 1e6, 1),
-        "decode_us": round(min(timeit.repeat(lambda: decode_record(stored), number=1, repeat=REPEATS)) * 1e6, 1),
+        "encode_us": round(min(timeit.repeat(lambda: encode_record(record), number=1, repeat=repeats)) * 1e6, 1),
+        "decode_us": round(min(timeit.repeat(lambda: decode_record(stored), number=1, repeat=repeats)) * 1e6, 1),
     }
 
 
-if __name__ == "__main__":
-    main()
+LOAD_TEST = LoadTest(measure, table, {"repeats": 200}, smoke={"repeats": 2})

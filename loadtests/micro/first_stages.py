@@ -1,17 +1,16 @@
-"""Approximate first stages beside each other: recall, milliseconds a user, seconds to build.
+"""Libraries for the first stage of an approximate bundle: recall, time per user, time to build.
 
-    python -m loadtests.micro.first_stages                    100,000 synthetic items
-    python -m loadtests.micro.first_stages --items 1000000
+    python -m loadtests first-stages                    100,000 synthetic items
+    python -m loadtests first-stages --items 1000000
 
-Each is asked for 64 candidates for users with a few events; a recall of 1 means that these hold the exact best
-twenty. usearch is no dependency of kshot and takes part where it is installed. JSON goes to standard output.
+Every library returns 64 candidates for users with a few events. A recall of 1 means that the candidates contain the
+exact best twenty. usearch takes part if it is installed; kshot does not depend on it.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,9 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.kit.machine import provenance
-from loadtests.worlds.bundles import KINDS, KINDS_OF_A_USER, synthetic_bundle
-from model_store.bundle import Bundle, Registry, open_bundle
+from loadtests.kit.cli import LoadTest, Result
+from loadtests.kit.tables import markdown
+from loadtests.worlds.bundle_folders import live_bundle, synthetic_folder
+from loadtests.worlds.bundles import KINDS, KINDS_PER_USER
+from model_store.bundle import Bundle
 from model_store.bundle.candidates import Index, import_faiss
 from model_store.export.build_index import build_index, cells_for
 
@@ -33,14 +34,14 @@ EFFORTS = (64, 128, 256, 512)
 LINKS, EFFORT_TO_BUILD = 16, 64
 
 Float = NDArray[np.float32]
-# Candidates of one user, (1, state_dim) → (CANDIDATES,).
+# User state (1, state_dim) → candidate rows (CANDIDATES,).
 Search = Callable[[Float], NDArray[np.int64]]
-# Effort → a search with it.
+# Effort of a search → the search.
 Stage = dict[str, Search]
 
 
 def by_distance(vectors: Float) -> Stage:
-    """The index of a bundle: cells of a plain k-means, probed by what their mean scores."""
+    """The first stage of a bundle: cells of a plain k-means, probed in the order of their mean's score."""
     with tempfile.TemporaryDirectory() as folder:
         build_index(Path(folder) / "index", vectors, seed=0)
         index = Index(Path(folder) / "index")
@@ -49,8 +50,8 @@ def by_distance(vectors: Float) -> Stage:
         def search(state: Float) -> NDArray[np.int64]:
             index.probed = cells
             rows, _ = index.search(state, CANDIDATES)
-            found: NDArray[np.int64] = rows[0]
-            return found
+            candidates: NDArray[np.int64] = rows[0]
+            return candidates
 
         return search
 
@@ -58,7 +59,7 @@ def by_distance(vectors: Float) -> Stage:
 
 
 def by_angle(vectors: Float) -> Stage:
-    """Faiss's inverted file for inner products as it comes: cells by the angle."""
+    """Faiss's inverted file for inner products: cells by angle."""
     faiss = import_faiss()
     index = faiss.index_factory(vectors.shape[1], f"IVF{cells_for(len(vectors))},SQ8", faiss.METRIC_INNER_PRODUCT)
     index.train(vectors)
@@ -67,7 +68,7 @@ def by_angle(vectors: Float) -> Stage:
 
 
 def faiss_hnsw(vectors: Float) -> Stage:
-    """Faiss's graph of neighbours, 8 bits."""
+    """Faiss's neighbour graph with 8-bit vectors."""
     faiss = import_faiss()
     index = faiss.index_factory(vectors.shape[1], f"HNSW{LINKS},SQ8", faiss.METRIC_INNER_PRODUCT)
     faiss.downcast_index(index).hnsw.efConstruction = EFFORT_TO_BUILD
@@ -77,7 +78,7 @@ def faiss_hnsw(vectors: Float) -> Stage:
 
 
 def usearch_hnsw(vectors: Float) -> Stage:
-    """Usearch's graph of neighbours, half floats; nothing where it is not installed."""
+    """Usearch's neighbour graph with half floats; empty if usearch is not installed."""
     try:
         usearch: Any = importlib.import_module("usearch.index")
     except ModuleNotFoundError:
@@ -99,26 +100,39 @@ def usearch_hnsw(vectors: Float) -> Stage:
 
 def _faiss(index: Any, effort: Any) -> Search:
     def search(state: Float) -> NDArray[np.int64]:
-        found: NDArray[np.int64] = index.search(state, CANDIDATES, params=effort)[1][0]
-        return found
+        candidates: NDArray[np.int64] = index.search(state, CANDIDATES, params=effort)[1][0]
+        return candidates
 
     return search
 
 
 def states_of(bundle: Bundle, rng: np.random.Generator) -> Iterator[Float]:
-    """States float32 (1, state_dim) of users with 1 to 30 events on popular items of a few kinds."""
+    """User states float32 (1, state_dim) after 1 to 30 events on popular items of a few kinds."""
     values = float(bundle.manifest.feedback.value_max)
     for _ in range(USERS):
         shots = int(rng.integers(1, 30, endpoint=True))
-        kinds = rng.choice(rng.integers(0, KINDS, KINDS_OF_A_USER), shots)
+        kinds = rng.choice(rng.integers(0, KINDS, KINDS_PER_USER), shots)
         rows = kinds + KINDS * ((len(bundle.catalogue) // KINDS) ** rng.random(shots)).astype(np.int64)
         rows = np.minimum(rows, len(bundle.catalogue) - 1)
         ones = np.ones((1, shots), np.float32)
         yield bundle.graphs.adapt(bundle.catalogue.vectors[rows[None]], values * ones, 0 * ones, ones)
 
 
-def measure(bundle: Bundle) -> list[dict[str, Any]]:
-    """Every first stage at every effort."""
+def measure(options: argparse.Namespace) -> Result:
+    """Measure all libraries on a synthetic catalogue."""
+    with tempfile.TemporaryDirectory(prefix="kshot-first-stages-") as scratch:
+        folder = synthetic_folder(options.keep or Path(scratch), options.items)
+        return {"items": options.items, "stages": measure_stages(live_bundle(folder))}
+
+
+def table(result: Result) -> str:
+    """All stages as a Markdown table."""
+    rows = [[row["stage"], row["effort"], row["built_s"], row["recall@20"], row["ms"]] for row in result["stages"]]
+    return markdown(["first stage", "effort", "built in s", "recall@20", "ms per user"], rows)
+
+
+def measure_stages(bundle: Bundle) -> list[dict[str, Any]]:
+    """Recall and time of every first stage at every effort."""
     vectors = np.ascontiguousarray(bundle.catalogue.vectors)
     states = list(states_of(bundle, np.random.default_rng(0)))
     exact = [np.argpartition(-(vectors @ state[0]), LIST_LENGTH)[:LIST_LENGTH] for state in states]
@@ -128,29 +142,18 @@ def measure(bundle: Bundle) -> list[dict[str, Any]]:
         stage, built_s = build(vectors), time.perf_counter() - started
         for effort, search in stage.items():
             row = {"stage": build.__name__, "effort": effort, "built_s": round(built_s, 1)}
-            rows.append(row | _asked(search, states, exact))
+            rows.append(row | _figures(search, states, exact))
     return rows
 
 
-def _asked(search: Search, states: list[Float], exact: list[NDArray[np.int64]]) -> dict[str, float]:
-    taken, found = [], []
+def _figures(search: Search, states: list[Float], exact: list[NDArray[np.int64]]) -> dict[str, float]:
+    times, shares = [], []
     for state, best in zip(states, exact, strict=True):
         started = time.perf_counter()
         candidates = search(state)
-        taken.append(time.perf_counter() - started)
-        found.append(np.isin(best, candidates).mean())
-    return {"recall@20": round(float(np.mean(found)), 4), "ms": round(float(np.median(taken)) * 1e3, 3)}
+        times.append(time.perf_counter() - started)
+        shares.append(np.isin(best, candidates).mean())
+    return {"recall@20": round(float(np.mean(shares)), 4), "ms": round(float(np.median(times)) * 1e3, 3)}
 
 
-def main() -> None:
-    """Measure on a synthetic catalogue."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=100_000)
-    items = parser.parse_args().items
-    with tempfile.TemporaryDirectory(prefix="kshot-first-stages-") as folder:
-        bundle = open_bundle(Registry(synthetic_bundle(Path(folder), items, 0)).live_folder())
-        print(json.dumps(provenance() | {"items": items, "stages": measure(bundle)}, indent=2))
-
-
-if __name__ == "__main__":
-    main()
+LOAD_TEST = LoadTest(measure, table, {"items": 100_000, "keep": None}, smoke={"items": 5_000})

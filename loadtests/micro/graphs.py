@@ -1,69 +1,78 @@
-"""The graphs alone, in this process on one core: adaptation and scoring beside the memory they must read.
+"""Adaptation and scoring alone, in one process on one core, beside a single read of the catalogue.
 
-    python -m loadtests.micro.graphs                          4,000 and 60,000 items
-    python -m loadtests.micro.graphs --items 1000000          the large one
-    python -m loadtests.micro.graphs --items 2000000 --index approximate          candidates from an index
-    python -m loadtests.micro.graphs --bundles STORE          a bundle of your own
+    python -m loadtests graphs                          4,000 and 60,000 items
+    python -m loadtests graphs --items 1000000          a large catalogue
+    python -m loadtests graphs --items 2000000 --index approximate
+    python -m loadtests graphs --bundles DIR            a bundle of your own
 
-Repetitions of everything timed follow each other in turn, and every figure is the median of its own, so that
-ratios hold on a machine whose speed drifts. The result goes to standard output as JSON.
+All timed calls take turns and every figure is a median, so that ratios hold on a machine whose speed drifts.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.kit.machine import provenance, two_cores
+from loadtests.kit.cli import LoadTest, Result
+from loadtests.kit.machine import pin, two_cores
+from loadtests.kit.tables import markdown
+from loadtests.kit.timing import Call, interleaved_ms
+from loadtests.worlds.bundle_folders import live_bundle
 from loadtests.worlds.bundles import synthetic_bundle
-from model_store.bundle import Addends, Bundle, Registry, open_bundle, padded
+from model_store.bundle import Addends, Bundle, padded
 from model_store.config import IndexName
 
 LIST_LENGTH = 20
+DEFAULT_ITEMS = (4_000, 60_000)
 SEEN_ITEMS = 50
 RECALL_USERS = 200
-TOGETHER = 8
+BATCH_USERS = 8
 Float = NDArray[np.float32]
-Timings = dict[str, Callable[[], object]]
 
 
-def main() -> None:
-    """Measure the bundles that the command line asks for."""
-    options = _options()
+def measure(options: argparse.Namespace) -> Result:
+    """Measure synthetic bundles, and the bundle of ``--bundles``."""
     core, _ = two_cores()
-    if core is not None:
-        os.sched_setaffinity(0, {core})
-    result = provenance() | {"list_length": LIST_LENGTH, "seen_items": SEEN_ITEMS, "repeats": options.repeats}
-    result["bundles"] = [_measure_synthetic(n_items, options.index, options.repeats) for n_items in options.items or ()]
+    pin(core)
+    sizes = options.items if options.items is not None else [] if options.bundles else DEFAULT_ITEMS
+    rows = []
+    for n_items in sizes:
+        with tempfile.TemporaryDirectory(prefix="kshot-graphs-") as folder:
+            bundles = synthetic_bundle(Path(folder), n_items, 0, options.index)
+            rows.append(measure_bundle(live_bundle(bundles), options.repeats))
     if options.bundles:
-        result["bundles"].append(measure(open_bundle(Registry(options.bundles).live_folder()), options.repeats))
-    print(json.dumps(result, indent=2))
+        rows.append(measure_bundle(live_bundle(options.bundles), options.repeats))
+    return {"list_length": LIST_LENGTH, "seen_items": SEEN_ITEMS, "repeats": options.repeats, "bundles": rows}
 
 
-def measure(bundle: Bundle, repeats: int) -> dict[str, Any]:
-    """Times in milliseconds and recall of one bundle's graphs."""
+def table(result: Result) -> str:
+    """Milliseconds of every bundle as a Markdown table, a row per figure."""
+    bundles = result["bundles"]
+    names = [name for name in bundles[0] if name not in {"version", "items"}] if bundles else []
+    header = ["figure", *(f"{bundle['items']:,} items" for bundle in bundles)]
+    return markdown(header, [[name, *(bundle.get(name, "") for bundle in bundles)] for name in names])
+
+
+def measure_bundle(bundle: Bundle, repeats: int) -> dict[str, Any]:
+    """Times in milliseconds, and recall, of one bundle's graphs."""
     rng = np.random.default_rng(0)
     limits, shapes = bundle.manifest.limits, bundle.manifest.shapes
     state = adapt(bundle, rng, 10)
     exclusions = _exclusions(bundle, rng)
-    timed: Timings = {
+    calls: dict[str, Call] = {
         f"adapt_{shots}_events_ms": _adaptation(bundle, rng, shots) for shots in (1, 50, limits.max_support)
     }
-    timed["score_ms"] = lambda: bundle.graphs.score(state[None], exclusions, LIST_LENGTH)
-    states, theirs = np.stack([state] * TOGETHER), _exclusions(bundle, rng, TOGETHER)
-    timed[f"score_{TOGETHER}_users_ms"] = lambda: bundle.graphs.score(states, theirs, LIST_LENGTH)
-    timed["read_int8_table_ms"] = _table_read(rng, shapes.items * (shapes.state_dim - 1))
-    times = interleaved(timed, repeats)
+    calls["score_ms"] = lambda: bundle.graphs.score(state[None], exclusions, LIST_LENGTH)
+    states, batch_exclusions = np.stack([state] * BATCH_USERS), _exclusions(bundle, rng, BATCH_USERS)
+    calls[f"score_{BATCH_USERS}_users_ms"] = lambda: bundle.graphs.score(states, batch_exclusions, LIST_LENGTH)
+    calls["read_int8_table_ms"] = _table_read(rng, shapes.items * (shapes.state_dim - 1))
+    times = interleaved_ms(calls, repeats)
     return {
         "version": bundle.version,
         "items": shapes.items,
@@ -75,20 +84,9 @@ def measure(bundle: Bundle, repeats: int) -> dict[str, Any]:
     }
 
 
-def interleaved(timed: Timings, repeats: int) -> dict[str, float]:
-    """Median milliseconds of each call, all calls taking turns."""
-    taken: dict[str, list[float]] = {name: [] for name in timed}
-    for _ in range(repeats):
-        for name, call in timed.items():
-            started = time.perf_counter()
-            call()
-            taken[name].append((time.perf_counter() - started) * 1e3)
-    return {name: statistics.median(values) for name, values in taken.items()}
-
-
 def recall(bundle: Bundle, rng: np.random.Generator) -> float:
-    """Share of the float32 top list that the quantised scorer finds, mean over users of 1 to 50 events."""
-    found = []
+    """Share of the float32 top list in the quantised top list, mean over users of 1 to 50 events."""
+    shares = []
     for _ in range(RECALL_USERS):
         state = adapt(bundle, rng, int(rng.integers(1, 50, endpoint=True)))
         exclusions = _exclusions(bundle, rng)
@@ -96,8 +94,8 @@ def recall(bundle: Bundle, rng: np.random.Generator) -> float:
         exact[exclusions.rows] = -np.inf
         best = np.argpartition(-exact, LIST_LENGTH)[:LIST_LENGTH]
         rows, _ = bundle.graphs.score(state[None], exclusions, LIST_LENGTH)
-        found.append(len(np.intersect1d(best, rows)) / LIST_LENGTH)
-    return statistics.fmean(found)
+        shares.append(len(np.intersect1d(best, rows)) / LIST_LENGTH)
+    return statistics.fmean(shares)
 
 
 def adapt(bundle: Bundle, rng: np.random.Generator, shots: int) -> Float:
@@ -106,13 +104,13 @@ def adapt(bundle: Bundle, rng: np.random.Generator, shots: int) -> Float:
     return state
 
 
-def _adaptation(bundle: Bundle, rng: np.random.Generator, shots: int) -> Callable[[], object]:
+def _adaptation(bundle: Bundle, rng: np.random.Generator, shots: int) -> Call:
     support = _support(bundle, rng, shots)
     return lambda: bundle.graphs.adapt(*support)
 
 
 def _support(bundle: Bundle, rng: np.random.Generator, shots: int) -> tuple[Float, Float, Float, Float]:
-    """Inputs of ``adapt.onnx`` for one user, as the service pads them."""
+    """Inputs of ``adapt.onnx`` for one user, padded as in the service."""
     feedback = bundle.manifest.feedback
     rows = padded([rng.integers(0, len(bundle.catalogue), shots)])
     values = padded([rng.uniform(feedback.value_min, feedback.value_max, shots).astype(np.float32)])
@@ -125,29 +123,21 @@ def _exclusions(bundle: Bundle, rng: np.random.Generator, users: int = 1) -> Add
     return Addends(np.repeat(np.arange(users), SEEN_ITEMS), np.concatenate(rows), values)
 
 
-def _table_read(rng: np.random.Generator, n_bytes: int) -> Callable[[], object]:
-    """Reading once the int8 table that score.onnx scans: all columns but the prior's, which stays float32."""
+def _table_read(rng: np.random.Generator, n_bytes: int) -> Call:
+    """Read the int8 table of score.onnx once: all columns but the prior, which is float32."""
     table = rng.integers(-128, 127, n_bytes // 8 * 8, dtype=np.int8).view(np.int64)
     return table.sum
 
 
-def _measure_synthetic(n_items: int, index: IndexName, repeats: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="kshot-scorer-") as folder:
-        store = synthetic_bundle(Path(folder), n_items, 0, index)
-        return measure(open_bundle(Registry(store).live_folder()), repeats)
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--items", type=int, nargs="*", help="items of the synthetic catalogues (4000 60000)")
+    parser.add_argument("--index", type=IndexName, default=IndexName.EXACT, help="search of the synthetic bundles")
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, nargs="*", help="rows of the synthetic catalogues (4000 60000)")
-    parser.add_argument("--index", type=IndexName, default=IndexName.EXACT, help="of the synthetic bundles")
-    parser.add_argument("--bundles", type=Path, help="store with a live bundle, in place of synthetic ones")
-    parser.add_argument("--repeats", type=int, default=500, help="runs of everything timed")
-    options = parser.parse_args()
-    if options.items is None and options.bundles is None:
-        options.items = [4_000, 60_000]
-    return options
-
-
-if __name__ == "__main__":
-    main()
+LOAD_TEST = LoadTest(
+    measure,
+    table,
+    {"bundles": None, "repeats": 500},
+    smoke={"items": [1_000], "repeats": 20},
+    add_options=_add_options,
+)

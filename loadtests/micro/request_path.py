@@ -1,11 +1,11 @@
-"""Where the time of a request goes: the application in this process, without a network, and its parts alone.
+"""Time of a request by parts: the application in one process without a network, and its parts alone.
 
-    python -m loadtests.micro.request_path                 60,000 synthetic items
-    python -m loadtests.micro.request_path --bundles STORE a bundle of your own
+    python -m loadtests request-path                    60,000 synthetic items
+    python -m loadtests request-path --bundles DIR      a bundle of your own
 
-A round is 16 requests at once. Figures are microseconds a request: of the best round, which no other process disturbed,
-and of the median one. The store is a real one on a unix socket, so a route's time has its answers in it, and those to
-feedback its disk. The result goes to standard output as JSON, a table to standard error.
+A round is 16 concurrent requests. Figures are microseconds per request, of the best round, which other processes
+disturbed least, and of the median round. The user store is a real one on a unix socket: the time of a route includes
+its replies, and that of feedback also its disk.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import asyncio
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,88 +26,87 @@ import numpy as np
 import uvloop
 from starlette.types import ASGIApp, Message, Scope
 
-from loadtests.kit.machine import provenance, two_cores
-from loadtests.kit.processes import running_store
-from loadtests.micro.codec import STARS, made_up_record
-from loadtests.worlds.bundles import synthetic_bundle
-from model_store.bundle import Addends, Bundle, Registry, open_bundle
+from loadtests.kit.cli import LoadTest, Result
+from loadtests.kit.machine import pin, two_cores
+from loadtests.kit.processes import running_user_store
+from loadtests.kit.tables import markdown
+from loadtests.kit.timing import Call, seconds
+from loadtests.worlds.bundle_folders import bundles_folder, live_bundle
+from loadtests.worlds.records import STARS, made_up_record
+from model_store.bundle import Addends, Bundle
 from service.core.support import side_by_side, support_of
 from service.stores.records.codec import decode_record, encode_record
 
-AT_ONCE = 16
+CONCURRENCY = 16
 USERS = 400
 EVENTS = 5
 LIST_LENGTH = 20
-TOGETHER = 4
-ADAPTING = (1, 4, 16)  # users in one call of adapt.onnx
+BATCH_USERS = 4
+ADAPTED_USERS = (1, 4, 16)  # in one call of adapt.onnx
 
-Ask = Callable[[int], Awaitable[None]]
-Timings = dict[str, list[float]]
+Send = Callable[[int], Awaitable[None]]
+Times = dict[str, list[float]]
 
 
-def main() -> None:
-    """Measure the bundle that the command line asks for."""
-    options = _options()
+def measure(options: argparse.Namespace) -> Result:
+    """Measure the routes, then the parts."""
     core, _ = two_cores()
-    with tempfile.TemporaryDirectory(prefix="kshot-hotpath-") as folder, running_store() as redis:
-        if core is not None:
-            os.sched_setaffinity(0, {core})
-        bundles = options.bundles or synthetic_bundle(Path(folder), options.items, seed=0)
+    with tempfile.TemporaryDirectory(prefix="kshot-request-path-") as folder, running_user_store() as redis:
+        pin(core)
+        bundles = bundles_folder(options, Path(folder))
         os.environ |= {"KSHOT_STORE": str(bundles), "KSHOT_REDIS": redis, "KSHOT_LOG_LEVEL": "error"}
         os.environ |= {
             "KSHOT_DURABILITY": "fast",
             "KSHOT_STORE_TIMEOUT_MS": "60000",
             "KSHOT_FEEDBACK_DEADLINE_MS": "60000",
         }
-        bundle = open_bundle(Registry(bundles).live_folder())
-        timings = uvloop.run(routes(bundle.catalogue.ids, options.rounds)) | parts(bundle, options.rounds)
+        bundle = live_bundle(bundles)
+        times_by_part = uvloop.run(routes(bundle.catalogue.ids, options.rounds)) | parts(bundle, options.rounds)
     figures = {
-        name: {"best_us": round(min(times) * 1e6, 1), "median_us": round(statistics.median(times) * 1e6, 1)}
-        for name, times in timings.items()
+        part: {"best_us": round(min(times) * 1e6, 1), "median_us": round(statistics.median(times) * 1e6, 1)}
+        for part, times in times_by_part.items()
     }
-    print(json.dumps(provenance() | {"at_once": AT_ONCE, "events": EVENTS, "parts": figures}, indent=2))
-    print(table(figures), file=sys.stderr)
+    return {"concurrency": CONCURRENCY, "events": EVENTS, "parts": figures}
 
 
-def table(figures: dict[str, dict[str, float]]) -> str:
+def table(result: Result) -> str:
     """The figures as a Markdown table."""
-    lines = ["| part | best µs | median µs |", "|---|---|---|"]
-    lines += [f"| {name} | {row['best_us']:.0f} | {row['median_us']:.0f} |" for name, row in figures.items()]
-    return "\n".join(lines)
+    rows = [[part, f"{row['best_us']:.0f}", f"{row['median_us']:.0f}"] for part, row in result["parts"].items()]
+    return markdown(["part", "best µs", "median µs"], rows)
 
 
-async def routes(item_ids: Sequence[str], rounds: int) -> Timings:
-    """Seconds a request of every route, by round."""
-    from service.main import create_app  # reads the environment that main sets
+async def routes(item_ids: Sequence[str], rounds: int) -> Times:
+    """Seconds per request of every route, by round."""
+    from service.main import create_app  # reads the environment that measure sets
 
     app = create_app()
     rng = np.random.default_rng(0)
 
     def feedback(user: int) -> Awaitable[None]:
         event = {"item_id": item_ids[int(rng.integers(len(item_ids)))], "type": "like"}
-        return _ask(app, "POST", "/feedback", body=json.dumps({"user_id": f"u{user}", "events": [event]}).encode())
+        return _request(app, "POST", "/feedback", body=json.dumps({"user_id": f"u{user}", "events": [event]}).encode())
 
-    asks: dict[str, Ask] = {
-        "GET /health/live": lambda _: _ask(app, "GET", "/health/live"),
-        "GET /recommend": lambda user: _ask(app, "GET", "/recommend", f"user_id=u{user}&k={LIST_LENGTH}".encode()),
+    sends: dict[str, Send] = {
+        "GET /health/live": lambda _: _request(app, "GET", "/health/live"),
+        "GET /recommend": lambda user: _request(app, "GET", "/recommend", f"user_id=u{user}&k={LIST_LENGTH}".encode()),
         "POST /feedback": feedback,
     }
     async with app.router.lifespan_context(app):
         for user in range(USERS):
             for _ in range(EVENTS):
                 await feedback(user)
-        return {name: [await _round(ask, rng) for _ in range(rounds)] for name, ask in asks.items()}
+        return {name: [await _round(send, rng) for _ in range(rounds)] for name, send in sends.items()}
 
 
-async def _round(ask: Ask, rng: np.random.Generator) -> float:
-    users = rng.choice(USERS, AT_ONCE, replace=False).tolist()
+async def _round(send: Send, rng: np.random.Generator) -> float:
+    users = rng.choice(USERS, CONCURRENCY, replace=False).tolist()
     started = time.perf_counter()
-    await asyncio.gather(*map(ask, users))
-    return (time.perf_counter() - started) / AT_ONCE
+    await asyncio.gather(*map(send, users))
+    return (time.perf_counter() - started) / CONCURRENCY
 
 
-async def _ask(app: ASGIApp, method: str, path: str, query: bytes = b"", body: bytes = b"") -> None:
-    """One request through the whole application; anything but 200 is an error."""
+async def _request(app: ASGIApp, method: str, path: str, query: bytes = b"", body: bytes = b"") -> None:
+    """One request through the whole application; raises RuntimeError for a status other than 200."""
     scope: Scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -129,58 +127,50 @@ async def _ask(app: ASGIApp, method: str, path: str, query: bytes = b"", body: b
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Message) -> None:
-        if message.get("status", 200) != 200:  # noqa: PLR2004 - what HTTP calls success
+        if message.get("status", 200) != 200:  # noqa: PLR2004 - success in HTTP
             raise RuntimeError(f"{method} {path}: {message}")
 
     await app(scope, receive, send)
 
 
-def parts(bundle: Bundle, rounds: int) -> Timings:
-    """Seconds a request of what the routes are made of, by run."""
+def parts(bundle: Bundle, rounds: int) -> Times:
+    """Seconds per user of the parts of the routes, by run."""
     rng = np.random.default_rng(0)
     record = made_up_record(EVENTS, 0, 0)
     stored, vectors = encode_record(record), bundle.catalogue.vectors
-    rows = rng.integers(0, len(vectors), EVENTS * TOGETHER)
+    rows = rng.integers(0, len(vectors), EVENTS * BATCH_USERS)
     support = support_of(record.events, rows[:EVENTS], STARS, EVENTS)
     lists, weights = bundle.catalogue.neighbour_rows[rows], bundle.catalogue.neighbour_weights[rows]
-    values, ages = np.tile(support.values, TOGETHER), np.tile(support.ages, TOGETHER)
-    users, shots = np.arange(TOGETHER).repeat(EVENTS), np.full(TOGETHER, EVENTS, dtype=np.float32)
+    values, ages = np.tile(support.values, BATCH_USERS), np.tile(support.ages, BATCH_USERS)
+    users, shots = np.arange(BATCH_USERS).repeat(EVENTS), np.full(BATCH_USERS, EVENTS, dtype=np.float32)
 
     def adapt(users: int) -> Any:
-        together = side_by_side([support] * users)
-        return bundle.graphs.adapt(vectors[together.rows], together.values, together.ages, together.mask)
+        batch = side_by_side([support] * users)
+        return bundle.graphs.adapt(vectors[batch.rows], batch.values, batch.ages, batch.mask)
 
     def vote() -> Addends:
         return bundle.graphs.vote(lists, weights, values, ages, users, shots)
 
-    states, addends = adapt(TOGETHER), vote()
+    states, addends = adapt(BATCH_USERS), vote()
     return {
-        **{f"adapt.onnx, a user of {users}": _times(partial(adapt, users), rounds, users) for users in ADAPTING},
-        f"vote.onnx, a user of {TOGETHER}": _times(vote, rounds, TOGETHER),
-        f"score.onnx, a user of {TOGETHER}": _times(
-            lambda: bundle.graphs.score(states, addends, LIST_LENGTH), rounds, TOGETHER
+        **{f"adapt.onnx, one user of {users}": _times(partial(adapt, users), rounds, users) for users in ADAPTED_USERS},
+        f"vote.onnx, one user of {BATCH_USERS}": _times(vote, rounds, BATCH_USERS),
+        f"score.onnx, one user of {BATCH_USERS}": _times(
+            lambda: bundle.graphs.score(states, addends, LIST_LENGTH), rounds, BATCH_USERS
         ),
-        "record, decoded": _times(lambda: decode_record(stored), rounds),
-        "record, encoded": _times(lambda: encode_record(record), rounds),
+        "decoding a record": _times(lambda: decode_record(stored), rounds),
+        "encoding a record": _times(lambda: encode_record(record), rounds),
     }
 
 
-def _times(call: Callable[[], object], rounds: int, share: int = 1) -> list[float]:
-    taken = []
-    for _ in range(rounds):
-        started = time.perf_counter()
-        call()
-        taken.append((time.perf_counter() - started) / share)
-    return taken
+def _times(call: Call, rounds: int, users: int = 1) -> list[float]:
+    """Seconds per user of each run of a call that serves ``users``."""
+    return [seconds(call) / users for _ in range(rounds)]
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundles", type=Path, help="store with a live bundle, in place of a synthetic one")
-    parser.add_argument("--items", type=int, default=60_000, help="rows of the synthetic catalogue")
-    parser.add_argument("--rounds", type=int, default=300, help="rounds of every route and runs of every part")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()
+LOAD_TEST = LoadTest(
+    measure,
+    table,
+    {"bundles": None, "items": 60_000, "rounds": 300},
+    smoke={"items": 2_000, "rounds": 3},
+)

@@ -1,5 +1,5 @@
-"""What a user would pick instead, each behind one interface, each in a virtual environment of its own.
+"""Other open recommenders behind one interface, each in its virtual environment.
 
-``peer`` says what the comparison asks of all; one module a peer answers. What runs inside a peer's environment
-stands in ``programs`` and imports nothing of kshot.
+``peer`` defines the interface; every peer is one module. Programs that run inside a peer's environment are in
+``programs`` and import nothing of kshot.
 """

@@ -1,4 +1,4 @@
-"""The usual home-made recommender: FastAPI, ALS of ``implicit`` in a pickle, new users by ``recalculate_user``."""
+"""A typical home-made recommender: FastAPI and ALS of ``implicit``, with ``recalculate_user`` for new users."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import ClassVar
 
-from loadtests.kit.processes import answers, free_port, running_process
+from loadtests.kit.processes import free_port, responds, running_process
 from loadtests.peers.environment import environment
 from loadtests.peers.peer import USER, Peer, Request
 from loadtests.peers.world import World
@@ -25,23 +25,23 @@ REQUIREMENTS = (
 
 
 class HomeMade(Peer):
-    """Our own, written as well as we can: what comes in is kept in the process's memory, lists are made at once."""
+    """A server written for this comparison: feedback stays in the memory of its process."""
 
     name: ClassVar[str] = "FastAPI + implicit"
-    note: ClassVar[str] = "64 factors; feedback lives in the memory of its one process and is gone with it"
+    note: ClassVar[str] = "64 factors; feedback is lost when its one process ends"
 
     def install(self) -> None:
-        """Its libraries, newest versions."""
+        """Install the newest versions of its libraries."""
         self._environment = environment("home-made", REQUIREMENTS)
 
-    def learn(self, world: World) -> None:
-        """ALS, and what the server needs, in one pickle."""
+    def train(self, world: World) -> None:
+        """Train ALS and pickle the data of the server."""
         self._environment.run(
             "python", str(PROGRAMS / "home_made_train.py"), str(world.interactions), str(self._pickle)
         )
 
     def start(self, world: World) -> None:
-        """One uvicorn process; the world's users are in the pickle."""
+        """Start one uvicorn process; the world's users are in the pickle."""
         del world
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -49,20 +49,20 @@ class HomeMade(Peer):
         command += ["--port", str(port), "--no-access-log", "--log-level", "warning"]
         env = {"MODEL": str(self._pickle), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # one core
         self._running.enter_context(
-            running_process(command, lambda: answers(f"{self.url}/health"), core=self.core, env=env)
+            running_process(command, lambda: responds(f"{self.url}/health"), core=self.core, env=env)
         )
 
-    def ask(self, k: int) -> Request:
+    def recommend(self, k: int) -> Request:
         """GET /recommend."""
         return Request("GET", f"/recommend?user_id={USER}&k={k}")
 
-    def tell(self, item_ids: list[str]) -> Request:
-        """POST /feedback, all in one."""
+    def feedback(self, item_ids: list[str]) -> Request:
+        """POST /feedback with all events in one request."""
         return Request("POST", "/feedback", json.dumps({"user_id": USER, "item_ids": item_ids}))
 
-    def item_ids(self, answer: bytes) -> list[str]:
-        """The ids of the list."""
-        return [item["item_id"] for item in json.loads(answer)["items"]]
+    def item_ids(self, body: bytes) -> list[str]:
+        """Item ids of the list."""
+        return [item["item_id"] for item in json.loads(body)["items"]]
 
     @property
     def _pickle(self) -> Path:

@@ -1,8 +1,7 @@
 """LibRecommender's embedding server: Sanic, vectors and histories in Redis, items in a faiss index.
 
-Its *online* server, the one that takes a sequence of items with the question, computes nothing itself: it sends the
-features to TensorFlow Serving 2.8.2, a server that PyPI and Debian do not have (its guide: a Docker image). Where that
-cannot be had, the embedding server is what of LibRecommender can be run.
+LibRecommender's *online* server takes a sequence of items with a request and sends it to TensorFlow Serving 2.8.2. Its
+guide uses a Docker image for that; PyPI and Debian have none. Without the image only the embedding server runs.
 """
 
 from __future__ import annotations
@@ -45,19 +44,19 @@ class LibRecommender(Peer):
     )
 
     def install(self) -> None:
-        """Its libraries; torch and TensorFlow are imported by all of it."""
+        """Install its libraries; every part of it imports torch and TensorFlow."""
         if shutil.which("redis-server") is None:
             raise PeerError("LibRecommender: redis-server is not on PATH; on Debian: apt-get install redis-server")
         self._environment = environment("librecommender", REQUIREMENTS)
         self._redis_port = free_port()
 
-    def learn(self, world: World) -> None:
-        """Train and save, files only."""
+    def train(self, world: World) -> None:
+        """Train and save the model to files."""
         program = str(PROGRAMS / "librecommender_train.py")
         self._environment.run("python", program, str(world.interactions), str(self._model))
 
     def start(self, world: World) -> None:
-        """An empty Redis, the model brought into it, and the server, as the guide says for production."""
+        """Start Redis, load the model into it, and start the server, as its guide describes for production."""
         del world
         redis = ["redis-server", "--port", str(self._redis_port), "--bind", "127.0.0.1", "--save", "", "--dir"]
         self._running.enter_context(running_process([*redis, str(self.folder)], lambda: listens(self._redis_port)))
@@ -70,13 +69,13 @@ class LibRecommender(Peer):
         env = {"REDIS_HOST": f"127.0.0.1:{self._redis_port}"}
         self._running.enter_context(running_process(command, lambda: listens(port), core=self.core, env=env))
 
-    def ask(self, k: int) -> Request:
-        """The list of a user it was trained on."""
+    def recommend(self, k: int) -> Request:
+        """POST /embed/recommend, for a user of the training."""
         return Request("POST", "/embed/recommend", json.dumps({"user": USER, "n_rec": k}))
 
-    def item_ids(self, answer: bytes) -> list[str]:
-        """The ids stand under a key that names the user."""
-        ((_, item_ids),) = json.loads(answer).items()
+    def item_ids(self, body: bytes) -> list[str]:
+        """Item ids of the list, which is the value of a key that is the user's id."""
+        ((_, item_ids),) = json.loads(body).items()
         return [str(item_id) for item_id in item_ids]
 
     @property

@@ -1,4 +1,4 @@
-"""What the comparison asks of every peer."""
+"""The interface of a peer in the comparison."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from loadtests.kit.errors import LoadTestError
 from loadtests.peers.world import World
 
 USER = "{user}"
 
 
-class PeerError(Exception):
-    """A peer cannot be installed, trained or started here; the message says what was tried and what came of it."""
+class PeerError(LoadTestError):
+    """A peer cannot be installed, trained or started here; the message has the command and its output."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP request; ``{user}`` in path and body stands for the user's id.
+    """An HTTP request; ``{user}`` in path and body is a placeholder for the user's id.
 
     Attributes:
         method: "GET" or "POST".
         path: with the query.
-        body: JSON, or nothing.
+        body: JSON, or empty.
     """
 
     method: str
@@ -37,20 +38,20 @@ class Request:
 
 
 class Peer(ABC):
-    """A recommender that learns a world and then answers for its users and for new ones.
+    """A recommender that trains on a world, then serves the world's users and new users.
 
     Attributes:
-        name: as in the table.
-        note: what a reader must know to judge the figures.
-        core: where its server is pinned to.
-        url: its base address while it runs.
+        name: name in the table.
+        note: context that a reader needs to judge the figures.
+        core: core of its server.
+        url: base address while it runs.
     """
 
     name: ClassVar[str]
     note: ClassVar[str]
 
     def __init__(self, folder: Path, core: int | None) -> None:
-        """Work in ``folder``, which is gone after the comparison."""
+        """Work in ``folder``, which is deleted after the comparison."""
         self.folder = folder
         self.core = core
         self.url = ""
@@ -59,39 +60,39 @@ class Peer(ABC):
 
     @abstractmethod
     def install(self) -> None:
-        """Make its environment; raises PeerError."""
+        """Install into an environment; raises PeerError."""
 
     @abstractmethod
-    def learn(self, world: World) -> None:
+    def train(self, world: World) -> None:
         """Train on a world, as a nightly job would."""
 
     @abstractmethod
     def start(self, world: World) -> None:
-        """Serve what was learned; every user of the world is known afterwards."""
+        """Serve the trained model; every user of the world has a list afterwards."""
 
     @abstractmethod
-    def ask(self, k: int) -> Request:
-        """A list of ``k`` items for the user."""
+    def recommend(self, k: int) -> Request:
+        """Request for a list of ``k`` items for the user."""
 
     @abstractmethod
-    def item_ids(self, answer: bytes) -> list[str]:
-        """The item ids of an answer to :meth:`ask`, best first."""
+    def item_ids(self, body: bytes) -> list[str]:
+        """Item ids in the response to :meth:`recommend`, best first."""
 
-    def tell(self, item_ids: list[str]) -> Request | None:
-        """Feedback: the user likes these. None where the server cannot be told."""
+    def feedback(self, item_ids: list[str]) -> Request | None:
+        """Feedback that the user likes some items; None if the server takes no feedback."""
         del item_ids
         return None
 
-    def ask_with(self, item_ids: list[str], k: int) -> Request | None:
-        """A list for whoever likes these, kept nowhere. None where the server takes no such question."""
+    def recommend_for(self, item_ids: list[str], k: int) -> Request | None:
+        """Request for a list that suits liked items, without storing them; None if the server has no such request."""
         del item_ids, k
         return None
 
-    def take_up(self, world: World) -> None:
-        """Bring what was learned again into the running service; the plain way is a new start."""
+    def reload(self, world: World) -> None:
+        """Load the newly trained model into the running server; by default through a restart."""
         self.stop()
         self.start(world)
 
     def stop(self) -> None:
-        """End everything that :meth:`start` started."""
+        """Stop everything that :meth:`start` started."""
         self._running.close()

@@ -1,4 +1,4 @@
-"""recotem: a recipe trains an irspack model, its server answers and takes up a newer model by itself."""
+"""recotem: a recipe trains an irspack model; its server loads newer models by itself."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import ClassVar
 
-from loadtests.kit.processes import answers, free_port, running_process
+from loadtests.kit.processes import free_port, responds, running_process
 from loadtests.peers.environment import environment
 from loadtests.peers.peer import USER, Peer, Request
 from loadtests.peers.world import World
 
 VERSION = "2.1.0"
-# What recotem 2.1.0 names as its requirements. It asks for Python 3.12; where that is not to be had, its own code
-# runs on 3.11 too, if pip is told not to mind and its requirements are resolved for the Python that is there.
+# Requirements of recotem 2.1.0. It requires Python 3.12, but its code also runs on 3.11: pip installs the wheel with
+# --ignore-requires-python, and the requirements separately.
 REQUIREMENTS = (
     "fastapi<0.140,>=0.120",
     "fsspec<2026,>=2024.6",
@@ -57,51 +57,51 @@ SETTINGS = {
 
 
 class Recotem(Peer):
-    """``recotem train`` and ``recotem serve``, without API keys, looking for a new model every second."""
+    """``recotem train`` and ``recotem serve`` without API keys; the server looks for a new model every second."""
 
     name: ClassVar[str] = "recotem"
     note: ClassVar[str] = (
-        f"{VERSION}, IALS with a single trial, the quickest training it has; keeps no feedback: "
-        "the client may send the liked items along with each question"
+        f"{VERSION}, IALS with a single trial, its quickest training; stores no feedback: "
+        "a client can send the liked items with each request"
     )
 
     def install(self) -> None:
-        """Its wheel first, then its requirements."""
-        itself = ("--no-deps", "--ignore-requires-python", f"recotem=={VERSION}")
-        self._environment = environment("recotem", itself, REQUIREMENTS)
+        """Install its wheel, then its requirements."""
+        wheel = ("--no-deps", "--ignore-requires-python", f"recotem=={VERSION}")
+        self._environment = environment("recotem", wheel, REQUIREMENTS)
 
-    def learn(self, world: World) -> None:
-        """``recotem train``."""
+    def train(self, world: World) -> None:
+        """Run ``recotem train``."""
         recipe = RECIPE.format(interactions=world.interactions, output=self.folder / "world.recotem")
         self._recipes.mkdir(exist_ok=True)
         (self._recipes / "world.yaml").write_text(recipe, encoding="utf-8")
         self._environment.run("recotem", "train", "--quiet", str(self._recipes / "world.yaml"), env=self._env)
 
     def start(self, world: World) -> None:
-        """``recotem serve``; the world's users are in its model."""
+        """Start ``recotem serve``; the world's users are in its model."""
         del world
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [self._environment.program("recotem"), "serve", "--recipes", str(self._recipes)]
         command += ["--host", "127.0.0.1", "--port", str(port), "--insecure-no-auth"]
         self._running.enter_context(
-            running_process(command, lambda: answers(f"{self.url}/v1/health"), core=self.core, env=self._env)
+            running_process(command, lambda: responds(f"{self.url}/v1/health"), core=self.core, env=self._env)
         )
 
-    def take_up(self, world: World) -> None:
-        """Its server looks for newer models itself."""
+    def reload(self, world: World) -> None:
+        """Do nothing: the server looks for newer models."""
 
-    def ask(self, k: int) -> Request:
-        """The list of a user it was trained on."""
+    def recommend(self, k: int) -> Request:
+        """POST …:recommend, for a user of the training."""
         return Request("POST", "/v1/recipes/world:recommend", json.dumps({"user_id": USER, "limit": k}))
 
-    def ask_with(self, item_ids: list[str], k: int) -> Request:
-        """The list for seed items."""
+    def recommend_for(self, item_ids: list[str], k: int) -> Request:
+        """POST …:recommend-related, for seed items."""
         return Request("POST", "/v1/recipes/world:recommend-related", json.dumps({"seed_items": item_ids, "limit": k}))
 
-    def item_ids(self, answer: bytes) -> list[str]:
-        """The ids of the list."""
-        return [item["item_id"] for item in json.loads(answer)["items"]]
+    def item_ids(self, body: bytes) -> list[str]:
+        """Item ids of the list."""
+        return [item["item_id"] for item in json.loads(body)["items"]]
 
     @property
     def _recipes(self) -> Path:

@@ -1,4 +1,4 @@
-"""The users, items and events that every peer gets, as a file in the schema of ``kshot train``."""
+"""Users, items and events for all peers, as a file in the schema of ``kshot train``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import polars as pl
 from model_store.data.sources import load
 
 TASTES = 20
-EVENTS = 30  # of a user of the made-up world
+EVENTS_PER_USER = 30  # in the made-up world
 LIKED, DISLIKED = 5.0, 1.0
 OFF_TASTE = 0.2
 ZIPF = 0.7
@@ -23,11 +23,11 @@ class World:
     """One catalogue and its users.
 
     Attributes:
-        source: what it was made of, as the result names it.
-        folder: holds interactions.csv with the columns user_id, item_id, value, timestamp.
-        user_ids: of everybody in it.
-        n_items: items with an event.
-        liked: items that a user likes, for some users; feedback of new users is drawn from them.
+        source: origin of the events, for the result.
+        folder: contains interactions.csv with the columns user_id, item_id, value, timestamp.
+        user_ids: ids of all users.
+        n_items: number of items with an event.
+        liked: liked items per user, for some users; feedback of new users is drawn from them.
     """
 
     source: str
@@ -42,23 +42,23 @@ class World:
         return self.folder / "interactions.csv"
 
     def events(self) -> pl.DataFrame:
-        """All events, a user's in order of time."""
+        """All events; those of a user are in order of time."""
         return pl.read_csv(self.interactions, schema_overrides={"user_id": pl.String, "item_id": pl.String})
 
     def joined_by(self, user_id: str, item_ids: list[str], folder: Path) -> World:
-        """The same world and one user more, who likes ``item_ids``."""
+        """This world with one more user, who likes ``item_ids``."""
         events = self.events()
         now = int(events["timestamp"].max() or 0)  # type: ignore[arg-type] # a column of whole seconds
-        rows = [(user_id, item_id, LIKED, now + place) for place, item_id in enumerate(item_ids, 1)]
-        more = pl.DataFrame(rows, schema=events.schema, orient="row")
-        return _write(self.source, folder, pl.concat([events, more]))
+        rows = [(user_id, item_id, LIKED, now + second) for second, item_id in enumerate(item_ids, 1)]
+        joined = pl.DataFrame(rows, schema=events.schema, orient="row")
+        return _write(self.source, folder, pl.concat([events, joined]))
 
 
 def world_of(source: str, folder: Path) -> World:
-    """The events of any source that ``kshot train`` takes.
+    """The events of a source of ``kshot train``.
 
     Raises:
-        DataError: there is no such source.
+        DataError: the source does not exist.
     """
     dataset = load(source).dataset
     events = dataset.events
@@ -74,16 +74,17 @@ def world_of(source: str, folder: Path) -> World:
 
 
 def made_up_world(users: int, items: int, seed: int, folder: Path) -> World:
-    """Users of one taste each, who like its items and few others; popularity inside a taste has a long tail."""
+    """Users with one taste each, who like few other items; popularity within a taste has a long tail."""
     rng = np.random.default_rng(seed)
     per_taste = items // TASTES
     popularity = np.arange(1, per_taste + 1) ** -ZIPF
+    popularity /= popularity.sum()
     frames = []
     for user in range(users):
         taste = int(rng.integers(TASTES))
-        own = rng.choice(per_taste, int(EVENTS * (1 - OFF_TASTE)), replace=False, p=popularity / popularity.sum())
-        others = rng.choice(per_taste * TASTES, int(EVENTS * OFF_TASTE), replace=False)
-        rows = np.concatenate([own * TASTES + taste, others])
+        of_taste = rng.choice(per_taste, int(EVENTS_PER_USER * (1 - OFF_TASTE)), replace=False, p=popularity)
+        off_taste = rng.choice(per_taste * TASTES, int(EVENTS_PER_USER * OFF_TASTE), replace=False)
+        rows = np.concatenate([of_taste * TASTES + taste, off_taste])
         frames.append(
             pl.DataFrame(
                 {
@@ -103,7 +104,7 @@ def _write(source: str, folder: Path, events: pl.DataFrame) -> World:
     events.write_csv(folder / "interactions.csv")
     best = events.filter(pl.col("value") >= events["value"].quantile(0.5)).sort("user_id", "timestamp")
     users = best["user_id"].to_list()
-    starts = [0, *(place for place, (one, other) in enumerate(pairwise(users), 1) if one != other), len(users)]
+    starts = [0, *(index for index, (one, other) in enumerate(pairwise(users), 1) if one != other), len(users)]
     liked = [best["item_id"][start:end].to_list() for start, end in pairwise(starts)]
     return World(
         source, folder, events["user_id"].unique(maintain_order=True).to_list(), events["item_id"].n_unique(), liked

@@ -1,63 +1,89 @@
-"""Where the time and the memory of a training go, on events with the shape of MovieLens-20M.
+"""Time and memory of a training by parts, on made-up events in the shape of MovieLens-20M.
 
-    python -m loadtests.training.profile --scale 0.05                      a twentieth of it, minutes
-    python -m loadtests.training.profile --time-budget-s 1800              all of it: 138,493 users, 20 million events
-    python -m loadtests.training.profile --data FOLDER                     data of your own
+    python -m loadtests profile --scale 0.05               a twentieth of the events, minutes
+    python -m loadtests profile --time-budget-s 1800       138,493 users, 20 million events
+    python -m loadtests profile --data FOLDER              data of your own
 
-The whole of ``kshot train`` runs in this process under Python's profiler, which makes the parts written in Python a
-little slower. The result goes to standard output as JSON, a table to standard error.
+The whole of ``kshot train`` runs in this process under Python's profiler, which slows code written in Python a little.
 """
 
 from __future__ import annotations
 
 import argparse
 import cProfile
-import json
+import inspect
 import pstats
 import resource
-import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
-from loadtests.kit.machine import provenance
+from loadtests.kit.cli import LoadTest, Result
 from loadtests.worlds.events import write_events
 from model_store import jobs
+from model_store.baselines.ials import IALS
+from model_store.baselines.item_item import item_knn
+from model_store.baselines.multi_vae import fit_multi_vae
 from model_store.config import JudgingConfig, Sweep, TrainingConfig
+from model_store.data.episodes import deal
+from model_store.data.sources import load
+from model_store.evaluation.protocol import evaluate
+from model_store.export import write_draft
+from model_store.learning.calibrate import calibrate
+from model_store.learning.learn import _validate as validate
+from model_store.meta.algorithms import begin
+from model_store.meta.items.mapping import map_content
+from model_store.meta.outer import _follow as update_average
+from model_store.meta.outer import episode_loss, meta_train
+from model_store.meta.parts.ease import LinearMemory, ease
 
-# Part → the function whose whole time it is, and its file; a part with a leading space belongs to the one above.
-PARTS = {
-    "reading and cleaning": ("data/sources.py", "load"),
-    "co-occurrences and SVD": ("algorithms/__init__.py", "begin"),
-    "outer loop": ("meta/outer.py", "meta_train"),
-    " dealing episodes": ("data/episodes.py", "deal"),
-    " forward": ("meta/outer.py", "episode_loss"),
-    " backward": ("torch/_tensor.py", "backward"),
-    " Adam": ("optim/adam.py", "step"),
-    " running average": ("meta/outer.py", "_follow"),
-    " validation": ("model_store/learning/learn.py", "_validate"),
-    "content mapping": ("items/mapping.py", "map_content"),
-    "calibration": ("learning/calibrate.py", "calibrate"),
-    " fitting EASE": ("parts/ease.py", "remember"),
-    "export": ("export/publish.py", "write_draft"),
-    "evaluation": ("model_store/jobs.py", "_judge"),
-    " judging on test users": ("evaluation/protocol.py", "evaluate"),
-    " fitting item-kNN and EASE": ("baselines/tuning.py", "_item_item"),
-    " fitting iALS": ("baselines/tuning.py", "_ials"),
-    " fitting multi-VAE": ("baselines/tuning.py", "_multi_vae"),
+# Part → the function whose time it is, calls included. A part with a leading space belongs to the part above it.
+PARTS: dict[str, Callable[..., Any]] = {
+    "reading and cleaning": load,
+    "co-occurrences and SVD": begin,
+    "outer loop": meta_train,
+    " dealing episodes": deal,
+    " forward": episode_loss,
+    " backward": torch.Tensor.backward,
+    " Adam": torch.optim.Adam.step,
+    " running average": update_average,
+    " validation": validate,
+    "content mapping": map_content,
+    "calibration": calibrate,
+    " fitting EASE as a part": LinearMemory.remember,
+    "export": write_draft,
+    "evaluation": jobs._judge,  # noqa: SLF001 - the profile has to name it
+    " judging on users": evaluate,
+    " fitting item-kNN": item_knn,
+    " fitting EASE": ease,
+    " fitting iALS": IALS.fit,
+    " fitting multi-VAE": fit_multi_vae,
 }
 
 
-def measure(data: Path, config: TrainingConfig) -> dict[str, Any]:
-    """Train once; seconds of the whole and of each part, GiB at the peak, and what came of it."""
+def measure(options: argparse.Namespace) -> Result:
+    """Make the data unless ``--data`` names them, and train once."""
+    config = TrainingConfig(max_epochs=options.max_epochs, time_budget_s=options.time_budget_s)
+    with ExitStack() as stack:
+        data = options.data
+        if data is None:
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kshot-events-")))
+            write_events(data, options.scale, seed=0)
+        return train(data, config)
+
+
+def train(data: Path, config: TrainingConfig) -> dict[str, Any]:
+    """Train once: seconds of the whole and of each part, GiB at the peak, and quality."""
     profile, started = cProfile.Profile(), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="kshot-training-") as store:
+    with tempfile.TemporaryDirectory(prefix="kshot-training-") as bundles:
         judging = JudgingConfig(sweep=Sweep.QUICK)
-        _, results = profile.runcall(jobs.train, str(data), Path(store), config, judging, Console(stderr=True))
+        _, results = profile.runcall(jobs.train, str(data), Path(bundles), config, judging, Console(stderr=True))
     training, parts = results["training"], part_seconds(profile)
     return {
         "data": {name: results["data"][name] for name in ("n_users", "n_items", "n_events")},
@@ -66,52 +92,38 @@ def measure(data: Path, config: TrainingConfig) -> dict[str, Any]:
         "parts_s": parts,
         "epochs": len(training["history"]),
         "best_epoch": training["best_epoch"],
-        "s_an_epoch": round(training["seconds"] / len(training["history"]), 1),
+        "s_per_epoch": round(training["seconds"] / len(training["history"]), 1),
         "validation": [row["validation"] for row in training["history"]],
         "ndcg@10": {name: {k: row["ndcg@10"] for k, row in by_k.items()} for name, by_k in results["models"].items()},
     }
 
 
 def part_seconds(profile: cProfile.Profile) -> dict[str, float]:
-    """Seconds of each part, what it calls included; parts that did not run are left out."""
-    seconds: dict[str, float] = {}
-    for (file, _, function), (_, _, _, spent, _) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
-        for part, (its_file, its_function) in PARTS.items():
-            if function == its_function and file.endswith(its_file):
-                seconds[part] = seconds.get(part, 0) + spent
-    return {part: round(seconds[part], 1) for part in PARTS if part in seconds}
+    """Seconds of each part, calls included, without the parts that did not run."""
+    stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    keys = {part: profile_key(function) for part, function in PARTS.items()}
+    return {part: round(stats[key][3], 1) for part, key in keys.items() if key in stats}
 
 
-def table(measured: dict[str, Any]) -> str:
+def profile_key(function: Callable[..., Any]) -> tuple[str, int, str]:
+    """File, line and name of a function or class method, as the profiler labels it; decorators are unwrapped."""
+    code = inspect.unwrap(getattr(function, "__func__", function)).__code__
+    return code.co_filename, code.co_firstlineno, code.co_name
+
+
+def table(result: Result) -> str:
     """The parts with their share of the whole."""
-    whole = measured["seconds"]
-    rows = [f"{part:<30}{s:>9.1f} s{s / whole:>8.1%}" for part, s in measured["parts_s"].items()]
-    return "\n".join([*rows, f"{'the whole':<30}{whole:>9.1f} s", f"peak memory {measured['peak_gib']} GiB"])
+    whole = result["seconds"]
+    rows = [f"{part:<30}{s:>9.1f} s{s / whole:>8.1%}" for part, s in result["parts_s"].items()]
+    return "\n".join([*rows, f"{'the whole':<30}{whole:>9.1f} s", f"peak memory {result['peak_gib']} GiB"])
 
 
-def main() -> None:
-    """Make the data if need be, train, tell."""
-    options = _options()
-    config = TrainingConfig(max_epochs=options.max_epochs, time_budget_s=options.time_budget_s)
-    with ExitStack() as stack:
-        data = options.data
-        if data is None:
-            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kshot-events-")))
-            write_events(data, options.scale, seed=0)
-        measured = measure(data, config)
-    print(table(measured), file=sys.stderr)
-    print(json.dumps(provenance() | measured, indent=2))
-
-
-def _options() -> argparse.Namespace:
+def _add_options(parser: argparse.ArgumentParser) -> None:
     defaults = TrainingConfig()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="as for kshot train; made-up events if absent")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of MovieLens-20M's users and events")
-    parser.add_argument("--max-epochs", type=int, default=defaults.max_epochs)
-    parser.add_argument("--time-budget-s", type=float, default=defaults.time_budget_s, help="of the outer loop")
-    return parser.parse_args()
+    parser.add_argument("--data", type=Path, help="source of kshot train, in place of made-up events")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of MovieLens-20M's users and events (1.0)")
+    parser.add_argument("--max-epochs", type=int, default=defaults.max_epochs, help="as for kshot train")
+    parser.add_argument("--time-budget-s", type=float, default=defaults.time_budget_s, help="seconds of the outer loop")
 
 
-if __name__ == "__main__":
-    main()
+LOAD_TEST = LoadTest(measure, table, smoke={"scale": 0.005, "max_epochs": 1}, add_options=_add_options)

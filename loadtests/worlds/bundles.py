@@ -1,8 +1,8 @@
-"""A bundle of any catalogue size, for measuring: its lists mean nothing, its shapes and costs are real.
+"""Synthetic bundles of any catalogue size. Their lists mean nothing; their shapes and costs are real.
 
-Popularity has a long tail and the vectors' norms are log-normal: what makes quantisation and selection hard. Half of a
-vector is its item's own and half that of its kind, and users like a few kinds, so that an index finds something to
-divide.
+Popularity has a long tail and the norms of vectors are log-normal, which makes quantisation and selection hard. A
+vector is the sum of a random vector of its item and one of its item's kind, and every user likes a few kinds, so that
+the first stage of an approximate bundle has clusters to find.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from model_store.meta.parts.ease import LinearMemory
 from model_store.meta.parts.votes import Neighbours, VoteGate
 
 VALUES = np.arange(1, 6, dtype=np.float32)
-WEIGHTS = torch.tensor([-0.3, -0.1, 0.1, 0.7, 1.0])  # what an untrained event of each value says
+WEIGHTS = torch.tensor([-0.3, -0.1, 0.1, 0.7, 1.0])  # weight of an untrained event of each value
 USERS = 100_000
 SHOTS = (0, 1, 3, 5, 10, 20)
 KINDS = 500
-USERS_WITH_EVENTS, KINDS_OF_A_USER, EVENTS_OF_A_KIND = 2_000, 3, 20
+USERS_WITH_EVENTS, KINDS_PER_USER, EVENTS_PER_KIND = 2_000, 3, 20
 
 
 def synthetic_bundle(folder: Path, n_items: int, seed: int, index: IndexName = IndexName.EXACT) -> Path:
-    """Make a store with one live bundle of ``n_items`` items, ids "i0", "i1", …, untrained and proven.
+    """Publish a bundle of ``n_items`` items with the ids "i0", "i1", …: untrained, with its parity checked.
 
     Args:
-        folder: where to make the store; created if need be.
+        folder: bundles folder; created if need be.
         n_items: rows of the catalogue, at least 256.
-        seed: one seed gives one bundle.
-        index: how it finds the best items.
+        seed: the bundle is a function of it.
+        index: exact or approximate search.
 
     Returns:
-        The store's folder, as for ``kshot serve --store``.
+        ``folder``.
 
     Raises:
         ExportRefused: a graph misses its parity with torch, or an index its recall.
@@ -70,13 +70,13 @@ def _network(n_items: int, config: TrainingConfig, rng: np.random.Generator) -> 
 
 def _vectors(n_items: int, dim: int, rng: np.random.Generator) -> torch.Tensor:
     norms = rng.lognormal(0.0, 0.5, (n_items, 1))
-    of_kinds = rng.standard_normal((KINDS, dim))[np.arange(n_items) % KINDS]
-    return torch.from_numpy(norms * (of_kinds + rng.standard_normal((n_items, dim))) / np.sqrt(2 * dim)).float()
+    kind_vectors = rng.standard_normal((KINDS, dim))[np.arange(n_items) % KINDS]
+    return torch.from_numpy(norms * (kind_vectors + rng.standard_normal((n_items, dim))) / np.sqrt(2 * dim)).float()
 
 
 def _no_features(n_items: int) -> torch.Tensor:
-    nowhere, nothing = torch.empty((2, 0), dtype=torch.long), torch.empty(0)
-    return torch.sparse_coo_tensor(nowhere, nothing, (n_items, 1), check_invariants=True).coalesce()
+    indices, values = torch.empty((2, 0), dtype=torch.long), torch.empty(0)
+    return torch.sparse_coo_tensor(indices, values, (n_items, 1), check_invariants=True).coalesce()
 
 
 def _neighbours(n_items: int, count: int, rng: np.random.Generator) -> Neighbours:
@@ -93,12 +93,12 @@ def _linear_memory(n_items: int, count: int, rng: np.random.Generator) -> Linear
 
 
 def _dataset(n_items: int, rng: np.random.Generator) -> Dataset:
-    kinds = rng.integers(0, min(KINDS, n_items), (USERS_WITH_EVENTS, KINDS_OF_A_USER, 1))
-    # Of each kind, popular items more often than others.
-    ranks = (n_items // KINDS) ** rng.random((USERS_WITH_EVENTS, KINDS_OF_A_USER, EVENTS_OF_A_KIND))
+    kinds = rng.integers(0, min(KINDS, n_items), (USERS_WITH_EVENTS, KINDS_PER_USER, 1))
+    # Within a kind, popular items are more frequent.
+    ranks = (n_items // KINDS) ** rng.random((USERS_WITH_EVENTS, KINDS_PER_USER, EVENTS_PER_KIND))
     items = np.minimum(kinds + KINDS * ranks.astype(np.int32), n_items - 1)
     items = rng.permuted(items.reshape(USERS_WITH_EVENTS, -1), axis=1).ravel().astype(np.int32)
-    starts = np.arange(0, len(items) + 1, KINDS_OF_A_USER * EVENTS_OF_A_KIND)
+    starts = np.arange(0, len(items) + 1, KINDS_PER_USER * EVENTS_PER_KIND)
     values = rng.choice(VALUES[2:], len(items))
     values[: len(VALUES)] = VALUES
     events = Events(starts, items, values, np.zeros(len(items)))

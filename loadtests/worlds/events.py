@@ -1,11 +1,11 @@
-"""Events with the shape of MovieLens-20M, from which training can learn: for measuring training at that size.
+"""Write made-up events in the shape of MovieLens-20M as a source of kshot train.
 
-    python -m loadtests.worlds.events FOLDER                 138,493 users, 26,744 items, 20 million events
-    python -m loadtests.worlds.events FOLDER --scale 0.05    a twentieth of the users and events
+    python -m loadtests events FOLDER                 138,493 users, 26,744 items, 20 million events
+    python -m loadtests events FOLDER --scale 0.05    a twentieth of the users and events
 
-FOLDER is then a source for ``kshot train --data FOLDER``. Users have at least 20 events and a log-normal number of
-them, as in MovieLens-20M (median 68, mean 144, the longest above 9,000). Items have a long tail. Every item is of one
-kind and every user likes a few kinds, so that neighbours, vectors and adaptation have something to find.
+Train on them with ``kshot train --data FOLDER``. Users have at least 20 events; their number is log-normal as in
+MovieLens-20M (median 68, mean 144, maximum above 9,000). The popularity of items has a long tail. Every item is of one
+kind and every user likes a few kinds, which neighbours, vectors and adaptation can learn.
 """
 
 from __future__ import annotations
@@ -14,128 +14,133 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-USERS, ITEMS, EVENTS_A_USER = 138_493, 26_744, 150.0
+from loadtests.kit.cli import LoadTest
+
+USERS, ITEMS, EVENTS_PER_USER = 138_493, 26_744, 150.0
 KINDS = 50
-KINDS_OF_A_USER = 4
-# The rest of a user's events are on whatever is popular.
-SHARE_OF_OWN_KINDS = 0.7
+KINDS_PER_USER = 4
+# The rest of a user's events are on popular items of any kind.
+SHARE_OF_LIKED_KINDS = 0.7
 MIN_EVENTS, MAX_EVENTS, LOG_SPREAD = 20, 9_254, 1.35
 TAIL_EXPONENT, TAIL_OFFSET = 1.9, 200.0
-# Popular items come up again and again for one user, and count once: so many more have to be drawn.
-OVERDRAWN = 3.0
-USERS_AT_ONCE = 4_096
-START_S, A_DAY_S = 1_100_000_000, 86_400
+# Draws per event: popular items are drawn several times for one user and kept once.
+DRAWS_PER_EVENT = 3.0
+BATCH_USERS = 4_096
+START_S, DAY_S = 1_100_000_000, 86_400
 
 Int = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class World:
-    """What events are drawn from.
+class EventSource:
+    """Distributions that events are drawn from.
 
     Attributes:
-        kind: int64 (n_items,), of each item.
-        by_kind: int64 (n_items,), rows sorted by kind, in it the most popular first.
-        starts: int64 (KINDS + 1,), where each kind begins in ``by_kind``.
-        reached: float64 (n_items,), kind + cumulated share of the kind's events, along ``by_kind``: increasing.
-        reached_of_all: float64 (n_items,), cumulated share of all events by row; row 0 is the most popular.
+        kind: int64 (n_items,), kind of each item.
+        by_kind: int64 (n_items,), rows sorted by kind, within a kind by falling popularity.
+        starts: int64 (KINDS + 1,), start of each kind in ``by_kind``.
+        kind_cdf: float64 (n_items,), kind + cumulated share of the kind's events, along ``by_kind``: increasing.
+        cdf: float64 (n_items,), cumulated share of all events by row; row 0 is the most popular.
     """
 
     kind: Int
     by_kind: Int
     starts: Int
-    reached: NDArray[np.float64]
-    reached_of_all: NDArray[np.float64]
+    kind_cdf: NDArray[np.float64]
+    cdf: NDArray[np.float64]
 
     @classmethod
-    def create(cls, n_items: int, rng: np.random.Generator) -> World:
+    def create(cls, n_items: int, rng: np.random.Generator) -> EventSource:
         """Deal kinds to items whose popularity follows a shifted Zipf law."""
         popularity = (np.arange(n_items) + TAIL_OFFSET) ** -TAIL_EXPONENT
         kind = rng.integers(0, KINDS, n_items)
         by_kind = np.argsort(kind, kind="stable")
         starts = np.searchsorted(kind[by_kind], np.arange(KINDS + 1))
-        own = np.cumsum(popularity[by_kind])
-        before = np.concatenate([[0.0], own])[starts]
-        share = (own - before[kind[by_kind]]) / np.diff(before)[kind[by_kind]]
+        cumulated = np.cumsum(popularity[by_kind])
+        before = np.concatenate([[0.0], cumulated])[starts]
+        share = (cumulated - before[kind[by_kind]]) / np.diff(before)[kind[by_kind]]
         return cls(kind, by_kind, starts, kind[by_kind] + share, np.cumsum(popularity) / popularity.sum())
 
     def draw(self, lengths: Int, rng: np.random.Generator) -> tuple[Int, Int, NDArray[np.bool_]]:
         """Draw about ``lengths`` events for each user.
 
         Returns:
-            Users (places in ``lengths``) and items in random order, each pair once, and whether the item is of a
-            kind that the user likes; all of one length.
+            Users (indices of ``lengths``) and items in random order without duplicate pairs, and True where the user
+            likes the item's kind; all of one length.
         """
-        likes = rng.integers(0, KINDS, (len(lengths), KINDS_OF_A_USER))
-        users = np.repeat(np.arange(len(lengths)), (OVERDRAWN * lengths).astype(np.int64))
-        kinds = likes[users, rng.integers(0, KINDS_OF_A_USER, len(users))]
-        of_kind = self.by_kind[
-            np.minimum(self.reached.searchsorted(kinds + rng.random(len(users))), len(self.kind) - 1)
+        likes = rng.integers(0, KINDS, (len(lengths), KINDS_PER_USER))
+        users = np.repeat(np.arange(len(lengths)), (DRAWS_PER_EVENT * lengths).astype(np.int64))
+        kinds = likes[users, rng.integers(0, KINDS_PER_USER, len(users))]
+        of_liked_kind = self.by_kind[
+            np.minimum(self.kind_cdf.searchsorted(kinds + rng.random(len(users))), len(self.kind) - 1)
         ]
-        of_all = np.minimum(self.reached_of_all.searchsorted(rng.random(len(users))), len(self.kind) - 1)
-        items = np.where(rng.random(len(users)) < SHARE_OF_OWN_KINDS, of_kind, of_all)
+        of_all = np.minimum(self.cdf.searchsorted(rng.random(len(users))), len(self.kind) - 1)
+        items = np.where(rng.random(len(users)) < SHARE_OF_LIKED_KINDS, of_liked_kind, of_all)
         users, items = _first_of_each_pair(users, items, lengths, len(self.kind))
         return users, items, (likes[users] == self.kind[items][:, None]).any(1)
 
 
 def _first_of_each_pair(users: Int, items: Int, lengths: Int, n_items: int) -> tuple[Int, Int]:
-    """Every pair once, where it came first, and of each user at most the first ``lengths``."""
-    places = np.sort(np.unique(users * n_items + items, return_index=True)[1])
-    users, items = users[places], items[places]
+    """The first of every pair, and at most the first ``lengths`` pairs of each user."""
+    firsts = np.sort(np.unique(users * n_items + items, return_index=True)[1])
+    users, items = users[firsts], items[firsts]
     starts = np.searchsorted(users, np.arange(len(lengths)))
     kept = np.arange(len(users)) - starts[users] < lengths[users]
     return users[kept], items[kept]
 
 
 def write_events(folder: Path, scale: float, seed: int) -> int:
-    """Write ``interactions.parquet`` and ``items.parquet`` into ``folder``; returns how many events.
+    """Write ``interactions.parquet`` and ``items.parquet`` into ``folder``; returns the number of events.
 
     Args:
         folder: created if need be.
-        scale: share of ML-20M's users, and so of its events; items by its square root.
-        seed: one seed gives one source.
+        scale: share of ML-20M's users and events; items scale with its square root.
+        seed: the events are a function of it.
     """
     rng = np.random.default_rng(seed)
     n_users, n_items = round(USERS * scale), round(ITEMS * scale**0.5)
-    world = World.create(n_items, rng)
+    source = EventSource.create(n_items, rng)
     folder.mkdir(parents=True, exist_ok=True)
-    events = pl.concat(_batches(world, n_users, n_items, rng))
+    events = pl.concat(_batches(source, n_users, n_items, rng))
     events.write_parquet(folder / "interactions.parquet")
-    kinds = pl.Series([f"kind {kind}" for kind in world.kind])
+    kinds = pl.Series([f"kind {kind}" for kind in source.kind])
     pl.DataFrame({"item_id": np.arange(n_items), "categories": kinds}).write_parquet(folder / "items.parquet")
     return len(events)
 
 
-def _batches(world: World, n_users: int, n_items: int, rng: np.random.Generator) -> Iterator[pl.DataFrame]:
-    for first in range(0, n_users, USERS_AT_ONCE):
-        lengths = _lengths(min(USERS_AT_ONCE, n_users - first), n_items // 3, rng)
-        users, items, own = world.draw(lengths, rng)
-        # Half stars from .5 to 5, about one and a half more for what a user likes.
-        stars = np.clip(np.round(2 * (rng.normal(2.8, 0.9, len(users)) + 1.5 * own)) / 2, 0.5, 5)
-        times = START_S + rng.integers(0, 3_000, len(lengths))[users] * A_DAY_S + 60 * np.arange(len(users))
+def _batches(source: EventSource, n_users: int, n_items: int, rng: np.random.Generator) -> Iterator[pl.DataFrame]:
+    for first in range(0, n_users, BATCH_USERS):
+        lengths = _lengths(min(BATCH_USERS, n_users - first), n_items // 3, rng)
+        users, items, liked = source.draw(lengths, rng)
+        # Half stars from 0.5 to 5, about 1.5 more for kinds that the user likes.
+        stars = np.clip(np.round(2 * (rng.normal(2.8, 0.9, len(users)) + 1.5 * liked)) / 2, 0.5, 5)
+        times = START_S + rng.integers(0, 3_000, len(lengths))[users] * DAY_S + 60 * np.arange(len(users))
         yield pl.DataFrame({"user_id": first + users, "item_id": items, "value": stars, "timestamp": times})
 
 
 def _lengths(n_users: int, longest: int, rng: np.random.Generator) -> Int:
-    above = rng.lognormal(np.log(EVENTS_A_USER - MIN_EVENTS) - LOG_SPREAD**2 / 2, LOG_SPREAD, n_users)
+    above = rng.lognormal(np.log(EVENTS_PER_USER - MIN_EVENTS) - LOG_SPREAD**2 / 2, LOG_SPREAD, n_users)
     return np.minimum(MIN_EVENTS + above, min(MAX_EVENTS, longest)).astype(np.int64)
 
 
-def main() -> None:
-    """Write what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="where to write; a source for kshot train")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of MovieLens-20M's users and events")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+def _measure(options: argparse.Namespace) -> dict[str, Any]:
     written = write_events(options.folder, options.scale, options.seed)
-    print(f"{options.folder}: {written:,} events")
+    return {"folder": str(options.folder), "events": written}
 
 
-if __name__ == "__main__":
-    main()
+def _table(result: dict[str, Any]) -> str:
+    return f"{result['folder']}: {result['events']:,} events"
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="folder to write; a source for kshot train")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of MovieLens-20M's users and events (1.0)")
+
+
+LOAD_TEST = LoadTest(_measure, _table, {"seed": 0}, smoke={"scale": 0.002}, add_options=_add_options)

@@ -1,4 +1,4 @@
-"""Users written into a store of user state in bulk: the bytes that the service itself would have written."""
+"""Users written to the user store in bulk, as the same bytes that the service writes."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from service.core.values import Events, UserRecord, UserState
 from service.stores.records.codec import encode_record
 from service.stores.redis.key_names import KeyNames
 
-DISTINCT = 10_000  # records to draw from: as many sizes and items as matter, without encoding millions
-AT_ONCE = 5_000
+DISTINCT = 10_000  # records, which users share: enough variety without encoding millions
+BATCH_USERS = 5_000
 TTL_S = 365 * 86_400
 NOW_S = 1_700_000_000
 
 
 def user_id(number: int) -> str:
-    """The id that the wrk scripts ask for."""
+    """The id of a user in the wrk scripts."""
     return f"u{number}"
 
 
 def write_users(redis: str, bundle: Bundle, count: int, *, events: int, first: int = 0, seed: int = 0) -> int:
-    """Write the users ``first`` to ``count`` - 1, each with ``events`` events and the state adapted from them.
+    """Write the users ``first`` to ``count`` - 1, each with ``events`` events and the state adapted to them.
 
     Args:
-        redis: address of the store.
-        bundle: whose items and graphs to use.
-        count: users that are there afterwards.
-        events: of each user, different items.
-        first: users that are there already.
-        seed: one seed gives the same users.
+        redis: address of the user store.
+        bundle: supplies items and graphs.
+        count: number of users in the store afterwards.
+        events: events per user, on different items.
+        first: number of users already in the store.
+        seed: the users are a function of it.
 
     Returns:
-        Bytes of a record, the mean.
+        Mean size of a record in bytes.
     """
     rng = np.random.default_rng(seed)
     records = [_record(bundle, rng, events) for _ in range(min(DISTINCT, count - first))]
     keys = KeyNames()
     with Redis.from_url(redis) as client:
-        for start in range(first, count, AT_ONCE):
+        for start in range(first, count, BATCH_USERS):
             pipeline = client.pipeline(transaction=False)
-            for number in range(start, min(start + AT_ONCE, count)):
+            for number in range(start, min(start + BATCH_USERS, count)):
                 pipeline.set(keys.record(user_id(number)), records[number % len(records)], ex=TTL_S)
             pipeline.execute()
     return sum(map(len, records)) // max(len(records), 1)
 
 
 def used_bytes(redis: str) -> int:
-    """Memory that the store says it uses for everything in it."""
+    """Memory that the user store reports for all its data."""
     with Redis.from_url(redis) as client:
         return int(client.info("memory")["used_memory"])
 

@@ -1,4 +1,4 @@
-"""Whatever bytes come in: no answer is an error of the service, nothing breaks, and nothing is left in memory."""
+"""Arbitrary bytes as requests cause no server error, no damage and no growth of memory."""
 
 from __future__ import annotations
 
@@ -28,40 +28,40 @@ from loadtests.kit.machine import memory_mib
 from loadtests.kit.trend import trend
 
 SEED = 1
-AT_ONCE = 48
+CONNECTIONS = 48
 SILENCE_S = 0.1
 SAMPLES = 50
 TOLERATED_MIB = 4
 STATUS = re.compile(rb"^HTTP/1\.1 (\d{3}) ", re.MULTILINE)
-DOCUMENTED = 503  # the store, or the load, is what is to blame
+UNAVAILABLE = 503  # documented: store or load
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
 @pytest.fixture(scope="module")
 def target(trained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A service that gets nothing but this."""
+    """A service for these tests alone."""
     with running(trained_store, tmp_path_factory.mktemp("target")) as started:
         yield started
 
 
 def errors_of_service(service: Running) -> list[object]:
-    """Server errors by the service's own count, and what its log says of them."""
+    """Server errors in the service's metrics, and errors in its log."""
     counted: list[object] = [
         labels
         for (name, labels), count in service.metrics().items()
-        if name == "kshot_request_seconds_count" and labels[-1] >= "500" and labels[-1] != str(DOCUMENTED) and count
+        if name == "kshot_request_seconds_count" and labels[-1] >= "500" and labels[-1] != str(UNAVAILABLE) and count
     ]
     logged = [line for line in service.logged() if line["level"] == "error" or "exception" in line]
     return counted + logged
 
 
-def by_status(found: Counter[int]) -> str:
-    """How often each status came, for the page."""
-    return "; ".join(f"{count:,} with {status}" for status, count in sorted(found.items()))
+def by_status(statuses: Counter[int]) -> str:
+    """Counts of statuses, for the page."""
+    return "; ".join(f"{count:,} with {status}" for status, count in sorted(statuses.items()))
 
 
-async def answers_to(host: str, port: int, request: bytes) -> list[int]:
-    """Statuses of what comes back until the service ends the connection or falls silent."""
+async def responses_to(host: str, port: int, request: bytes) -> list[int]:
+    """Statuses of all responses until the service ends the connection or is silent."""
     reader, writer = await asyncio.open_connection(host, port)
     received = bytearray()
     try:
@@ -76,57 +76,55 @@ async def answers_to(host: str, port: int, request: bytes) -> list[int]:
 
 
 async def fuzz(service: Running, numbers: range) -> Counter[int]:
-    """How often each status came back."""
-    url, found, left = service.client.base_url, Counter[int](), iter(numbers)
+    """Send the cases of ``numbers``; counts of statuses."""
+    url, statuses, cases = service.client.base_url, Counter[int](), iter(numbers)
 
-    async def one_client() -> None:
-        for number in left:
+    async def send_cases() -> None:
+        for number in cases:
             kind, request = mutated(SEED, number)
-            for status in await answers_to(url.host, url.port or 80, request):
-                found[status] += 1
-                assert status < 500 or status == DOCUMENTED, f"case {number} ({kind}): {request[:500]!r}"
+            for status in await responses_to(url.host, url.port or 80, request):
+                statuses[status] += 1
+                assert status < 500 or status == UNAVAILABLE, f"case {number} ({kind}): {request[:500]!r}"
 
     async with asyncio.TaskGroup() as clients:
-        for _ in range(AT_ONCE):
-            clients.create_task(one_client())
-    return found
+        for _ in range(CONNECTIONS):
+            clients.create_task(send_cases())
+    return statuses
 
 
-def test_no_bytes_make_the_service_fail_or_grow(target: Running, sized: Any, tell: Any, progress: Any) -> None:
+def test_no_bytes_make_the_service_fail_or_grow(target: Running, sized: Any, record_counts: Any, progress: Any) -> None:
     cases = sized(1_500, 100_000)
     part = cases // SAMPLES
-    found, memory = Counter[int](), []
+    statuses, memory = Counter[int](), []
     for done in range(0, cases, part):
-        found += uvloop.run(fuzz(target, range(done, done + part)))
-        memory.append(memory_mib(target.process.pid)["own"])
+        statuses += uvloop.run(fuzz(target, range(done, done + part)))
+        memory.append(memory_mib(target.process.pid)["allocated"])
         progress(done + part, cases)
     warm = SAMPLES * 2 // 5
-    grown = trend(range(SAMPLES - warm), memory[warm:])
-    tell(
+    growth = trend(range(SAMPLES - warm), memory[warm:])
+    record_counts(
         cases=cases,
-        answers=by_status(found),
-        memory_growth_mib=f"{grown.growth:.2f} ({grown.low:.2f} to {grown.high:.2f})",
+        responses=by_status(statuses),
+        memory_growth_mib=f"{growth.growth:.2f} ({growth.low:.2f} to {growth.high:.2f})",
     )
     assert errors_of_service(target) == []
-    assert not grown.exceeds(sized(40, TOLERATED_MIB))  # a short run ends before the allocator has settled
+    assert not growth.exceeds(sized(40, TOLERATED_MIB))  # a short run ends before the allocator has settled
     assert target.client.get("/health/live").status_code == 200
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_answers_are_those_that_the_schema_promises(
-    target: Running, mode: GenerationMode, sized: Any, tell: Any
-) -> None:
-    """Whatever an operation takes is drawn from its schema, or from beside it."""
+def test_responses_follow_the_schema(target: Running, mode: GenerationMode, sized: Any, record_counts: Any) -> None:
+    """Arguments are drawn from the schema of an operation (positive) or outside it (negative)."""
     schema = schemathesis.openapi.from_url(f"{target.client.base_url}/openapi.json")
-    operations = [found.ok() for found in schema.get_all_operations()]
-    found = Counter[int]()
+    operations = [operation.ok() for operation in schema.get_all_operations()]
+    statuses = Counter[int]()
 
-    def answered(case: schemathesis.Case) -> None:
+    def send(case: schemathesis.Case) -> None:
         response = case.call(base_url=str(target.client.base_url), session=session)
-        found[response.status_code] += 1
+        statuses[response.status_code] += 1
         case.validate_response(response, checks=CHECKS)
 
-    drawn = settings(
+    examples = settings(
         max_examples=sized(15, 500),
         deadline=None,
         derandomize=True,
@@ -136,6 +134,6 @@ def test_answers_are_those_that_the_schema_promises(
     with requests.Session() as session:
         for operation in operations:
             if operation.body or any(operation.iter_parameters()):
-                drawn(given(case=operation.as_strategy(generation_mode=mode))(answered))()
-    tell(cases=found.total(), answers=by_status(found))
+                examples(given(case=operation.as_strategy(generation_mode=mode))(send))()
+    record_counts(cases=statuses.total(), responses=by_status(statuses))
     assert errors_of_service(target) == []

@@ -1,4 +1,4 @@
-"""Bundles come and go under load: no request fails, and every list is the one that its bundle alone would give."""
+"""Bundles are swapped under load: no request fails, and every list is the one that its bundle alone would serve."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from model_store.data.sources import load
 from model_store.export import write_draft
 from model_store.meta.network import build
 
-OFTEN = {"KSHOT_RELOAD_EVERY_S": "0.05"}
+FAST_RELOAD = {"KSHOT_RELOAD_EVERY_S": "0.05"}
 CLIENTS = 3
-EVENTS_EACH = 6
+EVENTS_PER_USER = 6
 VANISHING, KEPT, NEW = range(5), range(5, 30), range(30, 35)
 Listed = list[tuple[str, float]]
 
 
 @pytest.fixture(scope="module")
 def three_bundles(trained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with three bundles: the trained one, one without some of its items and with others, one with all."""
+    """A bundles folder with three bundles: the trained one, one with other items, and one with all items."""
     folder = tmp_path_factory.mktemp("three")
     store = Path(shutil.copytree(trained_store, folder / "store"))
     first = Registry(store).live()
@@ -41,22 +41,22 @@ def three_bundles(trained_store: Path, tmp_path_factory: pytest.TempPathFactory)
         dataset, config = load(str(source)).dataset, TrainingConfig(dim=dim, anchors=16, neighbours=10)
         with write_draft(
             Registry(store), dataset, build(dataset, dataset.events, config, (0, 1, 3, 5)), config
-        ) as made:
-            made.publish(Registry(store), results={})
+        ) as draft:
+            draft.publish(Registry(store), results={})
     Registry(store).promote(first)
     return store
 
 
 @pytest.fixture
 def registry(three_bundles: Path, tmp_path: Path) -> Registry:
-    """A copy whose bundles may come to harm."""
+    """A copy with bundles to damage."""
     return Registry(Path(shutil.copytree(three_bundles, tmp_path / "store")))
 
 
 def events_of(user_id: str) -> list[dict[str, Any]]:
-    """What a user does, in order; veterans begin with items that one of the bundles does not have."""
+    """Events of a user in order; veterans begin with items that one of the bundles does not have."""
     seed = int(user_id.split("-")[1])
-    items = [f"g{(seed + n // 4) % 8}-{KEPT[(7 * seed + n) % len(KEPT)]}" for n in range(EVENTS_EACH)]
+    items = [f"g{(seed + n // 4) % 8}-{KEPT[(7 * seed + n) % len(KEPT)]}" for n in range(EVENTS_PER_USER)]
     if user_id.startswith("veteran"):
         items = [f"g{seed % 8}-{number}" for number in VANISHING] + items
     return [
@@ -65,85 +65,87 @@ def events_of(user_id: str) -> list[dict[str, Any]]:
     ]
 
 
-def listed(answer: dict[str, Any]) -> Listed:
-    """Items and scores, every digit that the service tells."""
-    return [(item["item_id"], item["score"]) for item in answer["items"]]
+def listed(response: dict[str, Any]) -> Listed:
+    """Items and scores with all their digits."""
+    return [(item["item_id"], item["score"]) for item in response["items"]]
 
 
 @dataclass
-class Seen:
-    """What clients saw: failures, and every list by bundle, user and number of events."""
+class Observations:
+    """Responses to the clients: failures, and every list by bundle, user and number of events."""
 
     failures: list[str] = field(default_factory=list)
     requests: int = 0
-    given: Counter[str] = field(default_factory=Counter)
+    lists_by_bundle: Counter[str] = field(default_factory=Counter)
     lists: dict[str, dict[tuple[str, int], set[tuple[tuple[str, float], ...]]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(set))
     )
 
-    def note(self, answer: httpx.Response, events: int | None = None) -> None:
+    def record(self, response: httpx.Response, events: int | None = None) -> None:
         self.requests += 1
-        if answer.status_code != 200:
-            self.failures.append(answer.text)
+        if response.status_code != 200:
+            self.failures.append(response.text)
         elif events is not None:
-            told = answer.json()
-            self.lists[told["bundle"]][told["user_id"], events].add(tuple(listed(told)))
-            self.given[told["bundle"]] += 1
+            body = response.json()
+            self.lists[body["bundle"]][body["user_id"], events].add(tuple(listed(body)))
+            self.lists_by_bundle[body["bundle"]] += 1
 
 
-def use(service: Running, client_number: int, veterans: list[str], seen: Seen, over: threading.Event) -> None:
-    """A client whose users come one after the other: an event, their list, the list of a veteran."""
+def use(
+    service: Running, client_number: int, veterans: list[str], observations: Observations, over: threading.Event
+) -> None:
+    """A client that creates users in turn: an event, the user's list, the list of a veteran."""
     veteran = itertools.cycle(veterans)
     with httpx.Client(base_url=service.client.base_url, timeout=DEADLINE_S) as client:
         for number in itertools.count(client_number, CLIENTS):
             user_id = f"newcomer-{number}"
-            for known, event in enumerate(events_of(user_id), 1):
+            for events, event in enumerate(events_of(user_id), 1):
                 if over.is_set():
                     return
-                seen.note(client.post("/feedback", json={"user_id": user_id, "events": [event]}))
-                seen.note(client.get("/recommend", params={"user_id": user_id}), known)
-                old = next(veteran)
-                seen.note(client.get("/recommend", params={"user_id": old}), len(events_of(old)))
+                observations.record(client.post("/feedback", json={"user_id": user_id, "events": [event]}))
+                observations.record(client.get("/recommend", params={"user_id": user_id}), events)
+                other = next(veteran)
+                observations.record(client.get("/recommend", params={"user_id": other}), len(events_of(other)))
 
 
 @contextmanager
-def load_on(service: Running, veterans: list[str]) -> Iterator[Seen]:
-    """Clients without a pause while the block runs."""
-    seen, over = Seen(), threading.Event()
-    clients = [threading.Thread(target=use, args=(service, n, veterans, seen, over)) for n in range(CLIENTS)]
+def load_on(service: Running, veterans: list[str]) -> Iterator[Observations]:
+    """Run clients without pauses during the context."""
+    observations, over = Observations(), threading.Event()
+    clients = [threading.Thread(target=use, args=(service, n, veterans, observations, over)) for n in range(CLIENTS)]
     for client in clients:
         client.start()
     try:
-        yield seen
+        yield observations
     finally:
         over.set()
         for client in clients:
             client.join()
 
 
-def replayed(service: Running, wanted: dict[tuple[str, int], Any]) -> dict[tuple[str, int], Listed]:
-    """The lists of a service that never knew another bundle, by user and number of events."""
-    found = {}
-    for user_id, events in sorted(wanted):
+def replayed(service: Running, users: dict[tuple[str, int], Any]) -> dict[tuple[str, int], Listed]:
+    """Lists of a service that never had another bundle, by user and number of events."""
+    lists = {}
+    for user_id, events in sorted(users):
         name = f"{user_id}-after-{events}"
         service.give(name, *events_of(user_id)[:events])
-        found[user_id, events] = listed(service.recommend(name))
-    return found
+        lists[user_id, events] = listed(service.recommend(name))
+    return lists
 
 
 def test_bundles_swap_under_load_and_every_list_is_that_of_its_bundle(
-    registry: Registry, tmp_path: Path, sized: Any, tell: Any, progress: Any
+    registry: Registry, tmp_path: Path, sized: Any, record_counts: Any, progress: Any
 ) -> None:
     swaps = sized(4, 50)
     versions = [manifest.version for manifest in registry.manifests()]
     items = {version: set(open_bundle(registry.folder(version)).catalogue.ids) for version in versions}
     veterans = [f"veteran-{number}" for number in range(9)]
     registry.promote(versions[0])
-    with running(registry.store, tmp_path / "swapping", "--workers", 2, env=OFTEN) as service:
+    with running(registry.store, tmp_path / "swapping", "--workers", 2, env=FAST_RELOAD) as service:
         for user_id in veterans:
             service.give(user_id, *events_of(user_id))
-        with load_on(service, veterans) as seen:
-            wait_until(lambda: seen.given[versions[0]])
+        with load_on(service, veterans) as observations:
+            wait_until(lambda: observations.lists_by_bundle[versions[0]])
             for swap in range(swaps):
                 if swap % 3 == 2:
                     live = registry.rollback()
@@ -151,58 +153,62 @@ def test_bundles_swap_under_load_and_every_list_is_that_of_its_bundle(
                     live = versions[(versions.index(registry.live()) + 1) % 3]
                     registry.promote(live)
                 wait_until(lambda live=live: service.metrics().get(("kshot_bundle_info", (live,))) == 2)
-                lists = seen.given[live]
-                wait_until(lambda live=live, lists=lists: seen.given[live] > lists)
+                lists = observations.lists_by_bundle[live]
+                wait_until(lambda live=live, lists=lists: observations.lists_by_bundle[live] > lists)
                 progress(swap + 1, swaps)
         assert not [line for line in service.logged() if line["level"] == "error"]
 
     compared = 0
-    for version, lists in seen.lists.items():
+    for version, lists in observations.lists.items():
         registry.promote(version)
         with running(registry.store, tmp_path / f"only-{version}") as fresh:
             expected = replayed(fresh, lists)
-        for of_user, found in lists.items():
-            assert found == {tuple(expected[of_user])}, (version, of_user)
-            assert {item for each in found for item, _ in each} <= items[version]
+        for user, served in lists.items():
+            assert served == {tuple(expected[user])}, (version, user)
+            assert {item for ranking in served for item, _ in ranking} <= items[version]
             compared += 1
-    tell(swaps=swaps, requests=seen.requests, failed=len(seen.failures), lists_compared=compared, wrong=0)
-    assert seen.failures == []
-    assert set(seen.lists) == set(versions)
+    record_counts(
+        swaps=swaps, requests=observations.requests, failed=len(observations.failures), lists_compared=compared, wrong=0
+    )
+    assert observations.failures == []
+    assert set(observations.lists) == set(versions)
 
 
-def test_a_live_bundle_that_is_removed_from_the_disk_serves_on(registry: Registry, tmp_path: Path, tell: Any) -> None:
-    gone = registry.live()
-    other = next(manifest.version for manifest in registry.manifests() if manifest.version != gone)
-    with running(registry.store, tmp_path / "pruned", env=OFTEN) as service:
+def test_a_live_bundle_removed_from_the_disk_still_serves(
+    registry: Registry, tmp_path: Path, record_counts: Any
+) -> None:
+    removed = registry.live()
+    other = next(manifest.version for manifest in registry.manifests() if manifest.version != removed)
+    with running(registry.store, tmp_path / "pruned", env=FAST_RELOAD) as service:
         service.like("ann", "g1-10")
         before = service.recommend("ann")
-        shutil.rmtree(registry.folder(gone))
+        shutil.rmtree(registry.folder(removed))
         assert service.recommend("ann") == before
         registry.promote(other)
         wait_until(lambda: service.recommend("ann")["bundle"] == other)
-        (registry.store / "live").write_text(gone)
+        (registry.store / "live").write_text(removed)
         wait_until(lambda: service.has_logged("bundle refused"))
         assert service.recommend("ann")["bundle"] == other
         (refused,) = [line for line in service.logged() if line["event"] == "bundle refused"]
-        tell(refused=refused["reason"].partition("; ")[0].partition(": ")[2])
+        record_counts(refused=refused["reason"].partition("; ")[0].partition(": ")[2])
 
 
-def test_a_bundle_that_is_still_being_copied_is_taken_when_it_is_whole(registry: Registry, tmp_path: Path) -> None:
+def test_a_bundle_is_loaded_when_its_copy_is_complete(registry: Registry, tmp_path: Path) -> None:
     late = next(manifest.version for manifest in registry.manifests() if manifest.version != registry.live())
-    whole = registry.folder(late).rename(tmp_path / "whole")
-    half = registry.bundles / late
-    with running(registry.store, tmp_path / "copying", env=OFTEN) as service:
+    complete = registry.folder(late).rename(tmp_path / "complete")
+    partial = registry.bundles / late
+    with running(registry.store, tmp_path / "copying", env=FAST_RELOAD) as service:
         first = service.recommend("ann")["bundle"]
-        half.mkdir()
+        partial.mkdir()
         registry.promote(late)
-        for path in sorted(whole.iterdir(), key=lambda path: path.name != "manifest.json"):
+        for path in sorted(complete.iterdir(), key=lambda path: path.name != "manifest.json"):
             assert service.recommend("ann")["bundle"] == first
-            shutil.copy(path, half)
+            shutil.copy(path, partial)
             wait_until(lambda: service.has_logged("bundle refused"))
         wait_until(lambda: service.recommend("ann")["bundle"] == late)
 
 
-def test_promotions_at_once_leave_one_story(registry: Registry, sized: Any, tell: Any) -> None:
+def test_concurrent_promotions_leave_one_history(registry: Registry, sized: Any, record_counts: Any) -> None:
     versions = [manifest.version for manifest in registry.manifests()]
     rounds = sized(20, 200)
 
@@ -216,7 +222,7 @@ def test_promotions_at_once_leave_one_story(registry: Registry, sized: Any, tell
     for thread in promoting:
         thread.join()
     history = registry._history()
-    tell(promotions=3 * rounds, history=len(history))
+    record_counts(promotions=3 * rounds, history=len(history))
     assert registry.live() == history[-1]
-    assert all(one != after for one, after in itertools.pairwise(history))
+    assert all(version != after for version, after in itertools.pairwise(history))
     assert set(history) == set(versions)

@@ -1,7 +1,8 @@
-"""A bundle in which anything is damaged is refused by name before it is parsed, or the damage changes nothing."""
+"""Damaged bundles are refused by the name of the file before anything is parsed, or the damage changes nothing."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -26,12 +27,12 @@ from model_store.meta.network import build
 
 
 class ParsedError(Exception):
-    """Something of the bundle is being read for what it says."""
+    """A file of the bundle is about to be parsed."""
 
 
 @pytest.fixture(scope="module")
 def small(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The smallest bundle that is one, with a report; its hashes are all that stands between it and the service."""
+    """A bundle of the smallest size, with a report and without a signature; its hashes alone protect it."""
     registry, dataset = Registry(tmp_path_factory.mktemp("small")), load(str(source)).dataset
     config = TrainingConfig(dim=4, anchors=8, neighbours=1, inner_steps=1, max_support=20)
     network = build(dataset, dataset.events, config, (0, 1, 3, 5))
@@ -48,18 +49,18 @@ def folder(small: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def nothing_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever parses an array or opens a graph trips; the items are mapped between the two."""
+def raise_on_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise ParsedError where an array is parsed or a graph is opened."""
 
-    def trip(*_args: object, **_kwargs: object) -> None:
+    def raise_parsed(*_args: object, **_kwargs: object) -> None:
         raise ParsedError
 
-    monkeypatch.setattr(np, "load", trip)
-    monkeypatch.setattr(ort, "InferenceSession", trip)
+    monkeypatch.setattr(np, "load", raise_parsed)
+    monkeypatch.setattr(ort, "InferenceSession", raise_parsed)
 
 
 def refusal(folder: Path) -> str | None:
-    """What is said against the bundle before anything of it is parsed; None if it would be parsed next."""
+    """Message of the refusal; None if the bundle would be parsed next."""
     try:
         open_bundle(folder)
     except BundleError as exc:
@@ -71,7 +72,7 @@ def refusal(folder: Path) -> str | None:
 
 @contextmanager
 def flipped(path: Path, at: int, bit: int) -> Iterator[None]:
-    """One bit of a file is another while the block runs."""
+    """Flip one bit of a file during the context."""
     with path.open("r+b", buffering=0) as stream:
         (before,) = os.pread(stream.fileno(), 1, at)
         os.pwrite(stream.fileno(), bytes([before ^ 1 << bit]), at)
@@ -81,42 +82,42 @@ def flipped(path: Path, at: int, bit: int) -> Iterator[None]:
             os.pwrite(stream.fileno(), bytes([before]), at)
 
 
-def test_a_bundle_that_is_whole_is_parsed(folder: Path, nothing_parsed: None) -> None:
+def test_a_complete_bundle_is_parsed(folder: Path, raise_on_parsing: None) -> None:
     assert refusal(folder) is None
 
 
 def test_a_flipped_bit_is_refused_by_name_or_changes_nothing(
-    folder: Path, nothing_parsed: None, sized: Any, tell: Any, progress: Any
+    folder: Path, raise_on_parsing: None, sized: Any, record_counts: Any, progress: Any
 ) -> None:
-    """In the long form every byte: all of the manifest and every twentieth of the rest by opening the bundle."""
-    rng, whole, opened_every = random.Random(1), read_manifest(folder), sized(1, 20)
+    """The long run flips every byte and opens the bundle for all of the manifest and a twentieth of the rest."""
+    rng, manifest, opened_every = random.Random(1), read_manifest(folder), sized(1, 20)
     paths = sorted(folder.iterdir())
-    places = [(path, at) for path in paths for at in range(path.stat().st_size)]
-    tried = places if sized(False, True) else [*rng.sample(places, 300), *_ends(paths)]
-    found = Counter[str]()
+    positions = [(path, at) for path in paths for at in range(path.stat().st_size)]
+    tried = positions if sized(False, True) else [*rng.sample(positions, 300), *_ends(paths)]
+    outcomes = Counter[str]()
     for number, (path, at) in enumerate(tried):
         with flipped(path, at, rng.randrange(8)):
             if number % opened_every and path.name != MANIFEST_FILE:
-                assert file_entry(path) != whole.files[path.name]  # all that opening looks at
-                found["seen by hash"] += 1
-            elif (said := refusal(folder)) is not None:
-                assert path.name in said
-                found["refused"] += 1
+                assert file_entry(path) != manifest.files[path.name]  # the check that opening does
+                outcomes["seen by hash"] += 1
+            elif (message := refusal(folder)) is not None:
+                assert path.name in message
+                outcomes["refused"] += 1
             else:
                 assert path.name == MANIFEST_FILE
-                assert read_manifest(folder) == whole
-                found["harmless"] += 1
+                assert read_manifest(folder) == manifest
+                outcomes["harmless"] += 1
         if number % 1000 == 0:
             progress(number, len(tried))
-    tell(bytes=len(places), flipped=len(tried), **found)
-    assert found["harmless"] < 100  # spaces and the like, of the manifest only
+    record_counts(bytes=len(positions), flipped=len(tried), **outcomes)
+    assert outcomes["harmless"] < 100  # such as spaces, in the manifest only
 
 
 def _ends(paths: list[Path]) -> list[tuple[Path, int]]:
     return [(path, at) for path in paths for at in (0, path.stat().st_size - 1)]
 
 
-def test_a_file_of_another_length_is_refused_by_name(folder: Path, nothing_parsed: None, tell: Any) -> None:
+def test_a_file_of_another_length_is_refused_by_name(folder: Path, raise_on_parsing: None, record_counts: Any) -> None:
     tried = 0
     for path in sorted(folder.iterdir()):
         content = path.read_bytes()
@@ -125,22 +126,22 @@ def test_a_file_of_another_length_is_refused_by_name(folder: Path, nothing_parse
             assert path.name in str(refusal(folder))
             tried += 1
         path.write_bytes(content)
-    tell(lengths=tried, refused=tried)
+    record_counts(lengths=tried, refused=tried)
     assert refusal(folder) is None
 
 
-def test_files_that_change_places_are_refused_by_name(folder: Path, nothing_parsed: None, tell: Any) -> None:
+def test_exchanged_files_are_refused_by_name(folder: Path, raise_on_parsing: None, record_counts: Any) -> None:
     paths, aside = sorted(folder.iterdir()), folder.parent / "aside"
-    pairs = [(one, other) for place, one in enumerate(paths) for other in paths[place + 1 :]]
+    pairs = list(itertools.combinations(paths, 2))
     for one, other in pairs:
         for _ in range(2):
             one.rename(aside)
             other.rename(one)
             aside.rename(other)
-            if (said := refusal(folder)) is not None:
-                assert one.name in said or other.name in said
-        assert said is None  # they are back
-    tell(pairs=len(pairs), refused=len(pairs))
+            if (message := refusal(folder)) is not None:
+                assert one.name in message or other.name in message
+        assert message is None  # each file has its name again
+    record_counts(pairs=len(pairs), refused=len(pairs))
 
 
 def as_link_outside(path: Path) -> None:
@@ -179,8 +180,8 @@ def as_pipe(path: Path) -> None:
     "replace",
     [as_link_outside, as_link_inside, as_link_to_nothing, as_link_to_a_device, as_folder, as_pipe, Path.unlink],
 )
-def test_what_is_no_plain_file_is_refused_by_name(
-    small: Path, tmp_path: Path, nothing_parsed: None, replace: Callable[[Path], None]
+def test_anything_but_a_plain_file_is_refused_by_name(
+    small: Path, tmp_path: Path, raise_on_parsing: None, replace: Callable[[Path], None]
 ) -> None:
     for name in sorted(path.name for path in small.iterdir()):
         folder = Path(shutil.copytree(small, tmp_path / f"without-{name}" / small.name))
@@ -188,24 +189,24 @@ def test_what_is_no_plain_file_is_refused_by_name(
         assert name in str(refusal(folder))
 
 
-def test_files_that_the_manifest_does_not_name_are_never_opened(folder: Path, small: Path) -> None:
-    whole = open_bundle(small)
+def test_files_outside_the_manifest_are_never_opened(folder: Path, small: Path) -> None:
+    expected = open_bundle(small)
     for name in ("zzz.onnx", "items.jsonl.bak", ".hidden", "__init__.py", "adapt.onnx.data"):
-        os.mkfifo(folder / name)  # whoever opened it would wait for ever
+        os.mkfifo(folder / name)  # opening it would block for ever
     (folder / "sub").mkdir()
     (folder / "sub" / "score.onnx").write_bytes(b"evil")
-    found = open_bundle(folder)
-    assert found.manifest == whole.manifest
-    assert list(found.catalogue.ids) == list(whole.catalogue.ids)
+    opened = open_bundle(folder)
+    assert opened.manifest == expected.manifest
+    assert list(opened.catalogue.ids) == list(expected.catalogue.ids)
 
 
 def edits(manifest: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and manifest of every edit: each field taken away and changed, new ones added."""
+    """Name and manifest of every edit: every field removed and changed, and fields added."""
     for name, value in manifest.items():
-        yield f"without {name}", {each: kept for each, kept in manifest.items() if each != name}
+        yield f"without {name}", {field: content for field, content in manifest.items() if field != name}
         yield f"another {name}", manifest | {name: _another(value)}
     for file in manifest["files"]:
-        files = {each: value for each, value in manifest["files"].items() if each != file}
+        files = {path: entry for path, entry in manifest["files"].items() if path != file}
         yield f"without {file}", manifest | {"files": files}
     yield "more files", manifest | {"files": manifest["files"] | {"../live": manifest["files"]["items.jsonl"]}}
     yield "more fields", manifest | {"hook": "rm -rf /"}
@@ -227,12 +228,12 @@ def _another(value: object) -> object:
             return None
 
 
-def test_an_edited_manifest_is_refused_by_name(folder: Path, nothing_parsed: None, tell: Any) -> None:
+def test_an_edited_manifest_is_refused_by_name(folder: Path, raise_on_parsing: None, record_counts: Any) -> None:
     path, edited = folder / MANIFEST_FILE, 0
-    for what, manifest in edits(json.loads(path.read_text())):
-        if what == "without seal":  # what a bundle from before seals looks like
+    for name, manifest in edits(json.loads(path.read_text())):
+        if name == "without seal":  # a valid bundle of a time before seals
             continue
         path.write_text(json.dumps(manifest))
-        assert MANIFEST_FILE in str(refusal(folder)), what
+        assert MANIFEST_FILE in str(refusal(folder)), name
         edited += 1
-    tell(edits=edited, refused=edited)
+    record_counts(edits=edited, refused=edited)

@@ -1,4 +1,4 @@
-"""The store's primary dies for good and a sentinel promotes a replica: no acknowledged event goes with it."""
+"""The user store's primary dies and a sentinel promotes a replica: no acknowledged event is lost."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from store_servers import free_port, sentinel, valkey_on_tcp
 
 WRITERS, REPLICAS = 4, 2
 USERS = [f"user-{number}" for number in range(10)]
-# A crowded machine takes longer to answer than a sentinel to be sure.
-PATIENT = {"KSHOT_STORE_TIMEOUT_MS": "1000"}
+# On a busy machine, replies take longer than the sentinel's decision.
+LONG_TIMEOUT = {"KSHOT_STORE_TIMEOUT_MS": "1000"}
 
 
-def is_in_step(replica: Redis) -> bool:
+def is_synchronised(replica: Redis) -> bool:
     return bool(replica.info("replication")["master_link_status"] == "up")
 
 
 def promoted(watch: Sentinel, dead_port: int) -> int | None:
-    """Port of the new primary, None as long as there is none."""
+    """Port of the new primary; None before the promotion."""
     with suppress(MasterNotFoundError):
         port = int(watch.discover_master("kshot")[1])
         return None if port == dead_port else port
@@ -41,7 +41,7 @@ def promoted(watch: Sentinel, dead_port: int) -> int | None:
 
 @contextmanager
 def following(proxy: FaultProxy, watch: Sentinel) -> Iterator[None]:
-    """Keep the proxy's target the primary that the sentinel names, which on a crowded machine may change again."""
+    """Direct the proxy to the sentinel's primary, which on a busy machine can change again."""
     done, dead_port = threading.Event(), int(proxy.target)
 
     def follow() -> None:
@@ -62,51 +62,51 @@ def knows_replicas(watch: Sentinel) -> bool:
 
 
 def write(number: int, address: Any, events: int, progress: Progress) -> None:
-    """Deliver ``events``, in batches, to users that others write to as well."""
+    """Deliver ``events`` in batches to users shared with the other writers."""
     rng = random.Random(number)
     with httpx.Client(base_url=address, timeout=20) as client:
         for batch in batched(made_events(rng, events, f"writer{number}"), rng, 5):
             deliver(client, rng.choice(USERS), batch, progress)
 
 
-def test_what_was_acknowledged_outlives_the_primary_that_acknowledged_it(
-    trained_store: Path, tmp_path: Path, sized: Any, tell: Any, progress: Any
+def test_acknowledged_events_survive_the_death_of_the_primary(
+    trained_store: Path, tmp_path: Path, sized: Any, record_counts: Any, progress: Any
 ) -> None:
-    """The address follows the sentinel, as that of a balancer before the store does."""
+    """The address follows the sentinel, like that of a load balancer in front of the user store."""
     events, ports = sized(200, 20_000), [free_port() for _ in range(1 + REPLICAS)]
-    told = Progress(progress)
+    delivered = Progress(progress)
     with ExitStack() as stack:
         primary, *replicas = [
             stack.enter_context(
-                valkey_on_tcp(tmp_path / str(port), port, *(("--replicaof", f"127.0.0.1 {ports[0]}") if place else ()))
+                valkey_on_tcp(tmp_path / str(port), port, *(("--replicaof", f"127.0.0.1 {ports[0]}") if index else ()))
             )
-            for place, port in enumerate(ports)
+            for index, port in enumerate(ports)
         ]
-        wait_until(lambda: all(is_in_step(replica) for replica in replicas))
+        wait_until(lambda: all(is_synchronised(replica) for replica in replicas))
         watch = stack.enter_context(sentinel(tmp_path / "sentinel", ports[0]))
         wait_until(lambda: knows_replicas(watch))
         proxy = stack.enter_context(fault_proxy(ports[0]))
         flags = ("--redis", f"redis://127.0.0.1:{proxy.port}", "--durability", "replicated")
-        service = stack.enter_context(running(trained_store, tmp_path / "service", *flags, env=PATIENT))
+        service = stack.enter_context(running(trained_store, tmp_path / "service", *flags, env=LONG_TIMEOUT))
         pool = stack.enter_context(ThreadPoolExecutor(WRITERS))
         address = service.client.base_url
-        writers = [pool.submit(write, number, address, events // WRITERS, told) for number in range(WRITERS)]
+        writers = [pool.submit(write, number, address, events // WRITERS, delivered) for number in range(WRITERS)]
 
-        told.wait_for(events // 2, events)
+        delivered.wait_for(events // 2, events)
         os.kill(int(primary.info("server")["process_id"]), signal.SIGKILL)
         died = time.monotonic()
         stack.enter_context(following(proxy, watch))
         wait_until(lambda: proxy.target != ports[0])
         promoted_s = time.monotonic() - died
-        told.wait_for(events, events)
+        delivered.wait_for(events, events)
         for writer in writers:
             writer.result()
 
-        kept, wanted = kept_events(service.client, USERS), by_key(told.acknowledged)
-        missing, twice = len(wanted - kept.keys()), sum(count > 1 for count in kept.values())
-        tell(
-            acknowledged=len(told.acknowledged),
-            refused=told.refused,
+        kept, acknowledged = kept_events(service.client, USERS), by_key(delivered.acknowledged)
+        missing, twice = len(acknowledged - kept.keys()), sum(count > 1 for count in kept.values())
+        record_counts(
+            acknowledged=len(delivered.acknowledged),
+            refused=delivered.refused,
             promoted_after_s=f"{promoted_s:.1f}",
             missing=missing,
             twice=twice,

@@ -1,4 +1,4 @@
-"""Clients that are slow on purpose, thousands of them: everybody else is answered as if they were not there."""
+"""Thousands of deliberately slow clients do not affect the others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _many_descriptors() -> Iterator[None]:
 
 
 def is_open(connection: socket.socket) -> bool:
-    """Whether the service still waits; an answer that nobody asked for says that it does not."""
+    """True while the service waits for more; an early response or a closed connection means False."""
     connection.setblocking(False)
     try:
         connection.recv(1, socket.MSG_PEEK)
@@ -43,31 +43,35 @@ def is_open(connection: socket.socket) -> bool:
 
 
 def served(service: Running, requests: int) -> int:
-    """How many of the requests of honest clients are answered, each on a connection of its own."""
+    """Number of successes of honest clients, with one connection per request."""
     statuses = []
     for number in range(requests):
         user_id = f"honest-{number // 2}"
-        ask = b"GET /recommend?user_id=%b HTTP/1.1\r\nHost: kshot\r\n\r\n" % user_id.encode()
+        get = b"GET /recommend?user_id=%b HTTP/1.1\r\nHost: kshot\r\n\r\n" % user_id.encode()
         with connected(service) as connection:
-            connection.sendall(ask if number % 2 else feedback(user_id, "g1-1"))
+            connection.sendall(get if number % 2 else feedback(user_id, "g1-1"))
             statuses.append(answered(connection))
     return statuses.count(200)
 
 
-def test_idle_connections_do_not_stop_others(trained_store: Path, tmp_path: Path, sized: Any, tell: Any) -> None:
+def test_idle_connections_do_not_affect_others(
+    trained_store: Path, tmp_path: Path, sized: Any, record_counts: Any
+) -> None:
     idle, requests = sized(400, 10_000), sized(50, 1_000)
     with running(trained_store, tmp_path, env={"KSHOT_CLIENT_TIMEOUT_S": "600"}) as service, ExitStack() as stack:
-        before = memory_mib(service.process.pid)["own"]
+        before = memory_mib(service.process.pid)["allocated"]
         connections = [stack.enter_context(connected(service)) for _ in range(idle)]
         honest = served(service, requests)
         still_open = sum(map(is_open, connections))
-        grown = memory_mib(service.process.pid)["own"] - before
-        tell(idle=still_open, requests=requests, answered=honest, kib_per_connection=round(1024 * grown / idle, 1))
+        growth = memory_mib(service.process.pid)["allocated"] - before
+        record_counts(
+            idle=still_open, requests=requests, answered=honest, kib_per_connection=round(1024 * growth / idle, 1)
+        )
         assert (still_open, honest) == (idle, requests)
 
 
-def test_a_flood_of_connections_beyond_the_limit_does_not_stop_others(
-    trained_store: Path, tmp_path: Path, sized: Any, tell: Any
+def test_a_flood_of_connections_beyond_the_limit_does_not_affect_others(
+    trained_store: Path, tmp_path: Path, sized: Any, record_counts: Any
 ) -> None:
     limit = sized(50, 1_000)
     env = {"KSHOT_CLIENT_TIMEOUT_S": "600", "KSHOT_MAX_CONNECTIONS": str(limit)}
@@ -75,19 +79,19 @@ def test_a_flood_of_connections_beyond_the_limit_does_not_stop_others(
         connections = [stack.enter_context(connected(service)) for _ in range(4 * limit)]
         honest = served(service, limit)
         still_open = sum(map(is_open, connections))
-        tell(connections=4 * limit, limit=limit, still_open=still_open, requests=limit, answered=honest)
+        record_counts(connections=4 * limit, limit=limit, still_open=still_open, requests=limit, answered=honest)
         assert honest == limit
         assert still_open <= limit
 
 
 class Dripping:
-    """Clients that send a byte now and then and come back when they are sent away."""
+    """Clients that send single bytes, and reconnect when the service disconnects them."""
 
     def __init__(self, service: Running, clients: int) -> None:
-        self.sent_away = 0
+        self.disconnected = 0
         self._service, self._stack = service, ExitStack()
-        self._begun = [(HEAD, b"x"), (BODY, b" ")] * (clients // 2)
-        self._connections = [self._connect(begin) for begin, _ in self._begun]
+        self._requests = [(HEAD, b"x"), (BODY, b" ")] * (clients // 2)
+        self._connections = [self._connect(begin) for begin, _ in self._requests]
 
     def _connect(self, begin: bytes) -> socket.socket:
         connection = self._stack.enter_context(connected(self._service))
@@ -96,19 +100,19 @@ class Dripping:
 
     def drip(self, over: threading.Event) -> None:
         while not over.wait(0.05):
-            for place, (begin, more) in enumerate(self._begun):
-                if is_open(self._connections[place]):
+            for index, (begin, more) in enumerate(self._requests):
+                if is_open(self._connections[index]):
                     with contextlib.suppress(ConnectionError):
-                        self._connections[place].send(more)
+                        self._connections[index].send(more)
                 else:
-                    self.sent_away += 1
-                    self._connections[place].close()
-                    self._connections[place] = self._connect(begin)
+                    self.disconnected += 1
+                    self._connections[index].close()
+                    self._connections[index] = self._connect(begin)
 
 
 @contextmanager
 def dripping(service: Running, clients: int) -> Iterator[Dripping]:
-    """So many dripping clients while the block runs."""
+    """Run dripping clients during the context."""
     crowd, over = Dripping(service, clients), threading.Event()
     thread = threading.Thread(target=crowd.drip, args=(over,))
     thread.start()
@@ -120,8 +124,8 @@ def dripping(service: Running, clients: int) -> Iterator[Dripping]:
         crowd._stack.close()
 
 
-def test_dripping_clients_are_sent_away_and_do_not_stop_others(
-    trained_store: Path, tmp_path: Path, sized: Any, tell: Any
+def test_dripping_clients_are_disconnected_and_do_not_affect_others(
+    trained_store: Path, tmp_path: Path, sized: Any, record_counts: Any
 ) -> None:
     clients, requests = sized(40, 1_000), sized(50, 1_000)
     with (
@@ -129,13 +133,13 @@ def test_dripping_clients_are_sent_away_and_do_not_stop_others(
         dripping(service, clients) as crowd,
     ):
         honest = served(service, requests)
-        wait_until(lambda: crowd.sent_away >= clients)
-        tell(dripping=clients, sent_away=crowd.sent_away, requests=requests, answered=honest)
+        wait_until(lambda: crowd.disconnected >= clients)
+        record_counts(dripping=clients, disconnected=crowd.disconnected, requests=requests, answered=honest)
         assert honest == requests
 
 
-def ask_without_reading(connections: list[socket.socket], requests: int) -> list[socket.socket]:
-    """Those that are still open after they were asked for so much more."""
+def send_without_reading(connections: list[socket.socket], requests: int) -> list[socket.socket]:
+    """Send more requests; the connections that are still open."""
     still_open = []
     for connection in connections:
         connection.setblocking(False)
@@ -149,20 +153,22 @@ def ask_without_reading(connections: list[socket.socket], requests: int) -> list
     return still_open
 
 
-def test_clients_that_never_read_are_sent_away_and_do_not_stop_others(
-    trained_store: Path, tmp_path: Path, sized: Any, tell: Any
+def test_clients_that_never_read_are_disconnected_and_do_not_affect_others(
+    trained_store: Path, tmp_path: Path, sized: Any, record_counts: Any
 ) -> None:
     clients, requests = sized(2, 20), sized(20, 200)
     with running(trained_store, tmp_path, env={"KSHOT_CLIENT_TIMEOUT_S": "1"}) as service, ExitStack() as stack:
-        left = [stack.enter_context(connected(service, receive_buffer=4096)) for _ in range(clients)]
+        connections = [stack.enter_context(connected(service, receive_buffer=4096)) for _ in range(clients)]
 
-        def none_left() -> bool:
-            left[:] = ask_without_reading(left, 1)
-            return not left
+        def all_closed() -> bool:
+            connections[:] = send_without_reading(connections, 1)
+            return not connections
 
-        left = ask_without_reading(left, 400)  # more than the buffers between here and there hold
+        connections = send_without_reading(connections, 400)  # more than the buffers of both sides hold
         honest = served(service, requests)
-        wait_until(none_left)
-        tell(clients=clients, requests=requests, answered=honest, memory_mib=memory_mib(service.process.pid)["own"])
+        wait_until(all_closed)
+        record_counts(
+            clients=clients, requests=requests, answered=honest, memory_mib=memory_mib(service.process.pid)["allocated"]
+        )
         assert honest == requests
         assert not [line for line in service.logged() if line["level"] == "error"]

@@ -1,7 +1,7 @@
-"""The promises of the store, kept while processes die and writers race.
+"""Guarantees of the user store hold while processes die and writers race.
 
-SIGKILL ends a process and leaves what it gave to the kernel. That acknowledged feedback is on the disk itself is shown
-by ``tests/service/stores/redis/test_durability.py``.
+SIGKILL ends a process, but data that it passed to the kernel survives. That acknowledged feedback is on the disk
+itself is checked by ``tests/service/stores/redis/test_durability.py``.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from service.core.values import EMPTY, Event, Events
 from service.flows.feedback import adapt_record
 from service.scoring.model import Model
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers of a service in /proc")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are listed in /proc")
 
 Sized = Callable[[int, int], int]
-Tell = Callable[..., None]
+RecordCounts = Callable[..., None]
 Show = Callable[[int, int], None]
 
 
 @dataclass
-class Mortal:
-    """A service with two workers and its embedded store, killed and started again on the same port and folder."""
+class RestartedService:
+    """A service with two workers and an embedded user store, restarted on the same port and folder after kills."""
 
     store: Path
     folder: Path
@@ -64,51 +64,51 @@ class Mortal:
         flags = ("--workers", 2, "--port", self.port)
         self.service: Running = self._lives.enter_context(running(self.store, self.folder, *flags))
 
-    def reaches_its_store(self) -> bool:
+    def reaches_user_store(self) -> bool:
         return bool(self.service.client.get("/health/ready").json()["store"] == "up")
 
     def kill_service(self, _rng: random.Random) -> None:
-        """All of it at once; whoever supervises services starts it again."""
+        """Kill all its processes at once and start it again."""
         self.service.kill()
         self._lives.close()
         self._start()
 
     def kill_supervisor(self, _rng: random.Random) -> None:
-        """The parent alone; its workers go, and the next one finds the port free."""
+        """Kill the parent alone; its workers end, and the next start finds the port free."""
         workers = self.service.workers()
         self.service.process.kill()
         wait_until(lambda: all(is_gone(worker) for worker in workers))
-        # One that was about to replace a worker is none of them yet, and holds the port as well.
+        # A replacement of a worker that has just started is not listed yet, but holds the port too.
         wait_until(lambda: not listens(self.port))
         self._lives.close()
         self._start()
 
     def kill_worker(self, rng: random.Random) -> None:
-        wait_until(self.service.server.processes)  # none while the last one killed is being replaced
+        wait_until(self.service.workers)  # empty while the last killed worker is being replaced
         with suppress(ProcessLookupError):
             os.kill(rng.choice(sorted(self.service.workers())), signal.SIGKILL)
 
     def kill_store(self, _rng: random.Random) -> None:
-        with suppress(RedisError, ProcessLookupError):  # it may be dead still
+        with suppress(RedisError, ProcessLookupError):  # it can still be dead from the last kill
             os.kill(server_pid(f"unix://{self.folder}/users/store.sock"), signal.SIGKILL)
 
 
 def write_and_kill(
-    mortal: Mortal, progress: Progress, *, events: int, writers: int, users: int, kills: int, seed: int
+    restarted: RestartedService, progress: Progress, *, events: int, writers: int, users: int, kills: int, seed: int
 ) -> Counter[str]:
-    """Writers that deliver ``events`` in all, while something is killed each time as many more are acknowledged."""
+    """Deliver ``events`` in total, and kill a process after every share of acknowledged events."""
     killed = Counter[str]()
 
     def write(number: int) -> None:
         rng = random.Random(f"{seed} {number}")
-        mine = made_events(rng, events // writers, f"writer{number}")
-        with httpx.Client(base_url=mortal.address, timeout=10) as client:
-            for batch in batched(mine, rng, 20):
+        batch_events = made_events(rng, events // writers, f"writer{number}")
+        with httpx.Client(base_url=restarted.address, timeout=10) as client:
+            for batch in batched(batch_events, rng, 20):
                 deliver(client, f"user-{rng.randrange(users)}", batch, progress)
 
     rng, ways = (
         random.Random(seed),
-        (mortal.kill_store, mortal.kill_worker, mortal.kill_service, mortal.kill_supervisor),
+        (restarted.kill_store, restarted.kill_worker, restarted.kill_service, restarted.kill_supervisor),
     )
     with ThreadPoolExecutor(writers) as pool:
         running_writers = [pool.submit(write, number) for number in range(writers)]
@@ -123,25 +123,27 @@ def write_and_kill(
     return killed
 
 
-def test_what_was_acknowledged_is_kept_once_through_kills(
-    trained_store: Path, tmp_path: Path, sized: Sized, tell: Tell, progress: Show
+def test_acknowledged_events_are_kept_once_through_kills(
+    trained_store: Path, tmp_path: Path, sized: Sized, record_counts: RecordCounts, progress: Show
 ) -> None:
     events, kills = sized(1_600, 200_000), sized(4, 30)
-    with Mortal(trained_store, tmp_path) as mortal:
+    with RestartedService(trained_store, tmp_path) as restarted:
         delivered, users = Progress(progress), sized(20, 1000)
-        killed = write_and_kill(mortal, delivered, events=events, writers=16, users=users, kills=kills, seed=1)
-        mortal.kill_store(random.Random(0))
-        wait_until(mortal.reaches_its_store)
-        kept = kept_events(mortal.service.client, {user for user, _ in delivered.acknowledged})
+        killed = write_and_kill(restarted, delivered, events=events, writers=16, users=users, kills=kills, seed=1)
+        restarted.kill_store(random.Random(0))
+        wait_until(restarted.reaches_user_store)
+        kept = kept_events(restarted.service.client, {user for user, _ in delivered.acknowledged})
     acknowledged = by_key(delivered.acknowledged)
     missing, twice = acknowledged - set(kept), [event for event, count in kept.items() if count > 1]
-    tell(acknowledged=len(acknowledged), **killed, refused=delivered.refused, missing=len(missing), twice=len(twice))
+    record_counts(
+        acknowledged=len(acknowledged), **killed, refused=delivered.refused, missing=len(missing), twice=len(twice)
+    )
     assert len(acknowledged) == events
     assert (missing, twice, set(kept) - acknowledged) == (set(), [], set())
 
 
 def state_by_replay(model: Model, data: dict[str, Any]) -> bytes:
-    """The state that a model makes of a user's events, given to it one by one; float32, as bytes."""
+    """State after the user's events one by one; float32, as bytes."""
     record = EMPTY
     for event in data["events"]:
         scale = scale_of(**event["scale"])
@@ -157,108 +159,108 @@ def state_in(data: dict[str, Any]) -> bytes:
 
 
 def test_many_writers_to_one_user_lose_nothing_and_their_state_is_a_replay(
-    trained_store: Path, tmp_path: Path, sized: Sized, tell: Tell
+    trained_store: Path, tmp_path: Path, sized: Sized, record_counts: RecordCounts
 ) -> None:
-    writers, each, progress = 64, sized(3, 100), Progress()
+    writers, events, progress = 64, sized(3, 100), Progress()
 
     def write(number: int) -> list[int]:
         rng = random.Random(number)
         with httpx.Client(base_url=service.client.base_url, timeout=20) as client:
             return [
                 deliver(client, "everybody", [event], progress)["state"]["version"]
-                for event in made_events(rng, each, f"writer{number}")
+                for event in made_events(rng, events, f"writer{number}")
             ]
 
     with running(trained_store, tmp_path, "--workers", 2) as service, ThreadPoolExecutor(writers) as pool:
-        versions = [version for told in pool.map(write, range(writers)) for version in told]
+        versions = [version for numbers in pool.map(write, range(writers)) for version in numbers]
         data = service.client.get("/users/everybody").json()
     kept = Counter(("everybody", event["event_id"]) for event in data["events"])
     acknowledged = by_key(progress.acknowledged)
-    tell(acknowledged=len(acknowledged), kept=kept.total(), refused=progress.refused, version=data["version"])
+    record_counts(acknowledged=len(acknowledged), kept=kept.total(), refused=progress.refused, version=data["version"])
     assert kept == Counter(acknowledged)
-    assert len(acknowledged) == writers * each == data["version"] == max(versions)
+    assert len(acknowledged) == writers * events == data["version"] == max(versions)
     assert state_in(data) == state_by_replay(Model.load(Registry(trained_store).live_folder(), 1), data)
 
 
-class Reader:
-    """What a user was told last, as far as anybody who asks now can know."""
+class Acknowledged:
+    """Latest acknowledged version of a user and all acknowledged items."""
 
     def __init__(self) -> None:
         self.version, self.items = 0, frozenset[str]()
         self._lock = threading.Lock()
 
-    def note(self, version: int, item_id: str) -> None:
+    def add(self, version: int, item_id: str) -> None:
         with self._lock:
             self.version, self.items = max(self.version, version), self.items | {item_id}
 
 
 def test_no_list_is_older_than_the_last_acknowledged_feedback(
-    trained_store: Path, tmp_path: Path, sized: Sized, tell: Tell
+    trained_store: Path, tmp_path: Path, sized: Sized, record_counts: RecordCounts
 ) -> None:
-    """Clients on connections of their own, to either worker, tell and ask about the same few users at random."""
+    """Clients with separate connections send feedback and requests for the same few users to both workers."""
     operations, clients = sized(1_000, 100_000), 8
-    users = {f"user-{number}": Reader() for number in range(sized(5, 100))}
+    users = {f"user-{number}": Acknowledged() for number in range(sized(5, 100))}
 
-    def mingle(number: int) -> tuple[int, list[str]]:
+    def use(number: int) -> tuple[int, list[str]]:
         rng, lists, stale = random.Random(number), 0, []
         with httpx.Client(base_url=service.client.base_url, timeout=20) as client:
             for event in made_events(rng, operations // clients, f"client{number}"):
-                user, reader = rng.choice(list(users.items()))
+                user, acknowledged = rng.choice(list(users.items()))
                 if rng.random() < 0.4:
-                    told = deliver(client, user, [event], Progress())
-                    reader.note(told["state"]["version"], event["item_id"])
+                    response = deliver(client, user, [event], Progress())
+                    acknowledged.add(response["state"]["version"], event["item_id"])
                     continue
-                version, items = reader.version, reader.items
-                answer = client.get("/recommend", params={"user_id": user, "k": 50}).json()
+                version, items = acknowledged.version, acknowledged.items
+                body = client.get("/recommend", params={"user_id": user, "k": 50}).json()
                 lists += 1
-                if answer["state"]["version"] < version or items & {item["item_id"] for item in answer["items"]}:
-                    stale.append(f"{user}: {answer['state']} after version {version}")
+                if body["state"]["version"] < version or items & {item["item_id"] for item in body["items"]}:
+                    stale.append(f"{user}: {body['state']} after version {version}")
         return lists, stale
 
     with running(trained_store, tmp_path, "--workers", 2) as service, ThreadPoolExecutor(clients) as pool:
-        outcomes = list(pool.map(mingle, range(clients)))
-    stale = [each for _, found in outcomes for each in found]
-    tell(operations=operations, lists=sum(lists for lists, _ in outcomes), stale=len(stale))
+        outcomes = list(pool.map(use, range(clients)))
+    stale = [text for _, texts in outcomes for text in texts]
+    record_counts(operations=operations, lists=sum(lists for lists, _ in outcomes), stale=len(stale))
     assert stale == []
 
 
-def test_replaying_the_events_gives_the_same_bytes_everywhere_and_always(
-    two_bundles: tuple[Registry, str], tmp_path: Path, sized: Sized, tell: Tell
+def test_replaying_the_events_always_gives_the_same_bytes(
+    two_bundles: tuple[Registry, str], tmp_path: Path, sized: Sized, record_counts: RecordCounts
 ) -> None:
-    """On every worker, after kills of service and store, after an upgrade, and after the way back."""
+    """On every worker, after kills of service and user store, after an upgrade and after a rollback."""
     registry, other = two_bundles
     first, users = registry.live(), [f"user-{number}" for number in range(sized(5, 200))]
     models = {version: Model.load(registry.folder(version), 1) for version in (first, other)}
     compared = Counter[str]()
 
     def compare(when: str, version: str) -> None:
-        wait_until(lambda: mortal.service.metrics().get(("kshot_bundle_info", (version,)), 0) == 2)
+        wait_until(lambda: restarted.service.metrics().get(("kshot_bundle_info", (version,)), 0) == 2)
         for user in users:
-            lists = {connection_of_its_own(mortal.address, user) for _ in range(4)}
-            data = mortal.service.client.get(f"/users/{user}").json()
+            lists = {list_on_a_new_connection(restarted.address, user) for _ in range(4)}
+            data = restarted.service.client.get(f"/users/{user}").json()
             assert len(lists) == 1
             assert data["state"]["bundle"] == version
             assert state_in(data) == state_by_replay(models[version], data)
             compared[when] += 1
 
-    with Mortal(registry.store, tmp_path / "mortal") as mortal:
+    with RestartedService(registry.store, tmp_path / "restarted") as restarted:
         rng = random.Random(3)
-        with httpx.Client(base_url=mortal.address, timeout=20) as client:
+        with httpx.Client(base_url=restarted.address, timeout=20) as client:
             for user in users:
                 for batch in batched(made_events(rng, rng.randint(1, 40), user), rng, 5):
                     deliver(client, user, batch, Progress())
-        compare("told", first)
-        mortal.kill_service(rng)
-        mortal.kill_store(rng)
-        wait_until(mortal.reaches_its_store)
+        compare("delivered", first)
+        restarted.kill_service(rng)
+        restarted.kill_store(rng)
+        wait_until(restarted.reaches_user_store)
         compare("restarted", first)
         registry.promote(other)
         compare("upgraded", other)
         registry.rollback()
         compare("rolled_back", first)
-    tell(**compared, different=0)
+    record_counts(**compared, different=0)
 
 
-def connection_of_its_own(address: str, user: str) -> bytes:
-    """A user's list, from whichever worker takes a new connection."""
+def list_on_a_new_connection(address: str, user: str) -> bytes:
+    """A user's list from the worker that accepts a new connection."""
     return httpx.get(f"{address}/recommend", params={"user_id": user}, timeout=20).content

@@ -1,4 +1,4 @@
-"""A store that misbehaves at random: lists are served all the same, and feedback is kept or refused."""
+"""Random failures of the user store: lists are still served, and feedback is kept or refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.stores.embedded import EmbeddedStore
 
 STORE_TIMEOUT_MS = 150
 LIMITS = {"KSHOT_STORE_TIMEOUT_MS": str(STORE_TIMEOUT_MS), "KSHOT_DISK_TIMEOUT_MS": "150"}
-SLACK_S = 5.0  # for a crowded machine; what lists really took is told
+SLACK_S = 5.0  # for a busy machine; the measured time is recorded
 NETWORKS = {
     "fine": Faults(),
     "slow": Faults(latency_s=0.5),
@@ -41,14 +41,14 @@ def users(tmp_path: Path) -> Iterator[EmbeddedStore]:
     started.stop()
 
 
-def test_through_any_trouble_lists_are_served_and_feedback_is_kept_or_refused(
+def test_during_failures_lists_are_served_and_feedback_is_kept_or_refused(
     trained_store: Path,
     users: EmbeddedStore,
     tmp_path: Path,
     sized: Callable[[int, int], int],
-    tell: Callable[..., None],
+    record_counts: Callable[..., None],
 ) -> None:
-    told = Telling()
+    traffic = Traffic()
     with (
         fault_proxy(unquote(users.url.removeprefix("unix://"))) as proxy,
         Redis.from_url(users.url) as admin,
@@ -58,28 +58,28 @@ def test_through_any_trouble_lists_are_served_and_feedback_is_kept_or_refused(
         for _ in range(sized(12, 300)):
             make_trouble(rng, proxy, admin)
             for _ in range(5):
-                told.something(service, rng)
+                traffic.send(service, rng)
         proxy.faults = Faults()
         for name, value in SERVERS["usual"].items():
             admin.config_set(name, value)
         wait_until(lambda: service.post("afterwards", [{"item_id": "g1-1", "value": 5}]).is_success)
-        kept = kept_by(service, told)
-    tell(
-        lists=told.sources.total(),
-        **told.sources,
-        slowest_list_ms=round(1e3 * told.slowest_s),
-        **{f"feedback_{status}": count for status, count in sorted(told.statuses.items())},
-        missing=len(told.acknowledged - set(kept)),
+        kept = kept_by(service, traffic)
+    record_counts(
+        lists=traffic.sources.total(),
+        **traffic.sources,
+        slowest_list_ms=round(1e3 * traffic.slowest_s),
+        **{f"feedback_{status}": count for status, count in sorted(traffic.statuses.items())},
+        missing=len(traffic.acknowledged - set(kept)),
         twice=sum(count > 1 for count in kept.values()),
     )
-    assert told.slowest_s < STORE_TIMEOUT_MS / 1e3 + SLACK_S
-    assert set(told.statuses) == {200, 503}
-    assert told.acknowledged <= set(kept) <= told.sent
+    assert traffic.slowest_s < STORE_TIMEOUT_MS / 1e3 + SLACK_S
+    assert set(traffic.statuses) == {200, 503}
+    assert traffic.acknowledged <= set(kept) <= traffic.sent
     assert set(kept.values()) == {1}
 
 
 def make_trouble(rng: random.Random, proxy: FaultProxy, admin: Redis) -> None:
-    """Another network and another server, each fine half of the time; sometimes all connections break."""
+    """Change network and server, each fine half of the time; sometimes break all connections."""
     proxy.faults = NETWORKS["fine"] if rng.random() < 0.5 else rng.choice(list(NETWORKS.values()))
     server = SERVERS["usual"] if rng.random() < 0.5 else rng.choice(list(SERVERS.values()))
     for name, value in server.items():
@@ -88,8 +88,8 @@ def make_trouble(rng: random.Random, proxy: FaultProxy, admin: Redis) -> None:
         proxy.cut()
 
 
-class Telling:
-    """What was sent and what was answered; an event is a user and the name of its key."""
+class Traffic:
+    """Requests and their responses; an event is a user and the name of its key."""
 
     def __init__(self) -> None:
         self.sources, self.statuses = Counter[str](), Counter[int]()
@@ -97,8 +97,8 @@ class Telling:
         self.acknowledged: set[tuple[str, str]] = set()
         self.slowest_s = 0.0
 
-    def something(self, service: Running, rng: random.Random) -> None:
-        """One list and one event; who is refused sends again at once, once."""
+    def send(self, service: Running, rng: random.Random) -> None:
+        """Request a list and send an event, twice if the first is refused."""
         user, event_id = f"user-{rng.randrange(5)}", str(len(self.sent))
         started = time.monotonic()
         self.sources[service.recommend(user)["source"]] += 1
@@ -113,9 +113,9 @@ class Telling:
                 return
 
 
-def kept_by(service: Running, told: Telling) -> Counter[tuple[str, str]]:
+def kept_by(service: Running, traffic: Traffic) -> Counter[tuple[str, str]]:
     kept: Counter[tuple[str, str]] = Counter()
-    for user in {user for user, _ in told.acknowledged}:
+    for user in {user for user, _ in traffic.acknowledged}:
         data = service.client.get(f"/users/{user}").json()
         kept.update((user, event["event_id"]) for event in data["events"])
     return kept

@@ -1,4 +1,4 @@
-"""Train ALS on interactions.csv and pickle all that the server needs. Arguments: CSV, pickle."""
+"""Train ALS on interactions.csv and pickle the data of the server. Arguments: CSV, pickle."""
 
 import pickle
 import sys
@@ -13,7 +13,7 @@ FACTORS = 64
 
 
 def main(interactions: str, pickled: str) -> None:
-    """What users liked, weighted alike, by 15 rounds of ALS."""
+    """Run 15 rounds of ALS on likes of equal weight."""
     events = pd.read_csv(interactions, dtype={"user_id": str, "item_id": str})
     liked = events[events["value"] >= events["value"].quantile(0.5)]
     users, user_ids = pd.factorize(liked["user_id"])
@@ -22,14 +22,14 @@ def main(interactions: str, pickled: str) -> None:
     model = AlternatingLeastSquares(factors=FACTORS, iterations=15, random_state=0)
     model.fit(matrix, show_progress=False)
     popular = np.argsort(-np.asarray(matrix.sum(axis=0)).ravel(), kind="stable")
-    kept = {
+    saved = {
         "model": model,
         "likes": matrix,
         "user_rows": {user_id: row for row, user_id in enumerate(user_ids)},
         "item_ids": list(item_ids),
         "popular": popular[:500].tolist(),
     }
-    Path(pickled).write_bytes(pickle.dumps(kept))
+    Path(pickled).write_bytes(pickle.dumps(saved))
 
 
 if __name__ == "__main__":

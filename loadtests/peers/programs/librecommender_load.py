@@ -1,4 +1,4 @@
-"""Bring a saved model into Redis, and its index to where libserving looks for one. Arguments: folder, Redis' port."""
+"""Load a saved model into Redis and copy its index into libserving's folder. Arguments: folder, port of Redis."""
 
 import shutil
 import sys
@@ -11,7 +11,7 @@ INDEX = "faiss_index.bin"
 
 
 def main(folder: str, redis_port: str) -> None:
-    """As its serving guide does it."""
+    """Follow LibRecommender's serving guide."""
     embed2redis(folder, host="127.0.0.1", port=int(redis_port))
     shutil.copy(Path(folder) / INDEX, Path(libserving.__file__).parent / INDEX)
 

@@ -1,4 +1,4 @@
-"""Train LibRecommender's ALS on interactions.csv and save it as libserving wants it. Arguments: CSV, folder."""
+"""Train LibRecommender's ALS on interactions.csv and save it in libserving's format. Arguments: CSV, folder."""
 
 import sys
 
@@ -10,8 +10,8 @@ from libserving.serialization.embed import save_faiss_index
 
 
 def main(interactions: str, folder: str) -> None:
-    """What users liked, by 15 rounds of ALS with 64 factors; the faiss index as its own defaults have it."""
-    events = pd.read_csv(interactions)  # libserving saves whole numbers as ids, and nothing else
+    """Run 15 rounds of ALS with 64 factors on likes; the faiss index has its defaults."""
+    events = pd.read_csv(interactions)  # ids are whole numbers, because libserving saves no others
     liked = events[events["value"] >= events["value"].quantile(0.5)]
     table = pd.DataFrame({"user": liked["user_id"], "item": liked["item_id"], "label": 1})
     data, info = DatasetPure.build_trainset(table)

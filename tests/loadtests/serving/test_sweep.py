@@ -1,4 +1,4 @@
-"""What sweeps and the sizes of records are computed from."""
+"""Ratios of a sweep."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import pytest
 
 from loadtests.kit.processes import RunningService
 from loadtests.kit.wrk import Load
-from loadtests.micro import codec
-from loadtests.serving.sweep import Contestant, sweep, sweep_table
+from loadtests.serving.sweep import Contestant, sweep, table
 
 SERVICE = RunningService("http://127.0.0.1:1", os.getpid(), 0.0)
 
 
 def contestant(name: str, *rates: float) -> Contestant:
-    """One whose turns have these rates, whatever the route, and one failure each."""
+    """A contestant with these rates in its turns on every route, and one failure per turn."""
     turns = iter([rate for rate in rates for _ in ("recommend", "feedback")])
 
     def drive(_route: str, seconds: int) -> Load:
@@ -26,16 +25,10 @@ def contestant(name: str, *rates: float) -> Contestant:
 
 
 def test_a_ratio_is_the_median_of_the_ratios_inside_each_round() -> None:
-    """A machine that slows down in the second round slows both alike; in the third, only the second is disturbed."""
+    """In the second round the machine slows down both alike; in the third only the second is disturbed."""
     result = sweep([contestant("16", 1000, 100, 1000), contestant("64", 900, 90, 10)], rounds=3, seconds=1)
     for route in ("recommend", "feedback"):
         assert result[route]["64"]["ratio_to_first"] == pytest.approx(0.9)
         assert result[route]["64"]["rates"] == [900, 90, 10]
         assert result[route]["64"]["failures"] == 3
-    assert "| recommend | 64 | 90 | 0.90 |" in sweep_table(result, "connections")
-
-
-def test_record_sizes_are_those_of_users_with_that_many_events() -> None:
-    record = codec.made_up_record(256, 10, 20)
-    assert (len(record.events), len(record.retired), len(record.seen)) == (256, 10, 20)
-    assert len({*record.events.item_ids, *record.seen}) == 276
+    assert "| recommend | 64 | 90 | 0.90 |" in table({"over": "connections", "sweep": result})
