@@ -1,9 +1,9 @@
-"""Build both images: with Docker or Podman and a registry, or with neither.
+"""Build both images with Docker or Podman and a registry, or with buildah and without a registry.
 
-    python deploy/images/build_images.py                      whatever this machine has
+    python deploy/images/build_images.py                      the engine that works here
     python deploy/images/build_images.py --engine buildah     images in build/images, without a daemon
 
-Without a registry the base image is made of Debian packages by debootstrap, which needs root.
+Without a registry, debootstrap makes the base image from Debian packages, which needs root.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build/images"
 TAGS = {"service": "kshot:local", "train": "kshot-train:local"}
 ENGINES = ("docker", "podman", "buildah")
-# Debian's Python 3.11 is the one for which this project's torch is tested.
+# This project's torch is tested with Debian's Python 3.11.
 PYTHON_WITHOUT_REGISTRY = "3.11"
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -42,7 +42,7 @@ def main() -> int:
 def parsed() -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--engine", choices=ENGINES, help="default: Docker or Podman where one works, else buildah")
+    parser.add_argument("--engine", choices=ENGINES, help="default: Docker or Podman if one works, else buildah")
     parser.add_argument("--python", metavar="X.Y", help="default: the Dockerfile's, or 3.11 without a registry")
     parser.add_argument("--extra", default="demo", help="extra that the train image installs (%(default)s)")
     parser.add_argument("--torch-index", default="", help="package index of the train image's torch")
@@ -53,16 +53,16 @@ def parsed() -> argparse.Namespace:
 def build_all(options: argparse.Namespace) -> None:
     """Build the targets that ``options`` name."""
     targets = options.target or list(TAGS)
-    wanted = {"EXTRA": options.extra, "TORCH_INDEX": options.torch_index}
+    arguments = {"EXTRA": options.extra, "TORCH_INDEX": options.torch_index}
     engine = options.engine or working_engine(options.python or default_python())
     if engine == "buildah":
-        build_in_folder(ImageStore(FOLDER / "store"), targets, wanted, options.python)
+        build_in_folder(ImageStore(FOLDER / "store"), targets, arguments, options.python)
     else:
-        build_with(engine, targets, wanted | ({"PYTHON": options.python} if options.python else {}))
+        build_with(engine, targets, arguments | ({"PYTHON": options.python} if options.python else {}))
 
 
 def working_engine(python: str) -> str:
-    """Engine that runs here and reaches the registry of the base image, else buildah, which needs neither."""
+    """An engine that runs and reaches the registry of the base image; else buildah, which needs no registry."""
     image = f"docker.io/library/python:{python}-slim"
     for engine in ("docker", "podman"):
         if find(engine) and succeeds([engine, "info"]) and succeeds([engine, "pull", image]):
@@ -71,15 +71,15 @@ def working_engine(python: str) -> str:
 
 
 def default_python() -> str:
-    """Python of the Dockerfile where nobody names another."""
+    """Python version in the Dockerfile."""
     match = re.search(r"^ARG PYTHON=(\S+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     if match is None:
-        raise ImageError("Dockerfile: no line 'ARG PYTHON=…' says which Python it builds for")
+        raise ImageError("Dockerfile: expected a line 'ARG PYTHON=…' with the Python version, found none")
     return match[1]
 
 
 def build_with(engine: str, targets: Sequence[str], arguments: Mapping[str, str]) -> None:
-    """Build by a daemon's command line."""
+    """Build with the command line of Docker or Podman."""
     for target in targets:
         words = [word for name, value in arguments.items() if value for word in ("--build-arg", f"{name}={value}")]
         run_visibly([engine, "build", *words, "--target", target, "--tag", TAGS[target], ROOT])
@@ -89,7 +89,7 @@ def build_with(engine: str, targets: Sequence[str], arguments: Mapping[str, str]
 def build_in_folder(
     store: ImageStore, targets: Sequence[str], arguments: Mapping[str, str], python: str | None
 ) -> None:
-    """Build by buildah, and a base image first where there is no registry."""
+    """Build with buildah; without a registry, make a base image first."""
     require_root("buildah with images in a folder")
     require("buildah")
     version = ensure_base(store, python)
@@ -104,10 +104,10 @@ def build_in_folder(
 
 
 def ensure_base(store: ImageStore, python: str | None) -> str:
-    """Have an image python:X.Y-slim in ``store``; the X.Y.
+    """Pull or make an image python:X.Y-slim in ``store``; returns X.Y.
 
     Raises:
-        ImageError: no registry answers and Debian has no such Python.
+        ImageError: no registry is reachable and Debian does not have this Python.
     """
     version = python or default_python()
     image = f"docker.io/library/python:{version}-slim"
@@ -117,14 +117,14 @@ def ensure_base(store: ImageStore, python: str | None) -> str:
     image = f"docker.io/library/python:{version}-slim"
     if not store.has(image):
         release = release_with(version)
-        say(f"no registry gives {image}: Debian {release} takes its place")
+        say(f"{image} is in no reachable registry; a Debian {release} base replaces it")
         root = make_python_root(version, FOLDER / f"python-{version}")
         store.add_root(image, root, f"Debian {release} by debootstrap", PATH)
     return version
 
 
 def origin_of(store: ImageStore, image: str) -> str:
-    """Sentence about what the image stands on."""
+    """Phrase about the base image."""
     labels = store.configuration(image).get("Labels") or {}
     return f"on {labels['kshot.base']}" if "kshot.base" in labels else "on the registry's base image"
 

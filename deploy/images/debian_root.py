@@ -1,4 +1,4 @@
-"""Root folders of Debian releases, made by debootstrap and kept for the next run."""
+"""Root folders of Debian releases, made by debootstrap and kept between runs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 from programs import ImageError, require, require_root, run, say
 
-# Debian releases by the Python that they bring.
+# Debian releases by their Python.
 RELEASES = {"3.11": "bookworm", "3.13": "trixie"}
 PYTHON_PACKAGES = ("ca-certificates", "python3", "python3-venv")
-# Debian's own slim images lack these folders, too.
+# Debian's slim images lack these folders too.
 UNNEEDED = ("usr/share/info", "usr/share/locale", "usr/share/man", "var/cache/apt", "var/lib/apt/lists", "var/log")
 
 
 def release_with(python: str) -> str:
-    """Debian release that brings ``python``, such as "3.11".
+    """Debian release with ``python``, such as "3.11".
 
     Raises:
         ImageError: no release that debootstrap makes has it.
@@ -26,19 +26,19 @@ def release_with(python: str) -> str:
     if python not in RELEASES:
         expected = " or ".join(RELEASES)
         raise ImageError(
-            f"Python {python}: no Debian release brings it, expected {expected}; name one, or use a registry"
+            f"Python {python}: no Debian release has it, expected {expected}; choose one, or use a registry"
         )
     return RELEASES[python]
 
 
 def make_root(release: str, packages: Sequence[str], folder: Path) -> Path:
-    """Make a minimal root of ``release`` with ``packages`` in ``folder``, or leave the one that is there.
+    """Make a minimal root of ``release`` with ``packages`` in ``folder``, or reuse an equal one.
 
     Raises:
         ImageError: not root, debootstrap is absent and cannot be installed, or it failed.
     """
-    mark, wanted = folder.with_name(folder.name + ".made"), f"{release}: {' '.join(packages)}\n"
-    if mark.is_file() and mark.read_text(encoding="utf-8") == wanted:
+    mark, content = folder.with_name(folder.name + ".made"), f"{release}: {' '.join(packages)}\n"
+    if mark.is_file() and mark.read_text(encoding="utf-8") == content:
         return folder
     require_root("debootstrap")
     require("debootstrap")
@@ -48,12 +48,12 @@ def make_root(release: str, packages: Sequence[str], folder: Path) -> Path:
     say(f"debootstrap: Debian {release} with {', '.join(packages)}; takes a minute, once")
     run(["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", release, folder])
     remove_unneeded(folder)
-    mark.write_text(wanted, encoding="utf-8")
+    mark.write_text(content, encoding="utf-8")
     return folder
 
 
 def make_python_root(python: str, folder: Path) -> Path:
-    """Make a root whose ``python`` and ``pip`` lie in /usr/local/bin, as in the official Python images.
+    """Make a root with ``python`` and ``pip`` in /usr/local/bin, as in the official Python images.
 
     Debian's own pip refuses to install beside Debian's packages, so /usr/local is a virtual environment.
 
@@ -67,7 +67,7 @@ def make_python_root(python: str, folder: Path) -> Path:
 
 
 def remove_unneeded(root: Path) -> None:
-    """Empty the folders of caches, translations and manuals; licences stay."""
+    """Delete caches, translations and manuals; licences stay."""
     for name in UNNEEDED:
         shutil.rmtree(root / name, ignore_errors=True)
         (root / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Images in a folder of their own, by buildah: no daemon, no registry, nothing outside the folder."""
+"""Images in a folder, managed by buildah without a daemon and without a registry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ImageStore:
 
     @property
     def buildah(self) -> list[str]:
-        """The program with this folder as its storage; plain copies of layers, which every file system takes."""
+        """The program with this folder as its storage; layers are plain copies, which works on every file system."""
         storage = self.folder.resolve()
         return ["buildah", "--root", f"{storage}/layers", "--runroot", f"{storage}/state", "--storage-driver", "vfs"]
 
@@ -29,7 +29,7 @@ class ImageStore:
         return succeeds([*self.buildah, "inspect", "--type", "image", image])
 
     def pull(self, image: str) -> bool:
-        """Fetch an image from its registry; False where that cannot be reached."""
+        """Pull an image from its registry; False if the registry cannot be reached."""
         return succeeds([*self.buildah, "pull", image])
 
     def add_root(self, image: str, root: Path, origin: str, path: str) -> None:
@@ -50,27 +50,27 @@ class ImageStore:
     def build(
         self, context: Path, target: str, tag: str, arguments: Mapping[str, str], mounts: Mapping[Path, str]
     ) -> None:
-        """Build one target of the Dockerfile in ``context``; ``mounts`` are there during the build only.
+        """Build one target of the Dockerfile in ``context``; ``mounts`` exist during the build only.
 
         Raises:
             ImageError: the build failed.
         """
-        # Docker's format, because the other one has no health checks.
+        # Docker's format, because the OCI format has no health checks.
         options = ["--format", "docker", "--pull-never", "--network", "host", "--isolation", "chroot"]
         command = [*self.buildah, "bud", *options]
         command += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
-        command += [word for path, place in mounts.items() for word in ("--volume", f"{path.resolve()}:{place}:ro")]
+        command += [word for path, inside in mounts.items() for word in ("--volume", f"{path.resolve()}:{inside}:ro")]
         run_visibly([*command, "--target", target, "--tag", tag, str(context)])
 
     def remove_untagged(self) -> None:
-        """Remove the images whose names later builds have taken: each has a copy of all its layers."""
+        """Remove images that lost their name to a later build; every image has a copy of all its layers."""
         run([*self.buildah, "rmi", "--prune"])
 
     def describe(self, image: str) -> dict[str, Any]:
-        """Configuration and manifest of an image, as buildah knows them.
+        """Configuration and manifest of an image, in buildah's form.
 
         Raises:
-            ImageError: there is no such image in the folder.
+            ImageError: the image is not in the folder.
         """
         if not self.has(image):
             raise ImageError(f"{image}: not in {self.folder}; build it with: make images ENGINE=buildah")
@@ -78,7 +78,7 @@ class ImageStore:
         return described
 
     def configuration(self, image: str) -> dict[str, Any]:
-        """Command, environment, user and health check of an image, under Docker's names."""
+        """Command, environment, user and health check of an image, with Docker's names."""
         configuration: dict[str, Any] = self.describe(image)["Docker"]["config"]
         return configuration
 
@@ -89,7 +89,7 @@ class ImageStore:
 
     @contextmanager
     def mounted(self, image: str) -> Iterator[Path]:
-        """Root folder of a container that is made of the image, and removed in the end."""
+        """Root folder of a container of the image; the container is removed at the end."""
         container = run([*self.buildah, "from", "--pull-never", image]).strip()
         try:
             yield Path(run([*self.buildah, "mount", container]).strip())

@@ -1,4 +1,4 @@
-"""Print how large both images are, layer by layer, and which packages are the largest.
+"""Print the sizes of both images by layers, and their largest packages.
 
 python deploy/images/measure_images.py        after: make images ENGINE=buildah
 """
@@ -30,7 +30,7 @@ def main() -> int:
 
 
 def report(store: ImageStore, image: str) -> list[str]:
-    """Lines about an image: its layers as a registry keeps them and as a disk does, and its largest packages."""
+    """Lines about an image: sizes of layers, compressed and on disk, and its largest packages."""
     plain = json.loads(store.describe(image)["Manifest"])["layers"]
     packed = compressed_layers(store, image)
     rows = [f"{image}, {origin_of(store, image)}", "layer  on disk  compressed"]
@@ -48,7 +48,7 @@ def report(store: ImageStore, image: str) -> list[str]:
 
 
 def compressed_layers(store: ImageStore, image: str) -> list[int]:
-    """Bytes of each layer as gzip, the form in which registries keep them."""
+    """Bytes of each layer as gzip, the form of registries."""
     folder = FOLDER / "measured"
     shutil.rmtree(folder, ignore_errors=True)
     try:

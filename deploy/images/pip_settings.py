@@ -1,6 +1,6 @@
-"""This machine's pip configuration, carried into a build: where packages come from, and whose certificates count.
+"""The pip configuration of this machine for a build: sources of packages, and trusted certificates.
 
-All of it is mounted during the build. Nothing of it becomes part of an image.
+It is mounted during the build and never becomes part of an image.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from programs import run
 
-# Settings that say where packages come from and how they are fetched.
+# Settings about the sources of packages and their download.
 CARRIED: tuple[str, ...] = (
     "cert",
     "constraint",
@@ -25,7 +25,7 @@ CARRIED: tuple[str, ...] = (
     "trusted-host",
 )
 CARRIED += ("default-timeout", "timeout", "retries")
-# Settings whose value is one path or several.
+# Settings with one or several paths as value.
 PATHS = {"cert", "constraint", "extra-index-url", "find-links", "index-url"}
 TARGET = "/etc/pip.conf"
 
@@ -33,7 +33,7 @@ Mounts = dict[Path, str]
 
 
 def read_settings(listing: str) -> dict[str, str]:
-    """Settings out of the lines of ``pip config list``, such as ``global.cert='/a.pem'``; variables win over files."""
+    """Settings from the lines of ``pip config list``, such as ``global.cert='/a.pem'``; variables win over files."""
     pairs = [line.split("=", 1) for line in listing.splitlines() if "=" in line]
     rows = [(*name.rsplit(".", 1), ast.literal_eval(value)) for name, value in pairs]
     ordered = [row for row in rows if row[0] != ":env:"] + [row for row in rows if row[0] == ":env:"]
@@ -41,19 +41,19 @@ def read_settings(listing: str) -> dict[str, str]:
 
 
 def local_paths(settings: Mapping[str, str]) -> list[Path]:
-    """Files and folders of this machine that ``settings`` name and that exist."""
+    """Existing files and folders of this machine in ``settings``."""
     words = [word for name in sorted(PATHS & settings.keys()) for word in settings[name].split()]
     paths = [Path(unquote(urlsplit(word).path)) for word in words if re.match(r"file://|/", word)]
     return [path for path in dict.fromkeys(paths) if path.exists()]
 
 
 def outermost(path: Path) -> Path:
-    """Folder that is mounted for ``path``: package files may lie beside an index, so the index's parent goes along."""
+    """Folder to mount for ``path``; for an index its parent, because package files can be beside the index."""
     return path.parent if path.is_dir() and path.name == "simple" else path
 
 
 def write_settings(settings: Mapping[str, str], file: Path) -> None:
-    """Write a pip.conf that only its owner may read: an address may hold a password."""
+    """Write a pip.conf that only its owner can read, because an address can contain a password."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch(mode=0o600)
     lines = [f"{name} = {value.replace(chr(10), chr(10) + '  ')}" for name, value in sorted(settings.items())]
@@ -61,7 +61,7 @@ def write_settings(settings: Mapping[str, str], file: Path) -> None:
 
 
 def mounts_for_build(python: str, file: Path) -> Mounts:
-    """Paths of this machine and where a build sees them; ``file`` becomes its pip.conf.
+    """Paths of this machine → paths in a build; ``file`` becomes the build's pip.conf.
 
     Raises:
         ImageError: ``python`` has no pip.

@@ -1,4 +1,4 @@
-"""Programs that build and run images: found on this machine, or installed with apt-get where that is possible."""
+"""Programs that build and run images, installed with apt-get if they are absent and that is possible."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ PACKAGE_OF = {
     "runc": "runc",
     "tini-static": "tini",
 }
-# Where root's programs lie, which the PATH of a user does not name.
+# With the folders of root's programs, which a user's PATH lacks.
 SEARCHED = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
-LINES_OF_A_FAILURE = 30
-# No service that a package brings is started: only its programs are wanted.
+SHOWN_LINES = 30
+# RUNLEVEL=1 keeps packages from starting their services.
 APT = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
 
 
@@ -35,15 +35,15 @@ def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) 
     """
     words = [str(word) for word in command]
     try:
-        ended = subprocess.run(  # noqa: S603 - our own arguments, no shell
+        finished = subprocess.run(  # noqa: S603 - our own arguments, no shell
             words, env=os.environ | {"PATH": SEARCHED} | dict(env or {}), capture_output=True, text=True, check=False
         )
     except FileNotFoundError as absent:
-        raise ImageError(f"{words[0]} is not installed; install it and run this again") from absent
-    if ended.returncode:
-        last = "\n".join((ended.stdout + ended.stderr).splitlines()[-LINES_OF_A_FAILURE:])
-        raise ImageError(f"'{' '.join(words)}' ended with exit code {ended.returncode}, expected 0:\n{last}")
-    return ended.stdout
+        raise ImageError(f"{words[0]} is not installed; install it and try again") from absent
+    if finished.returncode:
+        last = "\n".join((finished.stdout + finished.stderr).splitlines()[-SHOWN_LINES:])
+        raise ImageError(f"'{' '.join(words)}' ended with exit code {finished.returncode}, expected 0:\n{last}")
+    return finished.stdout
 
 
 def run_visibly(command: Sequence[str | Path]) -> None:
@@ -61,7 +61,7 @@ def run_visibly(command: Sequence[str | Path]) -> None:
 
 
 def find(program: str) -> str | None:
-    """Path of a program, None where it is absent."""
+    """Path of a program; None if it is absent."""
     return shutil.which(program, path=SEARCHED)
 
 
@@ -75,10 +75,10 @@ def succeeds(command: Sequence[str]) -> bool:
 
 
 def require(*programs: str) -> None:
-    """Install what is absent of ``programs``, which are names in `PACKAGE_OF`.
+    """Install the absent ones of ``programs``, which are keys of `PACKAGE_OF`.
 
     Raises:
-        ImageError: something is absent, and this is not Debian's root user.
+        ImageError: a program is absent, and the user is not root on Debian.
     """
     absent = [program for program in programs if find(program) is None]
     if not absent:
@@ -95,12 +95,12 @@ def require_root(purpose: str) -> None:
     """Check that the user is root.
 
     Raises:
-        ImageError: the user is somebody else.
+        ImageError: the user is not root.
     """
     if os.geteuid() != 0:
         raise ImageError(f"{purpose} needs root; run it with sudo, or on a machine with Docker or Podman")
 
 
 def say(text: str) -> None:
-    """Tell the user about progress on standard error, where it does not mix with results."""
+    """Print progress to standard error, apart from results."""
     print(text, file=sys.stderr, flush=True)

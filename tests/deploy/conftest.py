@@ -1,6 +1,6 @@
-"""What the deployment files say, read once, and what the program says of itself.
+"""Deployment files, and the program's variables, options and routes.
 
-With ``--deploy-size long`` (``make imagetest``) both images are built, and the compose file's services run.
+With ``--deploy-size long`` (``make imagetest``) both images are built and the services of the compose file run.
 """
 
 from __future__ import annotations
@@ -27,13 +27,11 @@ Stages = dict[str, list[tuple[str, str]]]
 def pytest_addoption(parser: pytest.Parser) -> None:
     size = "long builds both images and runs the compose file's services, which needs root and Debian"
     parser.addoption("--deploy-size", choices=("short", "long"), default="short", help=size)
-    parser.addoption(
-        "--images-built", action="store_true", help="with long: take the images of the last run as they are"
-    )
+    parser.addoption("--images-built", action="store_true", help="with long: use the images of the last run")
 
 
 def is_long(config: pytest.Config) -> bool:
-    # This file is read after the options where a run starts above its folder: then there is only the default.
+    # A run that starts above this folder parses options before it reads this file; then there is only the default.
     return bool(config.getoption("--deploy-size", "short") == "long")
 
 
@@ -54,7 +52,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def images(root: Path, pytestconfig: pytest.Config) -> Any:
-    """Store with both images as the tree now makes them, and one of the programs that others' images bring."""
+    """Image store with both images, built from this tree, and an image with the programs of other projects."""
     import composed
     from debian_root import make_root
     from image_store import ImageStore
@@ -73,7 +71,7 @@ def images(root: Path, pytestconfig: pytest.Config) -> Any:
 
 @pytest.fixture(scope="session")
 def roots(images: Any) -> Iterator[dict[str, Path]]:
-    """Root folder of a container by its image."""
+    """Root folders of containers by image."""
     import composed
 
     names = ("kshot:local", "kshot-train:local", composed.PROGRAMS_IMAGE)
@@ -88,7 +86,7 @@ def compose() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def dockerfile() -> Stages:
-    """Instructions by stage, continued lines joined; a stage on top of another repeats the other's."""
+    """Instructions by stage, with continued lines joined; a stage includes the instructions of its base stage."""
     stages: Stages = {}
     instructions: list[tuple[str, str]] = []
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
@@ -107,7 +105,7 @@ def dockerfile() -> Stages:
 def kubernetes() -> dict[str, Any]:
     """Objects by kind."""
     text = (ROOT / "deploy/kubernetes/kshot.yaml").read_text(encoding="utf-8")
-    return {each["kind"]: each for each in yaml.safe_load_all(text)}
+    return {document["kind"]: document for document in yaml.safe_load_all(text)}
 
 
 @pytest.fixture(scope="session")
@@ -115,9 +113,9 @@ def variables() -> set[str]:
     """Environment variables that the service reads."""
     import service.settings
 
-    classes = [each for each in vars(service.settings).values() if isinstance(each, type)]
-    settings = [each for each in classes if issubclass(each, BaseSettings) and each is not BaseSettings]
-    return {f"{each.model_config['env_prefix']}{name}".upper() for each in settings for name in each.model_fields}
+    classes = [value for value in vars(service.settings).values() if isinstance(value, type)]
+    groups = [group for group in classes if issubclass(group, BaseSettings) and group is not BaseSettings]
+    return {f"{group.model_config['env_prefix']}{name}".upper() for group in groups for name in group.model_fields}
 
 
 @pytest.fixture(scope="session")
@@ -135,5 +133,5 @@ def kshot_help() -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def routes() -> str:
-    """Source of the HTTP layer, where every path stands as a literal."""
+    """Source of the HTTP layer, with every path as a literal."""
     return "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "service/api").rglob("*.py")))

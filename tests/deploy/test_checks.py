@@ -13,21 +13,21 @@ import pytest
 
 @pytest.fixture
 def make(root, tmp_path):
-    """Run make on a copy of the Makefile, beside a pyproject.toml and no .venv."""
+    """Run make on a copy of the Makefile, with a pyproject.toml and without a .venv."""
     shutil.copy(root / "Makefile", tmp_path)
     (tmp_path / "pyproject.toml").touch()
-    known = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
 
     def run(*arguments):
         command = ["make", f"PYTHON={sys.executable}", *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=known, capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
 
     return run
 
 
 @pytest.fixture
 def installed(make, tmp_path):
-    """The mark that setup leaves behind, newer than the project file."""
+    """The mark of a finished setup, newer than the project file."""
     mark = tmp_path / ".venv" / ".installed-{}.{}".format(*sys.version_info[:2])
     mark.parent.mkdir()
     mark.touch()
@@ -47,9 +47,9 @@ def test_check_is_lint_types_imports_security_and_tests_in_this_order(make):
     planned = make("--dry-run", "check").stdout
     steps = ["pip", "ruff check .", "ruff format --check .", "bin/mypy", "bin/lint-imports"]
     steps += ["bin/bandit", "bin/cyclonedx-py", "-m pytest"]
-    places = [planned.find(step) for step in steps]
-    assert -1 not in places
-    assert places == sorted(places)
+    positions = [planned.find(step) for step in steps]
+    assert -1 not in positions
+    assert positions == sorted(positions)
 
 
 @pytest.mark.usefixtures("installed")
@@ -67,7 +67,7 @@ def test_setup_installs_again_for_another_python(make, installed):
     assert make("--question", "setup").returncode == 1
 
 
-def test_setup_refuses_a_python_it_was_not_made_for(make, tmp_path):
+def test_setup_refuses_an_unsupported_python(make, tmp_path):
     old = tmp_path / "old-python"
     old.write_text("#!/bin/sh\necho 3.9\n", encoding="utf-8")
     old.chmod(0o755)
@@ -76,7 +76,7 @@ def test_setup_refuses_a_python_it_was_not_made_for(make, tmp_path):
     assert "'3.9', expected 3.11 to 3.13" in refused.stderr
 
 
-def test_setup_says_which_package_brings_virtual_environments(make, tmp_path):
+def test_setup_names_the_package_of_virtual_environments(make, tmp_path):
     bare = tmp_path / "bare-python"
     bare.write_text('#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; *) echo 3.11;; esac\n', encoding="utf-8")
     bare.chmod(0o755)
@@ -98,7 +98,7 @@ UNKNOWN = {"name": "c", "skip_reason": "Dependency not found on PyPI and could n
 
 
 @pytest.mark.parametrize(
-    ("packages", "status", "told"),
+    ("packages", "status", "message"),
     [
         ([CLEAN, UNKNOWN], 0, "advisories: 1 packages checked, 1 not, 0 findings"),
         ([CLEAN, VULNERABLE], 1, "b 2: PYSEC-1, mended in 3\nadvisories: 2 packages checked, 0 not, 1 findings"),
@@ -106,8 +106,8 @@ UNKNOWN = {"name": "c", "skip_reason": "Dependency not found on PyPI and could n
         (None, 0, "advisories: the service could not be reached or knows no package, NOTHING was checked"),
     ],
 )
-def test_advisories_say_what_was_not_checked(root, packages, status, told):
-    given = "" if packages is None else json.dumps({"dependencies": packages, "fixes": []})
+def test_advisories_report_unchecked_packages(root, packages, status, message):
+    listing = "" if packages is None else json.dumps({"dependencies": packages, "fixes": []})
     command = [sys.executable, root / ".ci/advisories.py"]
-    ended = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
-    assert (ended.returncode, (ended.stdout + ended.stderr).strip()) == (status, told)
+    finished = subprocess.run(command, input=listing, capture_output=True, text=True, check=False)
+    assert (finished.returncode, (finished.stdout + finished.stderr).strip()) == (status, message)

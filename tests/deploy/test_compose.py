@@ -1,4 +1,4 @@
-"""docker-compose.yml: no engine runs here, so everything it names is held against what exists."""
+"""docker-compose.yml agrees with files, images, commands and settings; no engine is needed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ def test_compose_file_follows_the_specification(root):
 
 
 def test_every_mounted_path_exists(root, compose):
-    mounted = [each[0] for service in compose["services"].values() for each in volumes(service) if each[0][0] == "."]
+    mounted = [
+        volume[0] for service in compose["services"].values() for volume in volumes(service) if volume[0][0] == "."
+    ]
     assert mounted
     assert [path for path in mounted if not (root / path).exists()] == []
 
 
 def test_every_volume_and_network_is_declared(compose):
     services = compose["services"].values()
-    used = {each[0] for service in services for each in volumes(service) if each[0][0] != "."}
+    used = {volume[0] for service in services for volume in volumes(service) if volume[0][0] != "."}
     joined = {network for service in services for network in service.get("networks", [])}
     assert used == set(compose["volumes"])
     assert joined == set(compose["networks"])
@@ -51,19 +53,19 @@ def test_training_command_and_its_flags_exist(compose, kshot_help):
     assert [flag for flag in flags if flag not in kshot_help(command)] == []
 
 
-def test_training_writes_where_the_service_reads_only(compose):
+def test_training_writes_the_folder_that_the_service_mounts_read_only(compose):
     assert compose["services"]["train"]["volumes"] == ["bundles:/bundles"]
     assert "bundles:/bundles:ro" in compose["services"]["service"]["volumes"]
 
 
 def test_every_kshot_variable_is_a_setting(compose, variables):
-    named = [name for service in compose["services"].values() for name in service.get("environment", {})]
-    ours = {name for name in named if name.startswith("KSHOT_")}
-    assert ours
-    assert ours <= variables
+    names = [name for service in compose["services"].values() for name in service.get("environment", {})]
+    settings = {name for name in names if name.startswith("KSHOT_")}
+    assert settings
+    assert settings <= variables
 
 
-def test_the_service_reads_the_keys_that_the_commands_write(compose):
+def test_the_service_reads_the_keys_file_of_the_commands(compose):
     service, keys = compose["services"]["service"], compose["services"]["keys"]
     assert service["environment"]["KSHOT_KEYS_FILE"] == keys["environment"]["KSHOT_KEYS_FILE"] == "/secrets/keys.json"
     assert "./deploy/secrets:/secrets:ro" in service["volumes"]
@@ -71,7 +73,7 @@ def test_the_service_reads_the_keys_that_the_commands_write(compose):
     assert keys["entrypoint"] == ["kshot", "keys"]
 
 
-def test_keys_that_are_made_never_reach_the_repository(root):
+def test_new_keys_are_ignored_by_git(root):
     ignored = subprocess.run(
         ["git", "check-ignore", "deploy/secrets/keys.json", "deploy/secrets/metrics-key"],
         cwd=root,
@@ -114,7 +116,7 @@ def test_store_keeps_feedback_on_disk_and_evicts_nothing(compose, tmp_path):
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         with redis.Redis(unix_socket_path=str(socket)) as client:
-            wait_until_answers(client)
+            wait_until_up(client)
             settings = client.config_get("appendonly", "appendfsync", "maxmemory-policy")
     finally:
         process.terminate()
@@ -122,9 +124,9 @@ def test_store_keeps_feedback_on_disk_and_evicts_nothing(compose, tmp_path):
     assert settings == {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
-def wait_until_answers(client):
+def wait_until_up(client):
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         with contextlib.suppress(redis.ConnectionError):
             return client.ping()
-    raise AssertionError("the store did not answer within 10 s")
+    raise AssertionError("the user store did not reply within 10 s")

@@ -1,4 +1,4 @@
-"""deploy/images: which engine builds, what of this machine's pip configuration a build sees, and what is refused."""
+"""deploy/images: choice of the engine, pip configuration of a build, and error messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from debian_root import release_with
 from pip_settings import local_paths, read_settings, write_settings
 from programs import ImageError
 
-# Stands in for an engine: it notes its arguments, and fails at some commands.
+# A fake engine: it records its arguments and fails at some commands.
 ENGINE = """#!/bin/sh
 echo "$0 $*" >> "$CALLS"
 case "$1" in {refused}) exit 1;; esac
@@ -21,7 +21,7 @@ case "$1" in {refused}) exit 1;; esac
 
 @pytest.fixture
 def engines(root, tmp_path):
-    """Run a line of Python beside build_images.py, on a machine that has the named engines and nothing else."""
+    """Run a line of Python with build_images.py, on a machine with the named engines alone."""
 
     def run(line, **refused):
         for name, commands in refused.items():
@@ -47,7 +47,7 @@ def engines(root, tmp_path):
     ],
     ids=["docker", "no daemon", "no registry", "no engine"],
 )
-def test_engine_is_one_that_runs_and_reaches_the_registry(engines, refused, chosen):
+def test_chosen_engine_runs_and_reaches_the_registry(engines, refused, chosen):
     ended, _ = engines("import build_images; print(build_images.working_engine('3.12'))", **refused)
     assert ended.stdout.strip() == chosen, ended.stderr
 
@@ -57,14 +57,14 @@ def test_engine_builds_both_targets_under_the_names_of_the_compose_file(engines,
     ended, calls = engines(line, docker="none")
     assert ended.returncode == 0, ended.stderr
     for name in ("service", "train"):
-        said = compose["services"][name]
-        built = next(call for call in calls.splitlines() if f"--target {said['build']['target']} " in call)
-        assert f"--tag {said['image']} " in built
+        service = compose["services"][name]
+        built = next(call for call in calls.splitlines() if f"--target {service['build']['target']} " in call)
+        assert f"--tag {service['image']} " in built
         assert "--build-arg PYTHON=3.13" in built
-        assert all(f"--build-arg {key}={value}" in built for key, value in said["build"].get("args", {}).items())
+        assert all(f"--build-arg {key}={value}" in built for key, value in service["build"].get("args", {}).items())
 
 
-def test_failed_build_is_an_error_and_no_traceback(engines):
+def test_failed_build_ends_with_a_message_without_traceback(engines):
     ended, _ = engines("import sys, build_images; sys.argv = ['']; sys.exit(build_images.main())", docker="build")
     assert ended.returncode == 1
     assert "ended with exit code 1, expected 0" in ended.stderr
@@ -76,12 +76,12 @@ def test_absent_program_is_named_with_its_package(engines):
     assert "buildah: not installed; as root on Debian: apt-get install buildah" in ended.stderr
 
 
-def test_python_that_no_debian_brings_is_refused():
-    with pytest.raises(ImageError, match=r"3\.12: no Debian release brings it, expected 3\.11 or 3\.13"):
+def test_python_without_a_debian_release_is_refused():
+    with pytest.raises(ImageError, match=r"3\.12: no Debian release has it, expected 3\.11 or 3\.13"):
         release_with("3.12")
 
 
-def test_variables_win_over_files_and_only_where_packages_come_from_is_carried():
+def test_variables_win_over_files_and_only_settings_about_sources_are_kept():
     listing = (
         ":env:.find-links='/from/variable'\n:env:.no-input='1'\n"
         "global.find-links='/from/file'\nglobal.cert='/a.pem'\ninstall.user='true'\nuser.proxy='http://a=b'\n"
@@ -89,7 +89,7 @@ def test_variables_win_over_files_and_only_where_packages_come_from_is_carried()
     assert read_settings(listing) == {"find-links": "/from/variable", "cert": "/a.pem", "proxy": "http://a=b"}
 
 
-def test_paths_that_exist_are_mounted_and_addresses_are_not(tmp_path):
+def test_existing_paths_are_mounted_and_addresses_are_not(tmp_path):
     index, wheels = tmp_path / "an index/simple", tmp_path / "wheels"
     for folder in (index, wheels):
         folder.mkdir(parents=True)
@@ -101,7 +101,7 @@ def test_paths_that_exist_are_mounted_and_addresses_are_not(tmp_path):
     assert local_paths(settings) == [index, wheels]
 
 
-def test_configuration_is_readable_by_its_owner_alone_and_pip_reads_it_back(tmp_path):
+def test_configuration_is_readable_by_its_owner_alone_and_by_pip(tmp_path):
     file = tmp_path / "pip.conf"
     settings = {"find-links": "/a\n/b", "index-url": "https://user:secret@example.com/simple"}
     write_settings(settings, file)
@@ -119,7 +119,7 @@ def test_configuration_is_readable_by_its_owner_alone_and_pip_reads_it_back(tmp_
     assert read["index-url"] == settings["index-url"]
 
 
-def test_make_hands_its_choices_to_the_script(root):
+def test_make_passes_its_variables_to_the_script(root):
     command = ["make", "--dry-run", "images", "ENGINE=buildah", "IMAGE_PYTHON=3.13", "TORCH_INDEX=https://a.example"]
     planned = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     assert "--engine buildah --python 3.13" in planned

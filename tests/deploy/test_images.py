@@ -1,4 +1,4 @@
-"""Dockerfile: what goes into the two images, as whom they run, and what they call healthy."""
+"""Dockerfile: content, user and health check of both images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from packaging.specifiers import SpecifierSet
 
 
 def values(stage, word):
-    return [value for found, value in stage if found == word]
+    return [value for instruction, value in stage if instruction == word]
 
 
 def environment(stage):
@@ -71,18 +71,18 @@ def test_service_image_starts_a_kshot_command(dockerfile, kshot_help):
 
 
 def test_image_variables_are_settings(dockerfile, variables):
-    named = {name for name in environment(dockerfile["service"]) if name.startswith("KSHOT_")}
-    assert named == {"KSHOT_BUNDLES", "KSHOT_HOST", "KSHOT_PORT"}
-    assert named <= variables
+    names = {name for name in environment(dockerfile["service"]) if name.startswith("KSHOT_")}
+    assert names == {"KSHOT_BUNDLES", "KSHOT_HOST", "KSHOT_PORT"}
+    assert names <= variables
 
 
-def test_port_is_the_same_wherever_it_is_named(dockerfile, compose):
+def test_port_is_the_same_in_all_files(dockerfile, compose):
     port = environment(dockerfile["service"])["KSHOT_PORT"]
     assert values(dockerfile["service"], "EXPOSE") == [port]
-    assert [each.split(":")[-1] for each in compose["services"]["service"]["ports"]] == [port]
+    assert [ports.split(":")[-1] for ports in compose["services"]["service"]["ports"]] == [port]
 
 
-def test_health_check_asks_a_route_of_the_service(dockerfile, routes):
+def test_health_check_requests_a_route_of_the_service(dockerfile, routes):
     check = values(dockerfile["service"], "HEALTHCHECK")[-1]
     assert '"/health/ready"' in routes
     assert "/health/ready" in check
@@ -94,8 +94,8 @@ def test_health_check_passes_only_when_ready(dockerfile, status, healthy):
     assert command[0] == "python"
     with HTTPServer(("127.0.0.1", 0), answering(status)) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        known = os.environ | {"KSHOT_PORT": str(server.server_port)}
-        checked = subprocess.run([sys.executable, *command[1:]], env=known, capture_output=True, check=False)
+        env = os.environ | {"KSHOT_PORT": str(server.server_port)}
+        checked = subprocess.run([sys.executable, *command[1:]], env=env, capture_output=True, check=False)
     assert (checked.returncode == 0) == healthy
 
 

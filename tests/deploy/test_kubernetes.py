@@ -16,14 +16,14 @@ def container(pod):
     return only
 
 
-def test_probes_ask_routes_of_the_service(container, routes):
+def test_probes_request_routes_of_the_service(container, routes):
     probes = [container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")]
     assert probes == ["/health/live", "/health/live", "/health/ready"]
     assert [path for path in probes if f'"{path}"' not in routes] == []
 
 
 def test_variables_are_settings(container, variables):
-    assert {each["name"] for each in container["env"]} <= variables
+    assert {variable["name"] for variable in container["env"]} <= variables
 
 
 def test_ports_agree_with_the_image(container, pod, kubernetes, dockerfile):
@@ -33,16 +33,16 @@ def test_ports_agree_with_the_image(container, pod, kubernetes, dockerfile):
     assert kubernetes["Service"]["spec"]["ports"][0]["targetPort"] == "http"
 
 
-def test_mounts_are_volumes_of_the_pod_and_the_password_lies_in_one(container, pod):
-    mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
-    assert set(mounts) == {each["name"] for each in pod["spec"]["volumes"]}
-    password = next(each["value"] for each in container["env"] if each["name"] == "KSHOT_REDIS_PASSWORD_FILE")
+def test_mounts_are_volumes_of_the_pod_and_contain_the_password(container, pod):
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert set(mounts) == {volume["name"] for volume in pod["spec"]["volumes"]}
+    password = next(entry["value"] for entry in container["env"] if entry["name"] == "KSHOT_REDIS_PASSWORD_FILE")
     assert password == f"{mounts['redis-password']}/password"
 
 
-def test_the_keys_file_lies_in_its_secret(container, pod):
-    mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
-    keys_file = next(each["value"] for each in container["env"] if each["name"] == "KSHOT_KEYS_FILE")
+def test_the_keys_file_is_in_its_secret(container, pod):
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    keys_file = next(entry["value"] for entry in container["env"] if entry["name"] == "KSHOT_KEYS_FILE")
     assert keys_file == f"{mounts['keys']}/keys.json"
     assert {"name": "keys", "secret": {"secretName": "kshot-keys"}} in pod["spec"]["volumes"]
 
@@ -54,7 +54,7 @@ def test_runs_as_the_user_of_the_image_with_a_read_only_root(container, pod, doc
     assert container["securityContext"]["readOnlyRootFilesystem"]
 
 
-def test_selectors_find_the_pods(kubernetes, pod):
+def test_selectors_match_the_pods(kubernetes, pod):
     labels = pod["metadata"]["labels"]
     assert kubernetes["Deployment"]["spec"]["selector"]["matchLabels"] == labels
     assert kubernetes["Service"]["spec"]["selector"] == labels

@@ -1,4 +1,4 @@
-"""Prometheus and Grafana: they scrape what is served, and ask only for metrics that the service declares."""
+"""Prometheus scrapes the service, and queries of alerts and dashboard name only metrics that the service exports."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def read_yaml(path):
 
 
 def mounted_at(compose, service, path):
-    """Where a path inside a container lies in the repository."""
+    """Path in the repository of a path inside a container."""
     for source, target, *_ in (volume.split(":") for volume in compose["services"][service]["volumes"]):
         if PurePosixPath(path).is_relative_to(target):
             return f"{source}/{PurePosixPath(path).relative_to(target)}"
-    raise AssertionError(f"{service}: nothing is mounted at {path}")
+    raise AssertionError(f"{service}: no volume is mounted at {path}")
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +40,8 @@ def declared():
 
 @pytest.fixture(scope="session")
 def labels():
-    """Labels that a query may name: those of the service, of a histogram, of a scrape."""
-    metrics = [each for each in vars(telemetry).values() if isinstance(each, MetricWrapperBase)]
+    """Labels that a query can name: of the service, of a histogram, of a scrape."""
+    metrics = [metric for metric in vars(telemetry).values() if isinstance(metric, MetricWrapperBase)]
     return {label for metric in metrics for label in metric._labelnames} | {"le", "instance", "job"}
 
 
@@ -83,28 +83,28 @@ def test_rules_are_mounted_where_prometheus_looks(root, compose, prometheus):
     assert all((root / config).with_name(name).is_file() for name in prometheus["rule_files"])
 
 
-def test_dashboard_asks_only_for_declared_metrics(expressions, declared):
-    asked = metrics_in(" ".join(expressions))
-    assert asked
-    assert asked - declared == set()
+def test_dashboard_queries_only_declared_metrics(expressions, declared):
+    names = metrics_in(" ".join(expressions))
+    assert names
+    assert names - declared == set()
 
 
-def test_alerts_ask_only_for_declared_metrics(alerts, declared):
-    asked = metrics_in(" ".join(rule["expr"] for rule in alerts))
-    assert asked
-    assert asked - declared == set()
+def test_alerts_query_only_declared_metrics(alerts, declared):
+    names = metrics_in(" ".join(rule["expr"] for rule in alerts))
+    assert names
+    assert names - declared == set()
 
 
 def test_queries_name_only_labels_that_exist(expressions, alerts, labels):
     queries = " ".join([*expressions, *(rule["expr"] for rule in alerts)])
-    grouped = [label for each in re.findall(r"\bby \(([^)]*)\)", queries) for label in each.split(", ")]
+    grouped = [label for names in re.findall(r"\bby \(([^)]*)\)", queries) for label in names.split(", ")]
     selected = re.findall(r"[{,]\s*(\w+)(?:=~?|!=|!~)", queries)
     assert {"route", "type", "version"} <= set(grouped)
     assert {"status", "source"} <= set(selected)
     assert set(grouped + selected) <= labels
 
 
-def test_every_alert_says_what_was_found_and_how_urgent_it_is(alerts):
+def test_every_alert_has_a_value_and_a_severity(alerts):
     assert len({rule["alert"] for rule in alerts}) == len(alerts)
     for rule in alerts:
         assert rule["labels"]["severity"] in {"page", "ticket"}, rule["alert"]
@@ -131,7 +131,7 @@ def test_dashboard_shows(expressions, metric):
 
 def test_dashboard_uses_the_provisioned_source(root, dashboard, compose):
     (source,) = read_yaml(root / "deploy/grafana/provisioning/datasources/prometheus.yml")["datasources"]
-    used = {each["datasource"]["uid"] for panel in dashboard["panels"] for each in (panel, *panel["targets"])}
+    used = {part["datasource"]["uid"] for panel in dashboard["panels"] for part in (panel, *panel["targets"])}
     assert used == {source["uid"]}
     port = compose["services"]["prometheus"]["ports"][0].split(":")[-1]
     assert source["url"] == f"http://prometheus:{port}"
@@ -146,10 +146,10 @@ def test_dashboard_is_mounted_where_grafana_looks(root, compose):
     assert (root / mounted_at(compose, "grafana", "/etc/grafana/provisioning/datasources/prometheus.yml")).is_file()
 
 
-def test_panels_do_not_cover_each_other(dashboard):
-    places = [panel["gridPos"] for panel in dashboard["panels"]]
-    assert len({panel["id"] for panel in dashboard["panels"]}) == len(places)
-    for a, b in combinations(places, 2):
+def test_panels_do_not_overlap(dashboard):
+    positions = [panel["gridPos"] for panel in dashboard["panels"]]
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(positions)
+    for a, b in combinations(positions, 2):
         apart_x = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
         apart_y = a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
         assert apart_x or apart_y, (a, b)

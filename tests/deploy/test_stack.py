@@ -1,6 +1,6 @@
-"""docker-compose.yml run for real: its services, networks, mounts and keys. Long form only: ``make imagetest``.
+"""Services, networks, mounts and keys of docker-compose.yml, in containers. Long runs only: ``make imagetest``.
 
-`composed` says what stands in for what.
+`composed` documents the replacements of images.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import contained
 import pytest
 import yaml
 
-# The least that trains: the training itself is judged elsewhere.
+# The shortest training; other tests check training itself.
 QUICK = ("--max-epochs", "1", "--no-cross-fit", "--sweep", "quick", "--shots", "0,1")
 OPERATOR = "1000:0"  # `docker compose run --user 1000`
 SCRAPED_S = 60.0
@@ -38,7 +38,7 @@ print(writes("/"), writes("/tmp"), writes("/bundles"))
 
 @pytest.fixture(scope="module")
 def project(root, tmp_path_factory):
-    """A clone as an operator has it: the secrets folder is the operator's, and empty."""
+    """An operator's clone, with an empty secrets folder that the operator owns."""
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(root / "deploy", folder / "deploy", ignore=shutil.ignore_patterns("*.json.lock", "metrics-key"))
     secrets = folder / "deploy/secrets"
@@ -46,7 +46,7 @@ def project(root, tmp_path_factory):
         os.chown(path, 1000, 1000)
     (secrets / "keys.json").unlink(missing_ok=True)
     for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)  # pytest's folders are root's alone, which a clone's are not
+        path.chmod(0o755)  # root alone can read pytest's folders, unlike a clone
     return folder
 
 
@@ -57,7 +57,7 @@ def volumes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def idle(compose, project, images, roots, tmp_path_factory, volumes):
-    """The stack with a bundle and the metrics key, made by the commands on top of the compose file; nothing is up."""
+    """The stack with a bundle and the metrics key, made by the commands in the compose file; no service runs."""
     with composed.stack_of(compose, project, images, roots, tmp_path_factory.mktemp("stack"), volumes) as stack:
         code, trained = stack.run("train", *compose["services"]["train"]["command"], *QUICK)
         assert code == 0, trained.output() + trained.log()
@@ -72,7 +72,7 @@ def client_key(idle):
 
 @pytest.fixture(scope="module")
 def stack(idle, client_key):
-    """Everything up but Grafana, which Debian does not have."""
+    """All services but Grafana, which Debian does not have."""
     idle.up("service")
     idle.up("prometheus")
     idle.containers["service"].wait_until(lambda: idle.ask(url_of(idle, "/health/ready"))[0] == 200)
@@ -90,7 +90,7 @@ def url_of(stack, path):
     return f"http://{stack.address('service', 'front')}:8000{path}"
 
 
-def asked_of_prometheus(stack, path):
+def prometheus_api(stack, path):
     status, answer = stack.ask(f"http://{stack.address('prometheus', 'front')}:9090/api/v1/{path}")
     assert status == 200, answer
     return answer["data"]
@@ -132,8 +132,8 @@ def test_one_event_changes_the_next_list(stack, client_key):
     assert liked["events"][0]["item_id"] not in [item["item_id"] for item in adapted["items"]]
 
 
-def test_service_that_no_store_is_named_for_says_so(idle, client_key, tmp_path):
-    del client_key  # it is the keys file that is wanted
+def test_service_without_a_user_store_names_the_setting(idle, client_key, tmp_path):
+    del client_key  # requested for its keys file
     spec = idle.spec("service")
     env = {name: value for name, value in spec.env.items() if name != "KSHOT_REDIS"}
     code, ended = contained.finished(dataclasses.replace(spec, env=env, network=None), tmp_path / "alone")
@@ -143,22 +143,22 @@ def test_service_that_no_store_is_named_for_says_so(idle, client_key, tmp_path):
     assert "Traceback" not in ended.log()
 
 
-def test_nobody_is_let_in_without_a_key(stack):
+def test_requests_without_a_key_are_refused(stack):
     assert stack.ask(url_of(stack, "/recommend?user_id=eve"))[0] == 401
 
 
 def test_revoked_key_is_refused_by_the_running_service(stack, project):
     key = new_key(stack, "read")
-    asked = url_of(stack, "/recommend?user_id=eve")
-    wait_until(lambda: stack.ask(asked, key=key.strip())[0] == 200)
+    url = url_of(stack, "/recommend?user_id=eve")
+    wait_until(lambda: stack.ask(url, key=key.strip())[0] == 200)
     code, ended = stack.run("keys", "revoke", re.fullmatch(r"kshot_([^_]+)_.*\n", key)[1], user=OPERATOR)
     assert code == 0, ended.log()
-    wait_until(lambda: stack.ask(asked, key=key.strip())[0] == 401)
+    wait_until(lambda: stack.ask(url, key=key.strip())[0] == 401)
 
 
 def test_service_is_confined_and_its_bundles_are_read_only(stack):
-    told = stack.containers["service"].execute("python", "-c", STATE)
-    assert told.stdout.split() == ["10001", "10001", "0", "1", "False", "True", "False"], told.stderr
+    printed = stack.containers["service"].execute("python", "-c", STATE)
+    assert printed.stdout.split() == ["10001", "10001", "0", "1", "False", "True", "False"], printed.stderr
 
 
 def test_store_is_reached_by_the_service_alone(stack):
@@ -171,17 +171,17 @@ def test_store_is_reached_by_the_service_alone(stack):
 def test_feedback_survives_a_restart_of_the_store(
     compose, project, images, roots, tmp_path, volumes, client_key, stack
 ):
-    del stack  # its store is another one, with the same keys and bundles
-    with composed.stack_of(compose, project, images, roots, tmp_path / "again", tmp_path / "volumes") as own:
-        shutil.copytree(volumes / "bundles", own.volumes / "bundles")
-        service = own.up("service")
-        service.wait_until(lambda: own.ask(url_of(own, "/health/ready"))[0] == 200)
+    del stack  # requested for its keys and bundles; this test has a user store of its own
+    with composed.stack_of(compose, project, images, roots, tmp_path / "again", tmp_path / "volumes") as restarted:
+        shutil.copytree(volumes / "bundles", restarted.volumes / "bundles")
+        service = restarted.up("service")
+        service.wait_until(lambda: restarted.ask(url_of(restarted, "/health/ready"))[0] == 200)
         event = {"user_id": "ann", "events": [{"item_id": "1", "value": 5}]}
-        assert own.ask(url_of(own, "/feedback"), key=client_key.strip(), body=event)[0] == 200
-        assert own.containers["redis"].stop() == 0
-        own.up("redis")
-        asked = url_of(own, "/recommend?user_id=ann")
-        wait_until(lambda: own.ask(asked, key=client_key.strip())[1].get("source") == "adapted")
+        assert restarted.ask(url_of(restarted, "/feedback"), key=client_key.strip(), body=event)[0] == 200
+        assert restarted.containers["redis"].stop() == 0
+        restarted.up("redis")
+        url = url_of(restarted, "/recommend?user_id=ann")
+        wait_until(lambda: restarted.ask(url, key=client_key.strip())[1].get("source") == "adapted")
 
 
 def test_prometheus_accepts_its_configuration_and_rules(stack):
@@ -191,17 +191,17 @@ def test_prometheus_accepts_its_configuration_and_rules(stack):
 
 def test_prometheus_scrapes_the_service_with_its_key(stack):
     def targets():
-        return asked_of_prometheus(stack, "targets")["activeTargets"]
+        return prometheus_api(stack, "targets")["activeTargets"]
 
     wait_until(lambda: targets() and targets()[0]["health"] == "up")
     (target,) = targets()
     assert target["scrapeUrl"] == "http://service:8000/metrics"
-    wait_until(lambda: asked_of_prometheus(stack, "query?query=kshot_bundle_info")["result"])
+    wait_until(lambda: prometheus_api(stack, "query?query=kshot_bundle_info")["result"])
 
 
 def test_alert_rules_are_loaded_and_evaluated_without_errors(stack, project):
     def rules():
-        return [rule for group in asked_of_prometheus(stack, "rules")["groups"] for rule in group["rules"]]
+        return [rule for group in prometheus_api(stack, "rules")["groups"] for rule in group["rules"]]
 
     wait_until(lambda: all(rule["health"] != "unknown" for rule in rules()))
     written = yaml.safe_load((project / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8"))
@@ -211,7 +211,7 @@ def test_alert_rules_are_loaded_and_evaluated_without_errors(stack, project):
     assert {rule["name"]: rule.get("lastError") for rule in rules() if rule["health"] != "ok"} == {}
 
 
-def test_every_query_of_the_dashboard_is_one_for_prometheus(stack, project):
+def test_prometheus_accepts_every_query_of_the_dashboard(stack, project):
     board = json.loads((project / "deploy/grafana/dashboards/kshot.json").read_text(encoding="utf-8"))
     queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     assert queries
@@ -224,16 +224,18 @@ def test_every_query_of_the_dashboard_is_one_for_prometheus(stack, project):
 
 
 @pytest.mark.parametrize("init", [True, False])
-def test_service_stops_when_told_within_its_grace_period(
+def test_service_stops_within_its_grace_period(
     compose, project, images, roots, tmp_path, volumes, client_key, stack, init
 ):
     del stack, client_key
-    said = compose["services"]
-    own_compose = compose | {"services": said | {"service": said["service"] | {"init": init}}}
-    with composed.stack_of(own_compose, project, images, roots, tmp_path / "own", tmp_path / "volumes") as own:
-        shutil.copytree(volumes / "bundles", own.volumes / "bundles")
-        service = own.up("service")
-        service.wait_until(lambda: own.ask(url_of(own, "/health/ready"))[0] == 200)
+    services = compose["services"]
+    changed_compose = compose | {"services": services | {"service": services["service"] | {"init": init}}}
+    with composed.stack_of(
+        changed_compose, project, images, roots, tmp_path / "own", tmp_path / "volumes"
+    ) as restarted:
+        shutil.copytree(volumes / "bundles", restarted.volumes / "bundles")
+        service = restarted.up("service")
+        service.wait_until(lambda: restarted.ask(url_of(restarted, "/health/ready"))[0] == 200)
         started = time.monotonic()
         assert service.stop() == 0, service.log()
-        assert time.monotonic() - started < float(said["service"]["stop_grace_period"].rstrip("s"))
+        assert time.monotonic() - started < float(services["service"]["stop_grace_period"].rstrip("s"))

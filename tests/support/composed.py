@@ -1,8 +1,8 @@
-"""docker-compose.yml without an engine: its services as containers, in networks of their own, with what it mounts.
+"""Services of docker-compose.yml as containers without an engine, with their networks and mounts.
 
-Commands, variables, users, mounts, secrets, networks and names come out of the file. Debian's programs stand in for
-images of other projects, with user, entry point and command of the images as published. Ports are not published: a
-request is made from the machine that the networks belong to, which is a network namespace, too.
+Commands, variables, users, mounts, secrets, networks and names come from the file. Debian's programs replace images of
+other projects, with the user, entry point and command of the published images. Ports are not published: requests are
+sent from a network namespace that owns the networks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PROGRAMS_IMAGE = "localhost/kshot-stack-programs:trixie"
 PROGRAMS_RELEASE = "trixie"
 PROGRAMS = ("prometheus", "valkey-server", "valkey-tools")
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# What the published images say of themselves, and who owns their volumes.
+# Configuration of the published images, and owners of their volumes.
 PUBLISHED: dict[str, dict[str, Any]] = {
     "valkey/valkey": {"Env": [PATH], "WorkingDir": "/data", "owners": {"/data": (999, 1000)}},
     "prom/prometheus": {
@@ -44,9 +44,9 @@ _NUMBERS = itertools.count(1)
 ASK = """
 import json, sys, urllib.error, urllib.request as r
 method, url, headers, body = json.loads(sys.argv[1])
-wanted = r.Request(url, body.encode() if body is not None else None, headers, method=method)
+request = r.Request(url, body.encode() if body is not None else None, headers, method=method)
 try:
-    with r.urlopen(wanted, timeout=10) as a: print(json.dumps([a.status, a.read().decode()]))
+    with r.urlopen(request, timeout=10) as a: print(json.dumps([a.status, a.read().decode()]))
 except urllib.error.HTTPError as e: print(json.dumps([e.code, e.read().decode()]))
 except OSError as e: print(json.dumps([0, str(e)]))
 """
@@ -84,7 +84,7 @@ class Stack:
         return list(self.compose["networks"])
 
     def make_networks(self) -> None:
-        """Make a bridge per network of the file, in a namespace whose loopback is its own."""
+        """Make a bridge per network of the file, in a namespace with its own loopback."""
         self._add_namespace(self.machine)
         for number, _ in enumerate(self._networks):
             bridge = f"br{number}"
@@ -118,7 +118,7 @@ class Stack:
         return path
 
     def _hosts(self, service: str) -> Path:
-        """Names that a service resolves: of those that share a network with it."""
+        """Hosts file of a service, with the services that share a network with it."""
         services = self.compose["services"]
         rows = ["127.0.0.1 localhost"]
         for network in services[service].get("networks", []):
@@ -129,34 +129,38 @@ class Stack:
         return file
 
     def spec(self, service: str, arguments: Sequence[str] = (), user: str | None = None) -> Spec:
-        """``docker compose run --user USER SERVICE ARGUMENTS``, or ``up`` where there are neither."""
-        said = self.compose["services"][service]
-        assert (said["read_only"], said["tmpfs"], said["cap_drop"]) == (True, ["/tmp"], ["ALL"]), service
-        published, rootfs = self._image(said["image"])
+        """``docker compose run --user USER SERVICE ARGUMENTS``, or ``up`` without either."""
+        service_spec = self.compose["services"][service]
+        assert (service_spec["read_only"], service_spec["tmpfs"], service_spec["cap_drop"]) == (
+            True,
+            ["/tmp"],
+            ["ALL"],
+        ), service
+        published, rootfs = self._image(service_spec["image"])
         image = dict(published)
-        if "entrypoint" in said:
-            image |= {"Entrypoint": said["entrypoint"], "Cmd": []}
-        spec = contained.spec_of(rootfs, image, *(arguments or said.get("command", ())))
+        if "entrypoint" in service_spec:
+            image |= {"Entrypoint": service_spec["entrypoint"], "Cmd": []}
+        spec = contained.spec_of(rootfs, image, *(arguments or service_spec.get("command", ())))
         binds = {self._hosts(service): ("/etc/hosts", "ro")}
-        binds |= dict(self._mount(volume, image, rootfs) for volume in said.get("volumes", []))
-        for secret in said.get("secrets", []):
+        binds |= dict(self._mount(volume, image, rootfs) for volume in service_spec.get("volumes", []))
+        for secret in service_spec.get("secrets", []):
             binds[self.project / self.compose["secrets"][secret]["file"]] = (f"/run/secrets/{secret}", "ro")
         return replace(
             contained.with_binds(spec, binds),
-            env={**spec.env, **said.get("environment", {})},
-            user=user or said.get("user") or spec.user,
+            env={**spec.env, **service_spec.get("environment", {})},
+            user=user or service_spec.get("user") or spec.user,
             network=self._join_networks(service),
-            init=said.get("init", False),
+            init=service_spec.get("init", False),
         )
 
     def _image(self, name: str) -> tuple[Mapping[str, Any], Path]:
-        published = next((PUBLISHED[known] for known in PUBLISHED if name.startswith(f"{known}:")), None)
+        published = next((PUBLISHED[image] for image in PUBLISHED if name.startswith(f"{image}:")), None)
         if published is not None:
             return published, self.roots[PROGRAMS_IMAGE]
         return self.store.configuration(name), self.roots[name]
 
     def _mount(self, volume: str, image: Mapping[str, Any], rootfs: Path) -> tuple[Path, tuple[str, str]]:
-        """A volume of the file: a path beside it, or a named volume, which starts as the image's folder is owned."""
+        """A volume of the file: a path beside it, or a named volume with the owner of the image's folder."""
         source, target, mode = (*volume.split(":"), "rw")[:3]
         if source.startswith("."):
             return self.project / source, (target, mode)
@@ -176,23 +180,23 @@ class Stack:
         return self.folder / f"{self.starts}-{service}"
 
     def up(self, service: str) -> Container:
-        """``docker compose up SERVICE``: those that it depends on come first, until they are healthy."""
-        said = self.compose["services"][service]
-        for needed in said.get("depends_on", {}):
-            if needed not in self.containers:
-                self.up(needed)
+        """``docker compose up SERVICE``: its dependencies start first and become healthy."""
+        service_spec = self.compose["services"][service]
+        for dependency in service_spec.get("depends_on", {}):
+            if dependency not in self.containers:
+                self.up(dependency)
         container = self.resources.enter_context(contained.started(self.spec(service), self._output_folder(service)))
         self.containers[service] = container
-        if "healthcheck" in said:
-            _, command = said["healthcheck"]["test"]
+        if "healthcheck" in service_spec:
+            _, command = service_spec["healthcheck"]["test"]
             container.wait_until(lambda: container.execute("sh", "-c", command).returncode == 0)
         return container
 
     def ask(self, url: str, *, key: str = "", body: Any = None) -> tuple[int, Any]:
-        """Status and JSON of a request, as text where it is none; 0 and the reason where nobody answers."""
+        """Status and JSON of a response, or its text if it is not JSON; 0 and the reason without a response."""
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        wanted = ["GET" if body is None else "POST", url, headers, None if body is None else json.dumps(body)]
-        command = ["ip", "netns", "exec", self.machine, sys.executable, "-c", ASK, json.dumps(wanted)]
+        request = ["GET" if body is None else "POST", url, headers, None if body is None else json.dumps(body)]
+        command = ["ip", "netns", "exec", self.machine, sys.executable, "-c", ASK, json.dumps(request)]
         status, text = json.loads(run(command))
         try:
             return status, json.loads(text)
@@ -209,7 +213,7 @@ def stack_of(
     folder: Path,
     volumes: Path,
 ) -> Iterator[Stack]:
-    """A stack with its networks and nothing started; all but its volumes is gone in the end."""
+    """A stack with networks and without running services; everything but its volumes is removed at the end."""
     folder.mkdir(exist_ok=True)
     volumes.mkdir(exist_ok=True)
     with ExitStack() as resources:

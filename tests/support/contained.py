@@ -1,7 +1,7 @@
-"""Containers without an engine: what Docker tells runc for ``docker run``, told to runc by a test.
+"""Containers without an engine, by runc with the configuration that Docker makes for ``docker run``.
 
-The confinement is the one that docker-compose.yml asks for: read-only root, a tmpfs at /tmp, no capabilities, no new
-privileges, namespaces of its own, Docker's masked paths. Docker's seccomp filter and its resource limits are absent.
+The confinement is that of docker-compose.yml: read-only root, a tmpfs at /tmp, no capabilities, no new privileges,
+separate namespaces, Docker's masked paths. Docker's seccomp filter and its resource limits are absent.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _NUMBERS = itertools.count(1)
 
 @dataclass(frozen=True)
 class Spec:
-    """A container that is to run: paths are the machine's in ``binds``' keys, the container's elsewhere.
+    """Configuration of a container. Keys of ``binds`` are paths of the machine; all other paths are in the container.
 
-    ``binds`` maps a path to its place and "ro" or "rw". ``network`` is the path of a network namespace, None for one
-    with loopback alone.
+    ``binds`` maps a path to its mount point and "ro" or "rw". ``network`` is the path of a network namespace;
+    None stands for one with loopback alone.
     """
 
     rootfs: Path
@@ -53,7 +53,7 @@ class Spec:
 
 
 def spec_of(rootfs: Path, image: Mapping[str, Any], *arguments: str) -> Spec:
-    """``docker run IMAGE ARGUMENTS``: the image's user, variables, entry point, and command where none is named."""
+    """``docker run IMAGE ARGUMENTS``; without arguments, the image's command runs."""
     command = (*(image.get("Entrypoint") or ()), *(arguments or image.get("Cmd") or ()))
     env = dict(pair.split("=", 1) for pair in image["Env"])
     return Spec(rootfs, command, image.get("User") or "0:0", env, image.get("WorkingDir") or "/")
@@ -64,7 +64,7 @@ def configuration(spec: Spec) -> dict[str, Any]:
     user, group = (int(number) for number in spec.user.split(":"))
     binds = dict(spec.binds)
     command = list(spec.command)
-    if spec.init:  # Docker's own init is this program, mounted at this place
+    if spec.init:  # Docker's init is this program at this path
         program = find("tini-static")
         assert program is not None, "tini-static is absent"
         binds[Path(program)] = ("/sbin/docker-init", "ro")
@@ -97,20 +97,20 @@ def _kernel_mount(row: tuple[str, str, str, tuple[str, ...]]) -> dict[str, Any]:
 
 
 def _bind(source: Path, target: tuple[str, str]) -> dict[str, Any]:
-    place, mode = target
-    return {"destination": place, "type": "bind", "source": str(source.resolve()), "options": ["rbind", mode]}
+    mount_point, mode = target
+    return {"destination": mount_point, "type": "bind", "source": str(source.resolve()), "options": ["rbind", mode]}
 
 
 @dataclass(frozen=True)
 class Container:
-    """A container that was started."""
+    """A started container."""
 
     name: str
     folder: Path
     process: subprocess.Popen[bytes]
 
     def runc(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """One command of runc, with what it printed."""
+        """Run a command of runc and capture its output."""
         return subprocess.run([*_runc(), *words], capture_output=True, text=True, check=False, env=_env())
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
@@ -141,7 +141,7 @@ class Container:
 
 @contextmanager
 def started(spec: Spec, folder: Path) -> Iterator[Container]:
-    """Run a container; it is gone in the end. ``folder``, which is made, holds its configuration and its output."""
+    """Run a container until the context ends. The new ``folder`` holds its configuration and output."""
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(configuration(spec), indent=1), encoding="utf-8")
     name = f"kshot-{os.getpid()}-{next(_NUMBERS)}"
@@ -165,12 +165,12 @@ def finished(spec: Spec, folder: Path, timeout_s: float = 3000.0) -> tuple[int, 
 
 
 def with_binds(spec: Spec, binds: Mapping[Path, tuple[str, str]]) -> Spec:
-    """The same container with more of the machine's paths inside."""
+    """The configuration with more mounted paths of the machine."""
     return replace(spec, binds={**spec.binds, **binds})
 
 
 def named_volume(folder: Path, rootfs: Path, target: str) -> Path:
-    """A fresh volume as Docker makes it: owned as the image's folder at ``target`` is."""
+    """A new volume as Docker makes it, with the owner of the image's folder at ``target``."""
     folder.mkdir()
     inside = rootfs / target.lstrip("/")
     if inside.is_dir():

@@ -1,4 +1,4 @@
-"""Requests as no client should send them: well-formed ones, broken in every layer, from one seed."""
+"""Malformed requests: well-formed requests broken in every layer, as a function of one seed."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ CHUNKS = (
     b"2\n{}\n0\n\n",
     200 * b"1\r\n \r\n" + b"0\r\n\r\n",
 )
-# As they stand in JSON's text; most of them no JSON at all.
+# Values in the text of a body; most of them are invalid JSON.
 VALUES = (
     b"NaN",
     b"-NaN",
