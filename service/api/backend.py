@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.core.ports import Model, UserStore
+from service.catalogue.snapshot import LiveSnapshot
+from service.core.ports import UserStore
 from service.flows.feedback import FeedbackFlow
 from service.flows.forget import ForgetFlow
 
 
-class LiveModel(Protocol):
+class LiveBundle(LiveSnapshot, Protocol):
     """The live bundle."""
-
-    @property
-    def model(self) -> Model:
-        """The model for a new request, which holds it to its end."""
 
     def note_age(self) -> None:
         """Update the metric of the bundle's age."""
@@ -23,9 +20,9 @@ class LiveModel(Protocol):
 
 @dataclass(frozen=True)
 class Backend:
-    """The live model, the user store and the flows."""
+    """The live bundle, the user store and the flows."""
 
-    live: LiveModel
+    live: LiveBundle
     store: UserStore
     feedback: FeedbackFlow
     forget: ForgetFlow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,24 @@ class UserStore(Protocol):
         """Finish pending reads and writes."""
 
 
+EXCLUDED = np.float32(-np.inf)
+
+
+class Biases(NamedTuple):
+    """Biases of one user's list: numbers to add to the scores of rows.
+
+    Attributes:
+        rows: int64 (A,), rows of the catalogue.
+        values: float32 (A,), added to the scores; ``EXCLUDED`` removes a row from the list.
+    """
+
+    rows: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+
+NO_BIASES = Biases(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
+
+
 class Model(Protocol):
     """One bundle: adapts to a support, ranks its catalogue."""
 
@@ -107,9 +125,19 @@ class Model(Protocol):
         """
 
     async def rank(
-        self, user_state: NDArray[np.float32], support: Support, excluded: NDArray[np.int64], count: int
+        self,
+        user_state: NDArray[np.float32],
+        support: Support,
+        biases: Biases,
+        count: int,
     ) -> tuple[list[int], list[float]]:
-        """The best ``count`` rows and their scores, best first, without the ``excluded`` rows int64 (E,).
+        """The best ``count`` rows and their scores, best first; fewer if the catalogue has no more.
 
         The users of one tick of the event loop are ranked in one batch.
+
+        Args:
+            user_state: float32 (state_dim,), adapted with this bundle.
+            support: the events whose neighbours vote.
+            biases: added to the scores.
+            count: length of the list.
         """

@@ -14,11 +14,12 @@ from prometheus_client import Counter
 
 from model_store.bundle import UNKNOWN_ROW, FeedbackSpec, Value
 from service import telemetry
+from service.catalogue.snapshot import Snapshot
 from service.core.history import DIGEST_BYTES, Appended, append, digest_name, event_digest
-from service.core.ports import Model, UserStore
-from service.core.support import support_of
-from service.core.values import VERSION_BITS, Event, Events, UserRecord, UserState
+from service.core.ports import UserStore
+from service.core.values import VERSION_BITS, Event, Events, UserRecord
 from service.errors import Fault, InvalidFeedback, StoreUnavailable, UserBusy
+from service.flows.adapt import adapt_record
 
 MAX_AHEAD_S = 86_400.0
 MAX_COUNT = float(np.finfo(np.float32).max)
@@ -64,7 +65,7 @@ class FeedbackFlow:
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def accept(
-        self, user_id: str, events: Sequence[ReceivedEvent], attributes: Mapping[str, Value] | None, model: Model
+        self, user_id: str, events: Sequence[ReceivedEvent], attributes: Mapping[str, Value] | None, snapshot: Snapshot
     ) -> FeedbackReceipt:
         """Store a user's events and attributes, and adapt to them.
 
@@ -72,7 +73,7 @@ class FeedbackFlow:
             user_id: the user.
             events: the events, in the order they happened.
             attributes: replace all attributes of the user; None leaves them.
-            model: the live bundle.
+            snapshot: the live snapshot.
 
         Raises:
             InvalidFeedback: an event breaks the bundle's vocabulary or scale, or there is nothing to store; then
@@ -82,13 +83,13 @@ class FeedbackFlow:
             UserBusy: other writers to this user kept winning, or the store was slow, until the deadline.
         """
         now = self._clock()
-        matched, unknown = _checked(events, attributes, model, now)
-        spec = model.manifest.feedback
+        matched, unknown = _checked(events, attributes, snapshot, now)
+        spec = snapshot.feedback
         batch = Events.of([_stored_event(event, spec, now) for event in matched])
         lock = self._locks.setdefault(user_id, asyncio.Lock())
         try:
             async with asyncio.timeout(self._deadline_s), lock:
-                appended, served = await self._append(user_id, batch, attributes, model)
+                appended, served = await self._append(user_id, batch, attributes, snapshot)
         except StoreUnavailable:
             telemetry.store_errors.inc()
             raise
@@ -99,20 +100,21 @@ class FeedbackFlow:
             ) from exc
         _count_accepted([matched[index] for index in appended.accepted], served, spec)
         _count_skipped(appended.duplicates, len(unknown))
-        unknown_attributes = model.attributes.unknown(attributes or {})
+        unknown_attributes = snapshot.unknown_attributes(attributes or {})
         return FeedbackReceipt(
             len(appended.accepted), appended.duplicates, appended.record, unknown, unknown_attributes
         )
 
     async def _append(
-        self, user_id: str, batch: Events, attributes: Mapping[str, Value] | None, model: Model
+        self, user_id: str, batch: Events, attributes: Mapping[str, Value] | None, snapshot: Snapshot
     ) -> tuple[Appended, tuple[str, ...]]:
         """Read, append, adapt and store; start over if another writer was faster."""
         while True:
             record, served = await self._store.read_with_served(user_id)
-            appended = append(record, batch, model.manifest.limits.max_support, attributes)
+            appended = append(record, batch, snapshot.max_support, attributes)
             if appended.record is not record:
-                appended = appended._replace(record=_with_first_lineage(await adapt_record(appended.record, model)))
+                record_now = _with_first_lineage(await adapt_record(appended.record, snapshot))
+                appended = appended._replace(record=record_now)
             elif not record.revision:
                 return appended, served
             # A batch of duplicates is written too: the first write of them may not be on disk yet.
@@ -121,7 +123,7 @@ class FeedbackFlow:
 
 
 def _checked(
-    events: Sequence[ReceivedEvent], attributes: Mapping[str, Value] | None, model: Model, now: float
+    events: Sequence[ReceivedEvent], attributes: Mapping[str, Value] | None, snapshot: Snapshot, now: float
 ) -> tuple[list[ReceivedEvent], list[tuple[int, str]]]:
     """The events about items of the catalogue, and index and item id of the others.
 
@@ -129,13 +131,13 @@ def _checked(
         InvalidFeedback: an event is invalid, or there are neither attributes nor an event about an item of the
             catalogue.
     """
-    spec = model.manifest.feedback
+    spec = snapshot.feedback
     faults = [fault for index, event in enumerate(events) for fault in _faults(index, event, spec, now)]
-    rows = model.catalogue.rows(event.item_id for event in events).tolist()
+    rows = snapshot.rows(event.item_id for event in events).tolist()
     matched = [event for event, row in zip(events, rows, strict=True) if row != UNKNOWN_ROW]
     unknown = [(index, events[index].item_id) for index, row in enumerate(rows) if row == UNKNOWN_ROW]
     if not faults and not matched and attributes is None:
-        expected = f"an item of bundle {model.version}"
+        expected = f"an item of bundle {snapshot.version}"
         faults = [Fault(f"events[{index}].item_id", item_id, expected) for index, item_id in unknown]
         faults = faults or [Fault("events", [], "at least 1 event, or attributes")]
     if faults:
@@ -197,14 +199,6 @@ def new_event_id() -> str:
 def _with_first_lineage(record: UserRecord) -> UserRecord:
     """A user's first record with a random lineage; any other record unchanged."""
     return record.with_lineage(secrets.randbits(VERSION_BITS)) if record.revision == 1 else record
-
-
-async def adapt_record(record: UserRecord, model: Model) -> UserRecord:
-    """The record with the state that the model adapts to its events and attributes."""
-    events = record.events
-    rows = model.catalogue.rows(events.item_ids)
-    support = support_of(events, rows, model.manifest.feedback.scale, model.manifest.limits.max_support)
-    return record.with_state(UserState(model.version, await model.adapt(support, record.attributes)))
 
 
 def _count_accepted(accepted: Sequence[ReceivedEvent], served: Sequence[str], spec: FeedbackSpec) -> None:

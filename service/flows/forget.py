@@ -7,11 +7,12 @@ import secrets
 
 import structlog
 
+from service.catalogue.snapshot import Snapshot
 from service.core.history import event_digest, forget
-from service.core.ports import Model, UserStore
+from service.core.ports import UserStore
 from service.core.values import VERSION_BITS, StoredUser, UserRecord
 from service.errors import NotHeld, UserBusy
-from service.flows.feedback import adapt_record
+from service.flows.adapt import adapt_record
 
 log = structlog.get_logger()
 
@@ -46,7 +47,7 @@ class ForgetFlow:
         log.info("user erased", erased=erased)
         return erased
 
-    async def unlearn(self, user_id: str, event_id: str, model: Model) -> UserRecord:
+    async def unlearn(self, user_id: str, event_id: str, snapshot: Snapshot) -> UserRecord:
         """Rebuild the user's record as if the event had never arrived, adapt again, and return the new record.
 
         The last list served is deleted too, because it was made with the event.
@@ -59,7 +60,7 @@ class ForgetFlow:
         """
         try:
             async with asyncio.timeout(self._deadline_s):
-                record = await self._unlearn(user_id, event_digest(event_id), model)
+                record = await self._unlearn(user_id, event_digest(event_id), snapshot)
         except TimeoutError as exc:
             raise UserBusy(
                 f"event: not forgotten within {self._deadline_s:g} s, because other requests write to this user or the "
@@ -68,12 +69,12 @@ class ForgetFlow:
         log.info("event unlearned")
         return record
 
-    async def _unlearn(self, user_id: str, digest: int, model: Model) -> UserRecord:
+    async def _unlearn(self, user_id: str, digest: int, snapshot: Snapshot) -> UserRecord:
         """Read, replay without the event, adapt and store; start over if another writer was faster."""
         while True:
             user = await self._store.read_all(user_id)
             revision = user.record.revision
-            forgotten = forget(user.record, user.archive, digest, model.manifest.limits.max_support)
+            forgotten = forget(user.record, user.archive, digest, snapshot.max_support)
             if not revision:
                 raise _not_held()
             if forgotten is None:
@@ -81,7 +82,7 @@ class ForgetFlow:
                 if await self._store.replace(user_id, user.record, revision):
                     raise _not_held()
                 continue
-            record = (await adapt_record(forgotten.record, model)).with_lineage(secrets.randbits(VERSION_BITS))
+            record = (await adapt_record(forgotten.record, snapshot)).with_lineage(secrets.randbits(VERSION_BITS))
             if await self._store.rewrite(user_id, record, forgotten.archive, expected_revision=revision):
                 return record
 

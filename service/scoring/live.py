@@ -1,4 +1,4 @@
-"""The live model and its replacement: load, verify, warm, then swap; each request holds one model throughout."""
+"""The live bundle and its replacement: load, verify, warm, then swap; a request holds one snapshot throughout."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ import structlog
 from model_store.bundle import ManifestCheck, Registry
 from model_store.errors import BundleDamaged, ModelStoreError
 from service import telemetry
+from service.catalogue.snapshot import Snapshot
+from service.core import ports
 from service.core.identity import CatalogueMark
 from service.errors import OtherCatalogue
 from service.scoring.model import Model
@@ -45,7 +47,7 @@ class _Refused:
 
 
 class LiveBundle:
-    """Holds the model that new requests get; :meth:`watch` follows the live bundle of the bundles folder."""
+    """Holds the snapshot that new requests get; :meth:`watch` follows the live bundle of the bundles folder."""
 
     def __init__(self, bundles: Path, threads: int, signed: ManifestCheck | None = None) -> None:
         """Load the live bundle of the folder ``bundles``; ``signed`` checks the signature of every bundle.
@@ -58,9 +60,14 @@ class LiveBundle:
         self._refused: _Refused | None = None
         self._loader = ThreadPoolExecutor(1, "bundle-loader", initializer=_lower_priority)
         self._has_swapped = False
-        self.model = self._load(self._registry.live())
+        self.snapshot = Snapshot(self._load(self._registry.live()))
         telemetry.bundle_info.labels(self.model.version).set(1)
         self.note_age()
+
+    @property
+    def model(self) -> ports.Model:
+        """The model of the live snapshot."""
+        return self.snapshot.model
 
     def note_age(self) -> None:
         """Update the metric of the live bundle's age."""
@@ -140,7 +147,7 @@ class LiveBundle:
             return []
 
     def _swap(self, model: Model) -> None:
-        replaced, self.model, self._refused = self.model, model, None
+        replaced, self.snapshot, self._refused = self.model, Snapshot(model), None
         self._has_swapped = True
         telemetry.bundle_info.labels(replaced.version).set(0)
         telemetry.bundle_info.labels(model.version).set(1)

@@ -27,9 +27,9 @@ from model_store.bundle import (
 )
 from service import telemetry
 from service.batching import TickBatcher
+from service.core.ports import EXCLUDED, NO_BIASES, Biases
 from service.core.support import NO_SUPPORT, Support, side_by_side
 
-EXCLUDED = np.float32(-np.inf)
 # Users scored at once: the catalogue is read once for all of them. Beyond these nothing more is gained, as their scores
 # fall out of the processor's caches.
 MAX_TOGETHER = 8
@@ -54,7 +54,7 @@ class _Ranking(NamedTuple):
 
     user_state: NDArray[np.float32]
     support: Support
-    excluded: NDArray[np.int64]
+    biases: Biases
     length: int
 
 
@@ -80,7 +80,7 @@ class Model:
         self._to_rank: TickBatcher[_Ranking, Ranked] = TickBatcher(lambda asked: itself._rank_all(asked))  # noqa: SLF001, PLW0108 - bound when called, not before
         self._to_adapt: TickBatcher[_Adapting, State] = TickBatcher(lambda asked: itself._adapt_all(asked))  # noqa: SLF001, PLW0108 - likewise
         self._start: State = self._adapt_together([_Adapting(NO_SUPPORT, NOTHING_KNOWN)])[0]
-        stranger = _Ranking(self._start, NO_SUPPORT, np.zeros(0, dtype=np.int64), 1)
+        stranger = _Ranking(self._start, NO_SUPPORT, NO_BIASES, 1)
         # As many as there will ever be, while the memory that the golden cases took is given back: what is taken now in
         # one piece serves any number of users.
         self._rank_together([stranger] * self._together)
@@ -120,7 +120,11 @@ class Model:
         return self._graphs.adapt(self.catalogue.vectors[rows], values, ages, mask, known)
 
     async def rank(
-        self, user_state: NDArray[np.float32], support: Support, excluded: NDArray[np.int64], count: int
+        self,
+        user_state: NDArray[np.float32],
+        support: Support,
+        biases: Biases,
+        count: int,
     ) -> Ranked:
         """The best ``count`` rows with their scores, best first; fewer where the catalogue is used up.
 
@@ -129,10 +133,10 @@ class Model:
         Args:
             user_state: float32 (state_dim,), adapted with this bundle.
             support: the events whose neighbours vote.
-            excluded: int64 (E,), rows that must not be in the list.
+            biases: added to the scores.
             count: length of the list.
         """
-        return await self._to_rank.submit(_Ranking(user_state, support, excluded, count))
+        return await self._to_rank.submit(_Ranking(user_state, support, biases, count))
 
     async def _rank_all(self, asked: list[_Ranking]) -> list[Ranked]:
         return [ranked for run in _runs(asked, self._together) for ranked in self._rank_together(run)]
@@ -141,7 +145,7 @@ class Model:
         started = time.perf_counter()
         states = np.concatenate([each.user_state for each in asked]).reshape(len(asked), -1)
         count = min(max(each.length for each in asked), self.manifest.limits.max_count)
-        rows, scores = self._graphs.score(states, self._votes(asked) + _exclusions(asked), count)
+        rows, scores = self._graphs.score(states, self._votes(asked) + _biases(asked), count)
         _observe(telemetry.scoring, started, len(asked))
         listed = zip(rows.tolist(), scores.tolist(), asked, strict=True)
         return [_without_excluded(its_rows, its_scores, each.length) for its_rows, its_scores, each in listed]
@@ -170,10 +174,10 @@ def _observe(histogram: Histogram, started: float, users: int) -> None:
         histogram.observe(share)
 
 
-def _exclusions(asked: list[_Ranking]) -> Addends:
-    rows = np.concatenate([each.excluded for each in asked])
-    users = np.arange(len(asked)).repeat([len(each.excluded) for each in asked])
-    return Addends(users, rows, np.full(len(rows), EXCLUDED))
+def _biases(asked: list[_Ranking]) -> Addends:
+    rows = np.concatenate([each.biases.rows for each in asked])
+    values = np.concatenate([each.biases.values for each in asked])
+    return Addends(np.arange(len(asked)).repeat([len(each.biases.rows) for each in asked]), rows, values)
 
 
 def _without_excluded(rows: list[int], scores: list[float], count: int) -> Ranked:

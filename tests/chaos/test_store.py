@@ -28,9 +28,10 @@ from running_service import Running, running, wait_until
 from store_servers import free_port, is_gone, listens, server_pid
 
 from model_store.bundle import Registry, scale_of
+from service.catalogue.snapshot import Snapshot
 from service.core.history import append, event_digest
 from service.core.values import EMPTY, Event, Events
-from service.flows.feedback import adapt_record
+from service.flows.adapt import adapt_record
 from service.scoring.model import Model
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are listed in /proc")
@@ -142,14 +143,14 @@ def test_acknowledged_events_are_kept_once_through_kills(
     assert (missing, twice, set(kept) - acknowledged) == (set(), [], set())
 
 
-def state_by_replay(model: Model, data: dict[str, Any]) -> bytes:
+def state_by_replay(snapshot: Snapshot, data: dict[str, Any]) -> bytes:
     """State after the user's events one by one; float32, as bytes."""
     record = EMPTY
     for event in data["events"]:
         scale = scale_of(**event["scale"])
         kept = Event(event["item_id"], event["value"], event["timestamp"], event_digest(event["event_id"]), scale)
-        record = append(record, Events.of([kept]), model.manifest.limits.max_support).record
-    state = asyncio.run(adapt_record(record, model)).state
+        record = append(record, Events.of([kept]), snapshot.max_support).record
+    state = asyncio.run(adapt_record(record, snapshot)).state
     assert state is not None
     return state.vector.tobytes()
 
@@ -179,7 +180,7 @@ def test_many_writers_to_one_user_lose_nothing_and_their_state_is_a_replay(
     record_counts(acknowledged=len(acknowledged), kept=kept.total(), refused=progress.refused, version=data["version"])
     assert kept == Counter(acknowledged)
     assert len(acknowledged) == writers * events == data["version"] == max(versions)
-    assert state_in(data) == state_by_replay(Model.load(Registry(trained_store).live_folder(), 1), data)
+    assert state_in(data) == state_by_replay(Snapshot(Model.load(Registry(trained_store).live_folder(), 1)), data)
 
 
 class Acknowledged:
@@ -230,7 +231,7 @@ def test_replaying_the_events_always_gives_the_same_bytes(
     """On every worker, after kills of service and user store, after an upgrade and after a rollback."""
     registry, other = two_bundles
     first, users = registry.live(), [f"user-{number}" for number in range(sized(5, 200))]
-    models = {version: Model.load(registry.folder(version), 1) for version in (first, other)}
+    snapshots = {version: Snapshot(Model.load(registry.folder(version), 1)) for version in (first, other)}
     compared = Counter[str]()
 
     def compare(when: str, version: str) -> None:
@@ -240,7 +241,7 @@ def test_replaying_the_events_always_gives_the_same_bytes(
             data = restarted.service.client.get(f"/users/{user}").json()
             assert len(lists) == 1
             assert data["state"]["bundle"] == version
-            assert state_in(data) == state_by_replay(models[version], data)
+            assert state_in(data) == state_by_replay(snapshots[version], data)
             compared[when] += 1
 
     with RestartedService(registry.store, tmp_path / "restarted") as restarted:

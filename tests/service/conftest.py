@@ -11,6 +11,9 @@ import pytest
 from redis import Redis
 from running_service import DEADLINE_S, Running, running
 
+from model_store.bundle import Registry
+from service.catalogue.snapshot import Snapshot
+from service.scoring.model import Model
 from service.stores.embedded import EmbeddedStore
 
 _numbers = itertools.count()
@@ -25,6 +28,12 @@ def anyio_backend() -> str:
 def user() -> str:
     """A user id that no other test uses."""
     return f"user-{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def snapshot(trained_store: Path) -> Snapshot:
+    """A snapshot of the trained bundle."""
+    return Snapshot(Model.load(Registry(trained_store).live_folder(), 1))
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ def add_feedback(router: APIRouter, backend: Backend) -> None:
             ReceivedEvent(event.item_id, event.value, event.type, event.event_id or new_event_id(), event.timestamp)
             for event in feedback.events
         ]
-        receipt = await backend.feedback.accept(feedback.user_id, events, feedback.attributes, backend.live.model)
+        receipt = await backend.feedback.accept(feedback.user_id, events, feedback.attributes, backend.live.snapshot)
         has_new_ids = any(event.event_id is None for event in feedback.events)
         return JSONBytes(_receipt_json(receipt, events if has_new_ids else []))
 

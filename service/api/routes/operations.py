@@ -35,4 +35,4 @@ def add_operations(router: APIRouter, backend: Backend) -> None:
             store = "up"
         except StoreUnavailable:
             store = "down"
-        return {"status": "ready", "bundle": backend.live.model.version, "store": store}
+        return {"status": "ready", "bundle": backend.live.snapshot.version, "store": store}

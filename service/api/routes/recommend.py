@@ -15,6 +15,7 @@ from service.api.routes.strict import STRICT
 from service.api.schemas.ids import MAX_ID_CHARACTERS
 from service.api.schemas.recommend import MAX_K, Recommendation
 from service.flows.recommend import ServedList, recommend
+from service.ranking.request import ListRequest
 
 UserId = Annotated[
     str, Query(min_length=1, max_length=MAX_ID_CHARACTERS, description="any id, also of a user without feedback")
@@ -31,19 +32,20 @@ def add_recommend(router: APIRouter, backend: Backend) -> None:
     )
     async def get_recommend(user_id: UserId, k: K = 20, include_seen: IncludeSeen = False) -> Response:  # noqa: FBT002 - a query parameter
         """The best k items for a user; before any event, the list of the meta-learned starting point."""
-        served = await recommend(user_id, k, include_seen=include_seen, store=backend.store, model=backend.live.model)
+        request = ListRequest(user_id, k, include_seen)
+        served = await recommend(request, store=backend.store, snapshot=backend.live.snapshot)
         return JSONBytes(_list_json(user_id, served))
 
 
 def _list_json(user_id: str, served: ServedList) -> bytes:
     """The response as JSON; ids and titles are copied from the bundle, where they are stored as JSON."""
-    heads = served.model.catalogue.open_json(served.rows)
-    fields = tuple(chain.from_iterable(zip(heads, served.scores, strict=True)))
+    heads = served.snapshot.open_json(served.slate.rows)
+    fields = tuple(chain.from_iterable(zip(heads, served.slate.scores, strict=True)))
     # One format operation for all items takes half the time of one per item.
     items = (b'%b,"score":%.6g},' * len(heads))[:-1] % fields
     head = {
         "user_id": user_id,
-        "bundle": served.model.version,
+        "bundle": served.snapshot.version,
         "source": served.source,
         "state": {"events": len(served.record.events.item_ids), "version": served.record.version},
     }

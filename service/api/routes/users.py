@@ -60,7 +60,7 @@ def add_users(router: APIRouter, backend: Backend) -> None:
     @users.delete("/events/{event_id}", response_model=UserStateView, responses={404: RESPONSE, **REFUSALS})
     async def delete_event(user_id: Id, event_id: Id) -> Response:
         """Unlearn one event, as if it had never arrived."""
-        record = await backend.forget.unlearn(user_id, event_id, backend.live.model)
+        record = await backend.forget.unlearn(user_id, event_id, backend.live.snapshot)
         version = 0 if record.is_empty else record.version
         return Response(orjson.dumps({"events": len(record.events), "version": version}), media_type=JSON)
 

@@ -7,14 +7,14 @@ have been unreachable at the start, or another store may answer at its address),
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
+from service.catalogue.snapshot import LiveSnapshot
 from service.core.identity import CatalogueMark
-from service.core.ports import Model
 from service.errors import StoreUnavailable, StoreUnsuitable
 from service.stores.redis.client import RedisClient
 from service.stores.redis.connection import StoreAddress
@@ -24,19 +24,11 @@ from service.stores.redis.scripts import Command
 log = structlog.get_logger()
 
 
-class LiveModel(Protocol):
-    """Holds the live model."""
-
-    @property
-    def model(self) -> Model:
-        """The model that new requests get."""
-
-
 class CatalogueMarking:
     """Compares the mark in the store with the live bundle, and writes a missing mark."""
 
-    def __init__(self, live: LiveModel, keys: KeyNames) -> None:
-        """Take the holder of the live bundle, and the names of the keys."""
+    def __init__(self, live: LiveSnapshot, keys: KeyNames) -> None:
+        """Take the holder of the live snapshot, and the names of the keys."""
         self._live, self._key = live, keys.catalogue
         # The last matching mark and bundle version: new connections usually compare the same two.
         self._accepted: tuple[bytes, str] | None = None
@@ -88,12 +80,12 @@ class CatalogueMarking:
             log.warning("catalogue of the user store not marked", reason=str(exc))
 
     def _encoded_mark(self) -> bytes:
-        model = self._live.model
+        model = self._live.snapshot.model
         return CatalogueMark.of(model.version, model.catalogue).encode()
 
     def _compare(self, stored: Any) -> None:
         """Raise StoreUnsuitable if ``stored`` is damaged or the mark of another catalogue; None passes."""
-        model = self._live.model
+        model = self._live.snapshot.model
         if stored is None or self._accepted == (stored, model.version):
             return
         try:

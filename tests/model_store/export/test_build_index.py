@@ -26,6 +26,7 @@ from model_store.export import write_draft
 from model_store.export.build_index import cells_for
 from model_store.meta.network import build
 from service.core.support import NO_SUPPORT
+from service.ranking.biases import exclusion
 from service.scoring.model import Model
 
 SHOTS = (0, 1, 3, 5)
@@ -118,7 +119,7 @@ def test_excluded_and_lowered_rows_leave_room_for_others(approximate: Path) -> N
 def test_a_service_lists_the_exact_best(approximate: Path) -> None:
     model, excluded = Model.load(approximate, 1), np.arange(0, 200, 3)
     state = asyncio.run(model.adapt(NO_SUPPORT, {}))
-    rows, scores = asyncio.run(model.rank(state, NO_SUPPORT, excluded, 20))
+    rows, scores = asyncio.run(model.rank(state, NO_SUPPORT, exclusion(excluded), 20))
     exact = model.catalogue.vectors @ state
     exact[excluded] = -np.inf
     ideal = -np.sort(-exact)[:20]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from model_store.bundle import Addends, Catalogue, Graphs, Registry
+from service.core.ports import NO_BIASES
 from service.core.support import NO_SUPPORT
 from service.scoring.model import Model
 
@@ -43,7 +44,7 @@ def test_a_catalogue_without_references_is_freed(trained_store: Path) -> None:
 
 
 async def _rank(model: Model, state: np.ndarray) -> tuple[list[int], list[float]]:
-    return await model.rank(state, NO_SUPPORT, np.zeros(0, dtype=np.int64), 5)
+    return await model.rank(state, NO_SUPPORT, NO_BIASES, 5)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

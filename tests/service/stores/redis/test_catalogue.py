@@ -13,6 +13,7 @@ from store_servers import ConnectedUserStore, connect, free_port, valkey_on_tcp
 from structlog.testing import capture_logs
 
 from model_store.bundle import Registry
+from service.catalogue.snapshot import Snapshot
 from service.core.history import append
 from service.core.values import EMPTY, Event, Events
 from service.errors import StoreUnavailable, StoreUnsuitable
@@ -30,21 +31,21 @@ RECORD = append(EMPTY, Events.of([Event("g1-1", 1.0, 1.7e9, 1)]), 10).record
 
 @dataclass
 class Serving:
-    """Holds a live model."""
+    """Holds a live snapshot."""
 
-    model: Model
+    snapshot: Snapshot
 
 
 @pytest.fixture(scope="module")
 def films(trained_store: Path) -> Serving:
-    return Serving(Model.load(Registry(trained_store).live_folder(), 1))
+    return Serving(Snapshot(Model.load(Registry(trained_store).live_folder(), 1)))
 
 
 @pytest.fixture(scope="module")
 def soaps(trained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Serving:
     """The same ids under other titles."""
     registry = Registry(Path(shutil.copytree(trained_store, tmp_path_factory.mktemp("other") / "store")))
-    return Serving(Model.load(registry.folder(add_other_catalogue(registry)), 1))
+    return Serving(Snapshot(Model.load(registry.folder(add_other_catalogue(registry)), 1)))
 
 
 def check(url: str, serving: Serving, timeout_s: float = 5) -> None:
@@ -134,7 +135,7 @@ async def test_the_mark_follows_the_live_bundle_and_no_other(
     admin.delete(KEYS.catalogue)
     await marking.renew(store.client)
     marked = admin.get(KEYS.catalogue)
-    assert films.model.version.encode() in marked
+    assert films.snapshot.version.encode() in marked
     with capture_logs() as logged:
         await other.renew(store.client)
     assert [line["event"] for line in logged] == ["catalogue of the user store not marked"]

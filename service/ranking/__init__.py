@@ -1,0 +1,1 @@
+"""Pure stages that make a list for a user."""

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from model_store.bundle import UNKNOWN_ROW
+from service.catalogue.snapshot import NO_CHANGES, Snapshot
+from service.core.values import Event, Events
+
+
+def test_a_snapshot_cannot_change(snapshot: Snapshot) -> None:
+    assert snapshot.overlay is NO_CHANGES
+    with pytest.raises(FrozenInstanceError):
+        snapshot.model = snapshot.model  # type: ignore[misc]
+
+
+def test_events_are_located_and_those_about_other_items_cannot_be_adapted_to(snapshot: Snapshot) -> None:
+    scale = snapshot.feedback.scale
+    events = Events.of([Event(item_id, 5.0, 1.7e9, n, scale) for n, item_id in enumerate(("g1-1", "gone", "g2-2"))])
+    located = snapshot.locate(events)
+    assert located.rows.tolist() == [snapshot.rows(["g1-1"])[0], UNKNOWN_ROW, snapshot.rows(["g2-2"])[0]]
+    assert located.support.rows.tolist() == [located.rows[0], located.rows[2]]
+
+
+def test_a_support_has_at_most_the_bundles_number_of_events(snapshot: Snapshot) -> None:
+    many = snapshot.max_support + 3
+    item_ids = snapshot.item_ids(list(range(3)))
+    events = Events.of([Event(item_ids[n % 3], 5.0, 1.7e9 + n, n, snapshot.feedback.scale) for n in range(many)])
+    assert len(snapshot.locate(events).support.rows) == snapshot.max_support
