@@ -3,6 +3,7 @@
 ModelStoreError
 ├── DataError            a source cannot be read, or holds nothing to learn from
 ├── TrainingError        training cannot start or go on
+├── ReportInvalid        a file of results does not follow their schema
 ├── ExportRefused        a graph misses its parity with torch, so nothing is published
 ├── BundleError          a bundle cannot be used
 │   ├── BundleDamaged    a file is missing, or is not the one the manifest names
@@ -29,6 +30,10 @@ class DataError(ModelStoreError):
 
 class TrainingError(ModelStoreError):
     """Training cannot start or go on."""
+
+
+class ReportInvalid(ModelStoreError):  # noqa: N818 - the name says what happened
+    """A file of results cannot be read, or does not follow the schema of results."""
 
 
 class ExportRefused(ModelStoreError):  # noqa: N818 - the name says what happened

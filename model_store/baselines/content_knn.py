@@ -1,4 +1,4 @@
-"""Content-kNN: what recommends items without history everywhere, by how alike they are to what the user liked."""
+"""Content-kNN: items ranked by their similarity to liked items, so that items without history are ranked too."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from model_store.data.schema import ItemFeatures
 
 @dataclass(frozen=True)
 class ContentKNN:
-    """Scores Σ_{e liked} cos(f_i, f_e)^p · o / (o + s) of some candidates i, o being how many features i and e share.
+    """Score of candidate i: Σ_{e liked} cos(f_i, f_e)^p · o / (o + s), where o is the number of features i and e share.
 
-    The cosine of content vectors (Lops, de Gemmis & Semeraro 2011); the power p lets near items count more than many
-    far ones; the factor is significance weighting (Herlocker et al. 1999): few features in common prove little.
+    The cosine is that of content vectors (Lops, de Gemmis & Semeraro 2011). The power p gives near items more weight
+    than many far ones. The factor is significance weighting (Herlocker et al. 1999): few shared features prove little.
 
     Attributes:
         features: float32 (n_items, n_features), rows of norm 1 or 0.
         candidates: int64 (n_candidates,), rows to score; all others score 0.
         power: p.
         shrinkage: s.
-        liked_at_least: what counts as liked in a support.
+        liked_at_least: value from which an event of a support counts as liked.
     """
 
     features: sp.csr_array
@@ -40,26 +40,25 @@ class ContentKNN:
         liked = liked_matrix(support, self.liked_at_least, n_items)
         rows = np.unique(liked.indices)
         scores = np.zeros((len(support.rows), n_items), dtype=np.float32)
-        scores[:, self.candidates] = liked[:, rows] @ self._alike(rows)
+        scores[:, self.candidates] = liked[:, rows] @ self._similarity(rows)
         return scores
 
-    def _alike(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _similarity(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Float32 (n_rows, n_candidates)."""
-        ours, theirs = self.features[rows], self.features[self.candidates]
-        cosine = (ours @ theirs.T).toarray()
-        shared = (ours != 0).astype(np.float32) @ (theirs != 0).astype(np.float32).T
-        overlap = shared.toarray()
-        alike: NDArray[np.float32] = cosine**self.power * overlap / np.maximum(overlap + self.shrinkage, 1)
-        return alike
+        liked, candidates = self.features[rows], self.features[self.candidates]
+        cosine = (liked @ candidates.T).toarray()
+        overlap = ((liked != 0).astype(np.float32) @ (candidates != 0).astype(np.float32).T).toarray()
+        similarity: NDArray[np.float32] = cosine**self.power * overlap / np.maximum(overlap + self.shrinkage, 1)
+        return similarity
 
 
 def content_matrix(features: ItemFeatures) -> sp.csr_array:
-    """The features of all items, float64 (n_items, n_features)."""
+    """Features of all items, float64 (n_items, n_features)."""
     shape = (len(features.indptr) - 1, len(features.names))
     return sp.csr_array((features.weights.astype(np.float64), features.indices, features.indptr), shape=shape)
 
 
-def rare_counts_more(features: sp.csr_array) -> sp.csr_array:
+def idf_weighted(features: sp.csr_array) -> sp.csr_array:
     """Features weighted by inverse document frequency log(n_items / n_f) (Spärck Jones 1972), rows of norm 1 or 0."""
     n_items = features.shape[0]
     frequency = np.maximum((features != 0).sum(0), 1)

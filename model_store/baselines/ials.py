@@ -5,7 +5,7 @@ item i and 0 elsewhere, user vectors U and item vectors V minimise
 
     Σ_{liked} (1 − U_u · V_i)² + α₀ Σ_{others} (U_u · V_i)² + λ (‖U‖² + ‖V‖²)
 
-by turns. A new user's vector is what half a turn gives: the exact least squares of that user's likes, V fixed.
+in alternation. A new user's vector is the exact least-squares solution for that user's likes, with V fixed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-import torch  # noqa: F401 - before implicit, whose wheel brings no libgomp and then finds torch's
+import torch  # noqa: F401 - before implicit: its wheel has no libgomp and uses torch's
 from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -25,11 +25,11 @@ from model_store.data.episodes import Support
 
 @dataclass(frozen=True)
 class IALS:
-    """Item vectors of a factorisation; whoever comes is folded in.
+    """A fitted factorisation; new users are folded in.
 
     Attributes:
-        solver: the fitted factorisation, whose item vectors are float32 (n_items, dim).
-        liked_at_least: what counts as liked in a support.
+        solver: the factorisation, with item vectors float32 (n_items, dim).
+        liked_at_least: value from which an event of a support counts as liked.
     """
 
     solver: AlternatingLeastSquares
@@ -44,27 +44,27 @@ class IALS:
         dim: int,
         regularisation: float,
         unobserved_weight: float,
-        turns: int = 15,
+        iterations: int = 15,
         seed: int = 0,
     ) -> IALS:
         """Factorise ``liked`` (n_users, n_items).
 
         Args:
-            liked: ones at what the training users liked.
-            liked_at_least: what counts as liked in a support.
+            liked: ones at the likes of the training users.
+            liked_at_least: value from which an event of a support counts as liked.
             dim: length of a vector.
             regularisation: λ, above 0.
             unobserved_weight: α₀, above 0 and below 1.
-            turns: how often both sides are solved for.
+            iterations: how often both sides are solved.
             seed: of the first vectors.
         """
-        # The library gives what is not liked weight 1 and what is liked α, so the loss above is divided by α₀.
-        with threadpool_limits(1, "blas"):  # else it warns: its own threads and those of BLAS get in each other's way
+        # The library weighs unliked items by 1 and liked ones by α, so the loss above is divided by α₀.
+        with threadpool_limits(1, "blas"):  # else it warns that its threads and those of BLAS compete
             solver = AlternatingLeastSquares(
                 factors=dim,
                 regularization=regularisation / unobserved_weight,
                 alpha=1 / unobserved_weight,
-                iterations=turns,
+                iterations=iterations,
                 random_state=seed,
                 num_threads=1,  # one seed gives one result
             )
@@ -72,7 +72,7 @@ class IALS:
         return cls(solver, liked_at_least)
 
     def fold_in(self, liked: sp.csr_array) -> NDArray[np.float32]:
-        """Vectors of new users from what they liked, (B, n_items) → float32 (B, dim); zeros for no likes."""
+        """Vectors of new users from their likes, (B, n_items) → float32 (B, dim); zeros without likes."""
         vectors: NDArray[np.float32] = self.solver.recalculate_user(np.arange(liked.shape[0]), sp.csr_matrix(liked))
         return vectors
 

@@ -1,4 +1,4 @@
-"""Linear item-item models: item-kNN and EASE, both out of how often two items were liked together."""
+"""Linear item-item models: item-kNN and EASE, both from co-occurrences of likes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ItemItem:
         weights: float32 (n_kept, n_kept).
         kept: int64 (n_kept,), rows of the catalogue.
         n_items: size of the catalogue.
-        liked_at_least: what counts as liked in a support.
+        liked_at_least: value from which an event of a support counts as liked.
     """
 
     weights: NDArray[np.float32]

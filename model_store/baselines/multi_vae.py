@@ -1,8 +1,8 @@
 """Multi-VAE: a variational autoencoder of whole profiles under a multinomial likelihood.
 
-Liang, Krishnan, Hoffman & Jebara 2018, "Variational autoencoders for collaborative filtering", arXiv:1802.05814. What
-a user liked goes through one hidden layer to the mean and variance of a latent vector z, and z through one hidden
-layer to logits over the items. Training raises the evidence lower bound (eq. 5)
+Liang, Krishnan, Hoffman & Jebara 2018, "Variational autoencoders for collaborative filtering", arXiv:1802.05814. One
+hidden layer encodes a user's likes as the mean and variance of a latent vector z, and one hidden layer decodes z to
+logits over the items. Training raises the evidence lower bound (eq. 5)
 
     Σ_{i liked} log softmax(f(z))_i − β · KL(q(z | x) ‖ N(0, I)),   β annealed from 0 to its cap.
 
@@ -24,19 +24,19 @@ from torch.nn import functional
 from model_store.baselines.popularity import Scores, liked_matrix
 from model_store.data.episodes import Support
 
-# Larger steps than the paper's on smaller batches: on MovieLens 1M as good after 600 steps as else after thousands.
+# Larger steps than the paper's on smaller batches: on MovieLens 1M, 600 steps are as good as thousands of the paper's.
 LEARNING_RATE = 5e-3
 BATCH_USERS = 128
 
 
 @dataclass(frozen=True)
 class VAESchedule:
-    """How long a multi-VAE learns, in steps of ``BATCH_USERS`` users, so that large data costs no more than small.
+    """Length of a training in steps of ``BATCH_USERS`` users, so that large data costs no more than small.
 
     Attributes:
         max_steps: gradient steps at most; β reaches its cap after half of them.
-        check_every: steps between looks at the validation users.
-        patience: looks without a better one before learning stops.
+        check_every: steps between checks on the validation users.
+        patience: checks without a better score before training stops.
     """
 
     max_steps: int
@@ -48,11 +48,11 @@ class Autoencoder(nn.Module):
     """Encoder and decoder between likes and logits."""
 
     def __init__(self, n_items: int, hidden: int, latent: int, dropout: float) -> None:
-        """Draw first weights from torch's global generator, as its modules do.
+        """Draw the first weights from torch's global generator, as torch's modules do.
 
         Args:
-            n_items: items on both ends.
-            hidden: units of the one hidden layer of either side.
+            n_items: number of inputs and of outputs.
+            hidden: units of each hidden layer.
             latent: length of z.
             dropout: share of a profile's likes that a step hides.
         """
@@ -60,7 +60,7 @@ class Autoencoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.encoder = nn.Sequential(nn.Linear(n_items, hidden), nn.Tanh(), nn.Linear(hidden, 2 * latent))
         self.decoder = nn.Sequential(nn.Linear(latent, hidden), nn.Tanh(), nn.Linear(hidden, n_items))
-        # As in the paper. PyTorch's own start lets next to nothing of a sparse profile through.
+        # As in the paper. PyTorch's default start passes almost nothing of a sparse profile on.
         for name, parameter in self.named_parameters():
             if name.endswith("weight"):
                 nn.init.xavier_normal_(parameter)
@@ -81,7 +81,7 @@ class MultiVAE:
         autoencoder: its weights.
         kept: int64 (n_kept,), rows of the catalogue that are covered.
         n_items: size of the catalogue.
-        liked_at_least: what counts as liked in a support.
+        liked_at_least: value from which an event of a support counts as liked.
     """
 
     autoencoder: Autoencoder
@@ -96,8 +96,8 @@ class MultiVAE:
         logits, _ = self.autoencoder.eval()(torch.from_numpy(liked.toarray()))
         scores = logits.amin(1, keepdim=True).repeat(1, self.n_items)
         scores[:, torch.from_numpy(self.kept)] = logits
-        found: Scores = scores.numpy()
-        return found
+        array: Scores = scores.numpy()
+        return array
 
 
 def fit_multi_vae(
@@ -112,17 +112,17 @@ def fit_multi_vae(
     schedule: VAESchedule,
     seed: int = 0,
 ) -> MultiVAE:
-    """Train, and keep the weights that ``judge`` likes best.
+    """Train, and keep the weights with the best ``judge`` score.
 
     Args:
-        liked: (n_users, n_items), ones at what the training users liked.
+        liked: (n_users, n_items), ones at the likes of the training users.
         kept: rows of the items to cover.
-        liked_at_least: what counts as liked in a support.
-        judge: a figure on validation users, higher is better.
+        liked_at_least: value from which an event of a support counts as liked.
+        judge: score on validation users, higher is better.
         hidden: units of the hidden layers; z has half as many.
         dropout: share of a profile's likes that a step hides.
         kl_weight: cap of β.
-        schedule: how long to learn.
+        schedule: number of steps.
         seed: of weights, batches, dropout and z; torch's global generator is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
@@ -145,7 +145,7 @@ def fit_multi_vae(
 
 
 def _batches(liked: sp.csr_array, rng: np.random.Generator) -> Iterator[Tensor]:
-    """Profiles float32 (≤ ``BATCH_USERS``, n_kept) of users that like something, in a new order every epoch.
+    """Profiles float32 (≤ ``BATCH_USERS``, n_kept) of users with likes, in a new order every epoch.
 
     An epoch is split evenly: a short last batch would make a noisy step.
     """

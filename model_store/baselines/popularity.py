@@ -1,4 +1,4 @@
-"""Popularity, and what it lends to every other baseline: the mix β · model + log popularity."""
+"""Popularity, by itself and as a part of every other baseline: β · model + log popularity."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Scores = NDArray[np.float32]
 
 
 def liked_matrix(support: Support, liked_at_least: float, n_items: int) -> sp.csr_array:
-    """Binary (B, n_items): what each support liked."""
-    user, place = np.nonzero((support.mask > 0) & (support.values >= liked_at_least))
+    """Ones at the liked items of each support, (B, n_items)."""
+    user, position = np.nonzero((support.mask > 0) & (support.values >= liked_at_least))
     ones = np.ones(len(user), dtype=np.float32)
-    return sp.csr_array((ones, (user, support.rows[user, place])), shape=(len(support.rows), n_items))
+    return sp.csr_array((ones, (user, support.rows[user, position])), shape=(len(support.rows), n_items))
 
 
 @dataclass(frozen=True)
 class Popularity:
-    """log((n_i + 1) / Σ), the same list for everybody."""
+    """log((n_i + 1) / Σ), the same list for every user."""
 
     log_popularity: NDArray[np.float32]
 
@@ -40,7 +40,7 @@ class Popularity:
 
 @dataclass(frozen=True)
 class WithPopularity:
-    """A baseline helped by the popularity prior: β · model + log popularity."""
+    """A baseline beside popularity: β · model + log popularity."""
 
     model: Recommender
     popularity: Popularity
@@ -53,7 +53,7 @@ class WithPopularity:
 
 @dataclass(frozen=True)
 class ByShots:
-    """Another tuned candidate at each k; supports of a batch have the same size."""
+    """The tuned candidate of each k; supports of a batch have the same size."""
 
     candidates: dict[int, WithPopularity]
 

@@ -1,125 +1,82 @@
-"""Tuning the baselines on validation users: a baseline that was not tuned proves nothing.
+"""Tuning of the baselines on validation users: a comparison with untuned baselines would prove nothing.
 
-Every baseline is given, at each k, the hyperparameters and the mix with the popularity prior that serve it best there.
+Every baseline gets, at each k, the hyperparameters and the weight beside popularity that serve it best there.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from model_store.baselines import (
-    IALS,
-    ByShots,
-    ItemItem,
-    MultiVAE,
-    Popularity,
-    VAESchedule,
-    WithPopularity,
-    fit_multi_vae,
-    item_knn,
-)
+from model_store.baselines.grids import BETAS, GRIDS, Grid, Settings, Shortlist, Tuning, combinations, with_betas
+from model_store.baselines.ials import IALS
+from model_store.baselines.item_item import ItemItem, item_knn
 from model_store.baselines.mixing import mixed_headline
+from model_store.baselines.multi_vae import MultiVAE, VAESchedule, fit_multi_vae
+from model_store.baselines.popularity import ByShots, Popularity, WithPopularity
 from model_store.config import Sweep
 from model_store.evaluation.protocol import Recommender, Tasks
 from model_store.meta.parts.ease import CoCounts, ease
 
-BETAS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-
-Grid = dict[str, tuple[float, ...]]
-
-# Baseline → hyperparameter → values; all combinations are tried.
-GRIDS: dict[Sweep, dict[str, Grid]] = {
-    Sweep.QUICK: {
-        "item-kNN": {"shrinkage": (0, 10, 50, 200)},
-        "EASE": {"regularisation": (30, 100, 300, 1000)},
-        "iALS": {"dim": (64,), "regularisation": (1, 3, 10), "unobserved_weight": (0.01, 0.03, 0.1)},
-        "multi-VAE": {"hidden": (100,), "dropout": (0.5,), "kl_weight": (0.2,)},
-    },
-    Sweep.FULL: {
-        "item-kNN": {"shrinkage": (0, 5, 10, 20, 50, 100, 200, 500)},
-        "EASE": {"regularisation": (3, 10, 30, 100, 300, 1000, 3000)},
-        "iALS": {
-            "dim": (32, 64, 128),
-            "regularisation": (0.3, 1, 3, 10, 30),
-            "unobserved_weight": (0.003, 0.01, 0.03, 0.1, 0.2),
-        },
-        "multi-VAE": {"hidden": (100, 200), "dropout": (0.5, 0.7), "kl_weight": (0.1, 0.2, 0.5)},
-    },
-}
 SCHEDULES = {Sweep.QUICK: VAESchedule(max_steps=600), Sweep.FULL: VAESchedule(max_steps=2000)}
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """A baseline as it enters the comparison.
-
-    Attributes:
-        recommender: ready to be judged.
-        choice: k → what was chosen there, for the report.
-        grid: what it was chosen from.
-        note: what a reader must know, e.g. a restriction; "" if nothing.
-    """
+    """A baseline ready to be judged, and what it was tuned to."""
 
     recommender: Recommender
-    choice: dict[int, dict[str, float]] = field(default_factory=dict)
-    grid: Grid = field(default_factory=dict)
-    note: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For the report, and to be read by ``shortlist``."""
-        choice = {str(shots): choice for shots, choice in self.choice.items()}
-        return {"choice": choice, "grid": self.grid, "note": self.note}
+    tuning: Tuning = Tuning()  # noqa: RUF009 - frozen
 
 
-def _combinations(grid: Grid) -> Iterator[dict[str, float]]:
-    for values in itertools.product(*grid.values()):
-        yield dict(zip(grid, values, strict=True))
-
-
-Shortlist = dict[str, list[dict[str, float]]]
-
-
-def shortlist(reported: dict[str, dict[str, Any]], sweep: Sweep) -> Shortlist:
-    """Baseline → the settings that an earlier sweep chose at some k, without β; all others lost on the same users.
+def tune(
+    candidates: Iterable[tuple[Settings, Recommender]],
+    popularity: Popularity,
+    validation: Tasks,
+    grid: Grid,
+    note: str = "",
+) -> Tuned:
+    """Keep the best candidate at each k; ties go to the earlier one, and there to the smaller β.
 
     Args:
-        reported: baseline → ``Tuned.as_dict()``, of a sweep with the same training and validation users.
-        sweep: what is asked for now; a baseline that was chosen from another grid is left out.
+        candidates: settings with the models fitted by them.
+        popularity: the part that is added to each candidate.
+        validation: tasks of the validation users.
+        grid: the settings tried, without β.
+        note: for the report.
     """
-    kept: Shortlist = {}
-    for name, grid in GRIDS[sweep].items():
-        told = reported.get(name, {"grid": None})
-        if told["grid"] == {key: list(values) for key, values in _with_betas(grid).items()}:
-            settings = [{key: choice[key] for key in grid} for choice in told["choice"].values()]
-            kept[name] = [each for place, each in enumerate(settings) if each not in settings[:place]]
-    return kept
-
-
-def _with_betas(grid: Grid) -> Grid:
-    return {**grid, "beta": BETAS}
+    best: dict[int, float] = {}
+    chosen: dict[int, WithPopularity] = {}
+    choice: dict[int, Settings] = {}
+    for settings, model in candidates:
+        for shots in validation.protocol.shots:
+            scores = mixed_headline(model, popularity, BETAS, validation, shots)
+            beta = BETAS[scores.argmax()]
+            if scores.max() > best.get(shots, -np.inf):
+                best[shots] = scores.max()
+                chosen[shots] = WithPopularity(model, popularity, beta)
+                choice[shots] = {**settings, "beta": beta}
+    return Tuned(ByShots(chosen), Tuning(choice, with_betas(grid), note))
 
 
 @dataclass(frozen=True)
 class Tuner:
-    """What the baselines learn from, and what they are tuned on.
+    """The training likes that baselines are fitted on, and the validation tasks they are tuned on.
 
     Attributes:
-        liked: (n_users, n_items), what the training users liked.
-        liked_at_least: what counts as liked in a support.
+        liked: (n_users, n_items), likes of the training users.
+        liked_at_least: value from which an event of a support counts as liked.
         validation: tasks of the validation users.
-        max_items: item-kNN, EASE and multi-VAE cover that many items; their matrices are dense.
-        sweep: how many candidates to try.
-        seed: of what starts from random numbers.
+        max_items: most liked items that item-kNN, EASE and multi-VAE cover; their matrices are dense.
+        sweep: size of the grids.
+        seed: of models that start from random numbers.
         shortlist: settings to try of a baseline, in place of its whole grid.
-        on_step: told the name of each candidate before it is fitted.
+        on_step: called with the name of each candidate before it is fitted.
     """
 
     liked: sp.csr_array
@@ -144,22 +101,14 @@ class Tuner:
         yield "multi-VAE", self._tune("multi-VAE", vae, popularity, restricted)
 
     def _tune(self, name: str, fit: Callable[..., Recommender], popularity: Popularity, note: str = "") -> Tuned:
-        """Keep the best candidate at each k; ties go to the earlier one, and there to the smaller β."""
         grid = GRIDS[self.sweep][name]
-        best: dict[int, float] = {}
-        chosen: dict[int, WithPopularity] = {}
-        choice: dict[int, dict[str, float]] = {}
-        for settings in self.shortlist.get(name) or _combinations(grid):
-            self.on_step(", ".join([name, *(f"{key} {value:g}" for key, value in settings.items())]))
-            model = fit(**settings)
-            for shots in self.validation.protocol.shots:
-                scores = mixed_headline(model, popularity, BETAS, self.validation, shots)
-                beta = BETAS[scores.argmax()]
-                if scores.max() > best.get(shots, -np.inf):
-                    best[shots] = scores.max()
-                    chosen[shots] = WithPopularity(model, popularity, beta)
-                    choice[shots] = {**settings, "beta": beta}
-        return Tuned(ByShots(chosen), choice, _with_betas(grid), note)
+
+        def fitted() -> Iterator[tuple[Settings, Recommender]]:
+            for settings in self.shortlist.get(name) or combinations(grid):
+                self.on_step(", ".join([name, *(f"{key} {value:g}" for key, value in settings.items())]))
+                yield settings, fit(**settings)
+
+        return tune(fitted(), popularity, self.validation, grid, note)
 
     def _item_item(
         self, counts: CoCounts, weigh: Callable[[CoCounts, float], NDArray[np.float32]], **setting: float
@@ -178,11 +127,11 @@ class Tuner:
         )
 
     def _multi_vae(self, kept: NDArray[np.int64], popularity: Popularity, hidden: int, **settings: float) -> MultiVAE:
-        shots = [each for each in self.validation.protocol.shots if each]
+        personal_shots = [k for k in self.validation.protocol.shots if k]
 
         def judge(model: MultiVAE) -> float:
-            """Mean over k > 0, each with its best β: how it will be used."""
-            scores = [mixed_headline(model, popularity, BETAS, self.validation, each).max() for each in shots]
+            """Mean headline metric over k > 0, at the best β of each k: as the model will be used."""
+            scores = [mixed_headline(model, popularity, BETAS, self.validation, k).max() for k in personal_shots]
             return float(np.mean(scores))
 
         schedule = SCHEDULES[self.sweep]

@@ -31,7 +31,7 @@ def compare(
 ) -> None:
     """Train each meta-learning algorithm on DATA and print their k-shot curves on users never seen in training."""
     check_writable(json)
-    from model_store.reports.algorithm_table import algorithm_table
+    from model_store.reports.tables import algorithm_table
     from model_store.studies import contest
 
     console, config = new_console(), TrainingConfig(seed=seed, content=content, max_epochs=max_epochs)
@@ -39,4 +39,4 @@ def compare(
     names = contest.algorithms_of(algorithms)
     results = contest.compare(data, names, config, options.shots_of(shots), console, reading)
     console.print(algorithm_table(results))
-    write_json(results, json)
+    write_json(results.as_dict(), json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,11 @@ from model_store.config import (
     TrainingConfig,
 )
 from model_store.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from model_store.reports.results import KShotResults
 
 LiveBundles = Annotated[
     Path | None, typer.Option(help="Folder whose live bundle is evaluated; trains a model if absent.")
@@ -70,7 +75,7 @@ def evaluate(
     console = new_console()
     results = _evaluate_lists(data, bundles, config, judging, splits, protocol, reading, console)
     show_kshot(results, console, ablations=ablations)
-    write_json(results, json)
+    write_json(results.as_dict(), json)
 
 
 def _refuse(protocol: EvaluationProtocol, values: dict[str, object]) -> None:
@@ -87,25 +92,26 @@ def _evaluate_lists(
     splits: int,
     protocol: EvaluationProtocol,
     reading: ReadOptions,
-    console: Any,
-) -> dict[str, Any]:
-    from model_store import jobs
+    console: Console,
+) -> KShotResults:
+    from model_store.flows.judge_bundle import judge_live_bundle
+    from model_store.flows.train_bundle import judge_splits
     from model_store.studies.new_items.study import evaluate_new_items
 
     if protocol is EvaluationProtocol.NEW_ITEMS:
         return evaluate_new_items(data, config, judging, console, reading)
     if bundles is None:
-        return jobs.evaluate_anew(data, config, judging, console, splits, reading)
+        return judge_splits(data, config, judging, console, splits, reading)
     if judging.ablations:
         raise DataError(f"--ablations trains variants of its own, expected no --bundles {bundles}")
-    return jobs.evaluate_store(data, bundles, judging, console, reading)
+    return judge_live_bundle(data, bundles, judging, console, reading)
 
 
 def _evaluate_ratings(data: str, config: RatingConfig, reading: ReadOptions, json: Path | None) -> None:
-    from model_store.studies.ratings.story import evaluate_ratings
-    from model_store.studies.ratings.table import rating_table
+    from model_store.studies.ratings.rating_table import rating_table
+    from model_store.studies.ratings.study import evaluate_ratings
 
     console = new_console()
     results = evaluate_ratings(data, config, console, reading)
     console.print(rating_table(results))
-    write_json(results, json)
+    write_json(results.as_dict(), json)

@@ -16,6 +16,8 @@ from model_store.errors import DataError, ModelStoreError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from model_store.reports.results import KShotResults
+
 TRAINING_LIBRARIES = {"torch", "polars", "scipy", "rich", "onnx", "jinja2", "implicit"}
 
 OldBundles = Annotated[Path | None, typer.Option("--store", hidden=True, help="Former name of --bundles.")]
@@ -74,12 +76,11 @@ def new_console() -> Console:
     return Console(stderr=True)
 
 
-def show_kshot(results: dict[str, Any], console: Console, *, ablations: bool = False) -> None:
+def show_kshot(results: KShotResults, console: Console, *, ablations: bool = False) -> None:
     """Print one table per metric of the protocol, and with ``ablations`` the tables of the variants."""
-    from model_store.evaluation.protocol import HEADLINE
     from model_store.reports.tables import ablation_tables, kshot_table
 
-    for metric in results["protocol"].get("metrics", [HEADLINE]):
+    for metric in results.protocol.metrics if results.protocol else ():
         console.print(kshot_table(results, metric))
     for table in ablation_tables(results) if ablations else ():  # the report has them in any case
         console.print(table)

@@ -53,7 +53,7 @@ def train(
     Under torchrun all processes take part in the outer loop, and the first one does the rest.
     """
     check_writable(json)
-    from model_store import jobs
+    from model_store.flows.train_bundle import PAGE_FILE, train_bundle, train_worker
     from model_store.meta.distributed import joined
 
     config = TrainingConfig(
@@ -72,11 +72,11 @@ def train(
     reading = options.read_options_of(columns, encoding, feedback, liked_from)
     with joined() as processes:
         if not processes.is_first:
-            jobs.assist(data, bundles, config, judging, reading)
+            train_worker(data, config, judging, reading)
             return
-        version, results = jobs.train(data, bundles, config, judging, console, reading, new_scale=new_scale)
+        version, results = train_bundle(data, bundles, config, judging, console, reading, new_scale=new_scale)
     show_kshot(results, console)
-    write_json(results, json)
-    console.print(f"report: {Registry(bundles).folder(version) / 'report.html'}", soft_wrap=True)
+    write_json(results.as_dict(), json)
+    console.print(f"report: {Registry(bundles).folder(version) / PAGE_FILE}", soft_wrap=True)
     # The version alone on standard output, so that scripts can take it.
     sys.stdout.write(f"{version}\n")

@@ -1,1 +1,1 @@
-"""Judging honestly: the k-shot protocol, its metrics, and baselines tuned on validation users."""
+"""Evaluation: cohorts of users, the k-shot protocol, metrics, and comparisons of models."""

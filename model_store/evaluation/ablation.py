@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from model_store.config import TrainingConfig
 from model_store.data.episodes import Support
 from model_store.evaluation.beyond_accuracy import ItemFacts
-from model_store.evaluation.comparison import MODEL, Judgements
-from model_store.evaluation.protocol import HEADLINE, Recommender, Tasks, evaluate
+from model_store.evaluation.comparison import Judgements
+from model_store.evaluation.figures import HEADLINE, MODEL
+from model_store.evaluation.protocol import Recommender, Tasks, evaluate
 from model_store.evaluation.recommenders import TrainingModel
 from model_store.meta.inner import Share
 from model_store.meta.network import Network

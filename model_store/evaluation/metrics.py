@@ -1,7 +1,7 @@
 """Ranking metrics, per user.
 
-``hits``: bool (n_users, depth), whether each place of a user's list, best first, holds an item of the query;
-``n_relevant``: int (n_users,), size of the query, at least 1. All return float64 (n_users,) in 0 … 1.
+``hits``: bool (n_users, depth), whether each position of a user's list, best first, holds an item of the query.
+``n_relevant``: int (n_users,), size of the query, at least 1. All metrics return float64 (n_users,) in 0 … 1.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def ndcg(hits: Hits, n_relevant: Counts, at: int) -> PerUser:
 
 
 def recall(hits: Hits, n_relevant: Counts, at: int) -> PerUser:
-    """Hits in the first ``at`` places over min(at, n_relevant), the most there can be."""
+    """Hits in the first ``at`` positions, divided by their maximum min(at, n_relevant)."""
     return np.asarray(hits[:, :at].sum(1) / np.minimum(n_relevant, at))
 
 
 def hit_rate(hits: Hits, at: int) -> PerUser:
-    """1 where the first ``at`` places hold a hit."""
+    """1 for users with a hit in the first ``at`` positions, else 0."""
     return np.asarray(hits[:, :at].any(1), dtype=np.float64)
 
 
@@ -40,7 +40,7 @@ def reciprocal_rank(hits: Hits) -> PerUser:
 
 
 def coverage(top: NDArray[np.int64], n_items: int, at: int) -> float:
-    """Share of the catalogue that stands in anybody's first ``at`` places (aggregate diversity)."""
+    """Share of the catalogue in the first ``at`` positions of at least one list (aggregate diversity)."""
     return len(np.unique(top[:, :at])) / n_items
 
 

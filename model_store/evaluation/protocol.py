@@ -1,15 +1,15 @@
 """The k-shot protocol: users never seen in training, the same query at every k, the whole catalogue ranked.
 
-A user's events in order: the first k are the support; the query is what the user liked after the event
-``query_after``, the same for every k; everything up to there is masked.
+Of a user's events in order, the first k are the support. The query is the items that the user liked after event
+``query_after``, the same for every k. The items of all events up to there are masked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +19,21 @@ from model_store.data.schema import Dataset, Events
 from model_store.errors import DataError
 from model_store.evaluation import metrics
 from model_store.evaluation.beyond_accuracy import ItemFacts, long_tail_ndcg
+from model_store.evaluation.figures import Figure, Figures
 
 DEPTH = 100
 BATCH = 128
-HEADLINE = "ndcg@10"
 DENSE_SHOTS = (0, 1, 3, 5, 10, 20)
 SPARSE_SHOTS = (0, 1, 2, 3)
 DENSE_MIN_EVENTS = 30
 
-Parts = Mapping[str, NDArray[np.int64]]
-"""Users, int64 (n,), by what they are called, e.g. "validation users"."""
-NO_PARTS: Parts = MappingProxyType({})
+UserGroups = Mapping[str, NDArray[np.int64]]
+"""Name of a group, e.g. "validation users" → users, int64 (n,)."""
+NO_GROUPS: UserGroups = MappingProxyType({})
 
 
 class Recommender(Protocol):
-    """Anything that scores the catalogue from a support."""
+    """A model that scores the catalogue from a support."""
 
     def score(self, support: Support) -> NDArray[np.float32]:
         """Scores float32 (B, n_items); higher is better."""
@@ -57,21 +57,17 @@ class KShot:
         """Events before the query starts: the largest k."""
         return max(self.shots)
 
-    def as_dict(self) -> dict[str, Any]:
-        """For the report."""
-        return {**asdict(self), "query_after": self.query_after}
-
 
 @dataclass(frozen=True)
 class Tasks:
-    """The users a protocol applies to, with what each is asked.
+    """The users that a protocol applies to, each with a query.
 
     Attributes:
-        protocol: its settings.
-        events: where the supports stand.
+        protocol: settings.
+        events: events of the users, among others.
         users: int64 (n,), codes into ``events``.
-        queries: rows of the liked items of each user after ``query_after``.
-        masked: rows of the items of each user before it.
+        queries: per user, rows of the items liked after ``query_after``.
+        masked: per user, rows of the items before it.
         n_items: size of the catalogue.
     """
 
@@ -90,16 +86,16 @@ class Tasks:
         )
 
     def batches(self) -> list[slice]:
-        """Runs of users small enough to score at once."""
+        """Runs of users small enough to be scored in one batch."""
         return [slice(first, min(first + BATCH, len(self.users))) for first in range(0, len(self.users), BATCH)]
 
 
 class Reach(NamedTuple):
-    """How many shots users have events for, int64 (n,) both.
+    """The number of shots that users have events for, int64 (n,) both.
 
     Attributes:
-        lengths: events of each user.
-        last_liked: place of each user's last liked event, from 0; -1 where nothing is liked.
+        lengths: events per user.
+        last_liked: position of each user's last liked event, from 0; -1 for users without likes.
     """
 
     lengths: NDArray[np.int64]
@@ -110,30 +106,32 @@ class Reach(NamedTuple):
         """The reach of ``users``, in that order."""
         events = dataset.events.select(users)
         lengths = events.lengths()
-        owners = np.repeat(np.arange(len(users)), lengths)
+        user_of_event = np.repeat(np.arange(len(users)), lengths)
         liked = np.flatnonzero(events.values >= dataset.feedback.liked_at_least)
         last_liked = np.full(len(users), -1, dtype=np.int64)
-        last_liked[owners[liked]] = liked - events.indptr[owners[liked]]  # of several the last assignment stands
+        last_liked[user_of_event[liked]] = (
+            liked - events.indptr[user_of_event[liked]]
+        )  # the last of several assignments counts
         return cls(lengths, last_liked)
 
     def allows(self, protocol: KShot) -> NDArray[np.bool_]:
-        """Whether the protocol applies to each user, bool (n,): events enough, and a liked one in the query."""
+        """Users that the protocol applies to, bool (n,): enough events, and a liked one in the query."""
         return (self.lengths >= protocol.min_events) & (self.last_liked >= protocol.query_after)
 
 
-def choose_protocol(dataset: Dataset, shots: tuple[int, ...] | None = None, parts: Parts = NO_PARTS) -> KShot:
+def choose_protocol(dataset: Dataset, shots: tuple[int, ...] | None = None, groups: UserGroups = NO_GROUPS) -> KShot:
     """The protocol that fits the data: up to 20 shots, or up to 3, 2 or 1 where users have few events.
 
     Args:
         dataset: the data.
-        shots: the k, if they are not the data's to choose.
-        parts: users by the name of their part; each part needs somebody whom the protocol applies to.
+        shots: the k; chosen from the data if absent.
+        groups: groups of users; the protocol must apply to at least one user of each.
 
     Raises:
-        DataError: in one of ``parts`` the protocol applies to nobody.
+        DataError: there is a group with no user that the protocol applies to.
     """
     candidates = [_protocol(shots)] if shots else _candidates(dataset)
-    reaches = {name: Reach.of(dataset, users) for name, users in parts.items()}
+    reaches = {name: Reach.of(dataset, users) for name, users in groups.items()}
     for protocol in candidates:
         if all(reach.allows(protocol).any() for reach in reaches.values()):
             return protocol
@@ -141,35 +139,35 @@ def choose_protocol(dataset: Dataset, shots: tuple[int, ...] | None = None, part
 
 
 def _protocol(shots: tuple[int, ...]) -> KShot:
-    # Ten events of query where the support is long; where data is sparse, one must do.
+    # A long support leaves room for ten events of query; sparse data only for one.
     query_after = max(shots)
     return KShot(shots, query_after + (10 if query_after >= max(DENSE_SHOTS) else 1))
 
 
 def _candidates(dataset: Dataset) -> list[KShot]:
-    """Protocols that users may have events enough for, the longest first."""
+    """Protocols that users may have enough events for, the longest first."""
     dense = np.mean(dataset.events.lengths() >= DENSE_MIN_EVENTS) >= 0.1  # noqa: PLR2004 - a tenth of the users
     shorter = [SPARSE_SHOTS[:length] for length in range(len(SPARSE_SHOTS), 1, -1)]
     return [_protocol(shots) for shots in ([DENSE_SHOTS] if dense else []) + shorter]
 
 
 def _refusal(protocol: KShot, reaches: Mapping[str, Reach]) -> DataError:
-    """The first part that ``protocol`` applies to nobody of, and shots that all parts have events for."""
+    """An error naming the first group that ``protocol`` does not fit, with shots that fit all groups."""
     name, reach = next((name, reach) for name, reach in reaches.items() if not reach.allows(protocol).any())
-    lacking = (
+    problem = (
         f"none of {len(reach.lengths)} {name} has {protocol.min_events} events and likes one after event "
         f"{protocol.query_after}"
     )
-    advice = fewer_shots(protocol, lambda fewer: all(other.allows(fewer).any() for other in reaches.values()))
+    advice = fewer_shots(protocol, lambda fewer: all(reach.allows(fewer).any() for reach in reaches.values()))
     if advice:
-        return DataError(f"{lacking}; {advice}")
-    if all((other.lengths > 1).any() for other in reaches.values()):
-        return DataError(f"{lacking}, nor after the first; too little is liked: set --liked-from to a lower value")
-    return DataError(f"{lacking}, nor 2 events; expected users with several: add events, or such users")
+        return DataError(f"{problem}; {advice}")
+    if all((reach.lengths > 1).any() for reach in reaches.values()):
+        return DataError(f"{problem}, nor after the first; too little is liked: set --liked-from to a lower value")
+    return DataError(f"{problem}, nor 2 events; expected users with several events: add events, or such users")
 
 
 def fewer_shots(protocol: KShot, applies: Callable[[KShot], bool]) -> str:
-    """Advice for data that a protocol does not apply to: the most shots that do; "" where not even one does."""
+    """Advice for data that a protocol does not fit: the most shots that do; "" if not even one does."""
     for most in range(protocol.query_after - 1, 0, -1):
         shots = (*(k for k in protocol.shots if k < most), most)
         if applies(_protocol(shots)):
@@ -178,41 +176,43 @@ def fewer_shots(protocol: KShot, applies: Callable[[KShot], bool]) -> str:
 
 
 def make_tasks(dataset: Dataset, users: NDArray[np.int64], protocol: KShot) -> Tasks:
-    """Pick the users with enough events and something to ask for.
+    """Pick the users with enough events and at least one item in the query.
 
     Raises:
-        DataError: there is none.
+        DataError: there are no such users.
     """
     reach, events, after = Reach.of(dataset, users), dataset.events, protocol.query_after
-    kept = users[reach.allows(protocol)]
-    if not len(kept):
+    judged = users[reach.allows(protocol)]
+    if not len(judged):
         raise _refusal(protocol, {"users": reach})
     queries, masked = [], []
-    for user in kept:
+    for user in judged:
         run = events.user(int(user))
         items, liked = events.items[run], events.values[run] >= dataset.feedback.liked_at_least
         queries.append(items[after:][liked[after:]])
         masked.append(items[:after])
-    return Tasks(protocol, events, kept, queries, masked, dataset.n_items)
+    return Tasks(protocol, events, judged, queries, masked, dataset.n_items)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one recommender got at one k: metric name → float64 (n_users,), and its coverage@10.
+    """Metrics of one recommender at one k.
 
-    A metric that not every user's query allows has fewer entries.
+    Attributes:
+        per_user: metric → float64 (n_users,); fewer entries for a metric that not every query allows.
+        coverage: coverage@10.
     """
 
     per_user: dict[str, NDArray[np.float64]]
     coverage: float
 
-    def summary(self) -> dict[str, Any]:
-        """Means over users, each with its 95% interval, and the coverage."""
-        found: dict[str, Any] = {"coverage@10": self.coverage}
-        for name, values in self.per_user.items():
-            found[name] = float(values.mean())
-            found[f"{name} interval"] = list(metrics.bootstrap_interval(values))
-        return found
+    def summary(self) -> Figures:
+        """The coverage, and means over users with their 95% intervals."""
+        means = {
+            metric: Figure(float(values.mean()), metrics.bootstrap_interval(values))
+            for metric, values in self.per_user.items()
+        }
+        return {"coverage@10": Figure(self.coverage), **means}
 
 
 def evaluate(
@@ -225,10 +225,10 @@ def evaluate(
     """Judge a recommender at every k of the protocol; k → :class:`Judgement`.
 
     Args:
-        recommender: whom to judge.
+        recommender: the model.
         tasks: users and their queries.
-        facts: for the metrics beyond accuracy, which are left out without it.
-        on_batch: told after every batch of users.
+        facts: for the metrics beyond accuracy; these are left out if absent.
+        on_batch: called after every batch of users.
     """
     judgements = {}
     for shots in tasks.protocol.shots:
@@ -239,34 +239,34 @@ def evaluate(
             if facts:
                 tails.append(top_items(np.where(facts.tail, scores, -np.inf), tasks, run))
             on_batch()
-        judged = judge(np.concatenate(tops), tasks, facts)
-        judgements[shots] = _with_tail(judged, np.concatenate(tails), tasks, facts) if facts else judged
+        judgement = judge(np.concatenate(tops), tasks, facts)
+        judgements[shots] = _with_tail(judgement, np.concatenate(tails), tasks, facts) if facts else judgement
     return judgements
 
 
-def _with_tail(judged: Judgement, top: NDArray[np.int64], tasks: Tasks, facts: ItemFacts) -> Judgement:
-    """Add the NDCG of the long tail from its own lists, unless nobody's query holds any of it."""
-    of_tail = long_tail_ndcg(top, tasks.queries, facts.tail, 10)
-    return Judgement({**judged.per_user, "ndcg-tail@10": of_tail}, judged.coverage) if len(of_tail) else judged
+def _with_tail(judgement: Judgement, top: NDArray[np.int64], tasks: Tasks, facts: ItemFacts) -> Judgement:
+    """Add the NDCG of the long tail, from lists of the tail only, if any query has items of it."""
+    tail = long_tail_ndcg(top, tasks.queries, facts.tail, 10)
+    return Judgement({**judgement.per_user, "ndcg-tail@10": tail}, judgement.coverage) if len(tail) else judgement
 
 
 def top_items(scores: NDArray[np.float32], tasks: Tasks, run: slice) -> NDArray[np.int64]:
     """The best unmasked rows of a batch of users, best first, int64 (B, depth); ties by row."""
     scores = scores.copy()
-    for row, masked in enumerate(tasks.masked[run]):
-        scores[row, masked] = -np.inf
-    return np.stack([_best_rows(row, min(DEPTH, len(row))) for row in scores])
+    for user, masked in enumerate(tasks.masked[run]):
+        scores[user, masked] = -np.inf
+    return np.stack([_best_rows(user_scores, min(DEPTH, len(user_scores))) for user_scores in scores])
 
 
 def _best_rows(scores: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
-    # A partition alone would keep arbitrary ones of several rows that tie for the last place.
+    # A partition alone would keep arbitrary rows of those that tie for the last place.
     candidates = np.flatnonzero(scores >= np.partition(scores, -depth)[-depth])
     return candidates[np.argsort(-scores[candidates], kind="stable")][:depth]
 
 
 def judge(top: NDArray[np.int64], tasks: Tasks, facts: ItemFacts | None = None) -> Judgement:
-    """Metrics of everybody's list, int64 (n_users, depth); those beyond accuracy where there are ``facts``."""
-    hits = np.stack([np.isin(row, query) for row, query in zip(top, tasks.queries, strict=True)])
+    """Metrics of all users' lists, int64 (n_users, depth); those beyond accuracy only with ``facts``."""
+    hits = np.stack([np.isin(rows, query) for rows, query in zip(top, tasks.queries, strict=True)])
     n_relevant = np.array([len(query) for query in tasks.queries])
     per_user = {
         "ndcg@10": metrics.ndcg(hits, n_relevant, 10),

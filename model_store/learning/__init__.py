@@ -1,1 +1,1 @@
-"""Learning: training, and every choice that is made on validation users."""
+"""Learning: training, and every choice made by validation users."""

@@ -38,11 +38,11 @@ class Prepared:
 
 def train(source: Path, store: Path) -> None:
     """Publish a bundle trained on the made-up world into ``store``."""
-    from model_store import jobs
     from model_store.config import JudgingConfig, TrainingConfig
+    from model_store.flows.train_bundle import train_bundle
 
     config = TrainingConfig(max_epochs=8, dim=16, anchors=32, neighbours=20)
-    jobs.train(str(source), store, config, JudgingConfig(shots=(0, 1, 3, 5)), Console(quiet=True))
+    train_bundle(str(source), store, config, JudgingConfig(shots=(0, 1, 3, 5)), Console(quiet=True))
 
 
 def add_second(source: Path, store: Path) -> str:

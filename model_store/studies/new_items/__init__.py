@@ -1,1 +1,1 @@
-"""Studies of items without history."""
+"""Study of items without history: ranked by content alone."""

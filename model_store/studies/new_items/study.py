@@ -1,4 +1,4 @@
-"""Does content place an item that nobody has seen? Train without a tenth of the items, then ask for those."""
+"""Study of new items: train without a tenth of the items, then rank these for test users by content alone."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from pathlib import Path
 
 from rich.console import Console
 
+from model_store.baselines.grids import Tuning
 from model_store.bundle import Registry
 from model_store.config import DEFAULT_READ_OPTIONS, JudgingConfig, ReadOptions, TrainingConfig
-from model_store.data.schema import Dataset
 from model_store.data.sources import load
-from model_store.data.split import UserSplit, split_users
+from model_store.data.split import split_users
 from model_store.evaluation import comparison
-from model_store.evaluation.protocol import HEADLINE, Judgement, KShot, Tasks, choose_protocol, evaluate
+from model_store.evaluation.cohorts import Cohorts, validation_users
+from model_store.evaluation.figures import HEADLINE, MODEL
+from model_store.evaluation.protocol import Judgement, Tasks, choose_protocol, evaluate
 from model_store.evaluation.recommenders import ServedModel
 from model_store.export import write_draft
-from model_store.jobs import Results
-from model_store.learning.learn import MAX_VALIDATION_USERS, learn
-from model_store.meta.checkpoint import Checkpoint
-from model_store.meta.network import count
+from model_store.learning.experiment import Experiment
+from model_store.learning.learn import learn
 from model_store.progress import bar
-from model_store.studies.new_items.protocol import NewItemTuner, hold_out, new_item_tasks, without_items
+from model_store.reports.results import KShotResults, Protocol
+from model_store.studies.new_items.content_baselines import NewItemTuner
+from model_store.studies.new_items.protocol import hold_out, new_item_tasks, without_items
 
 METRICS = (HEADLINE, "recall@20")
 
@@ -32,13 +34,13 @@ def evaluate_new_items(
     judging: JudgingConfig,
     console: Console,
     reading: ReadOptions = DEFAULT_READ_OPTIONS,
-) -> Results:
+) -> KShotResults:
     """Judge the model and content baselines on items held out of training.
 
-    The model is judged as it would be served: by a bundle, in which the held-out items stand with their content only.
+    The model is judged as it would serve: by a bundle whose vectors of the held-out items come from content alone.
 
     Raises:
-        DataError: no item has content, or no user can be asked.
+        DataError: no item has content, or the protocol applies to no user.
     """
     loaded = load(source, reading)
     console.print(loaded.summary.render())
@@ -46,51 +48,48 @@ def evaluate_new_items(
     held_out = hold_out(everything, seed)
     dataset = without_items(everything, held_out)
     split = split_users(dataset.events.n_users, seed)
-    protocol = choose_protocol(dataset, judging.shots)
-    test = new_item_tasks(everything, held_out, split.test, protocol)
-    validation = new_item_tasks(everything, held_out, split.validation[:MAX_VALIDATION_USERS], protocol)
-    judgements = {comparison.MODEL: _judge_bundle(dataset, split, protocol, test, config, console)}
-    baselines: Results = {}
+    cohorts = Cohorts(dataset, split, choose_protocol(dataset, judging.shots), seed)
+    test = new_item_tasks(everything, held_out, split.test, cohorts.protocol)
+    validation = new_item_tasks(everything, held_out, validation_users(split), cohorts.protocol)
+    judgements = {MODEL: _judge_bundle(Experiment(cohorts, config, console), test)}
+    tunings: dict[str, Tuning] = {}
     with bar(console, "baselines") as judging_bar:
-        liked = count(dataset.events.select(split.train), dataset.n_items, dataset.feedback.liked_at_least).liked
-        for name, tuned in NewItemTuner(dataset, liked, held_out, validation, seed, judging_bar.say).baselines():
+        tuner = NewItemTuner(dataset, cohorts.liked, held_out, validation, seed, judging_bar.say)
+        for name, tuned in tuner.baselines():
             judgements[name] = evaluate(tuned.recommender, test)
-            baselines[name] = tuned.as_dict()
-    return {
-        "data": loaded.summary.as_dict(),
-        "protocol": _protocol(test, seed),
-        "models": comparison.figures(judgements),
-        "baselines": baselines,
-        "best_baseline": comparison.against_best_baseline(judgements),
-    }
+            tunings[name] = tuned.tuning
+    return KShotResults(
+        data=loaded.summary,
+        protocol=_protocol(test, seed),
+        models=comparison.figures(judgements),
+        baselines=tunings,
+        best_baseline=comparison.against_best_baseline(judgements),
+    )
 
 
-def _judge_bundle(
-    dataset: Dataset,
-    split: UserSplit,
-    protocol: KShot,
-    tasks: Tasks,
-    config: TrainingConfig,
-    console: Console,
-) -> dict[int, Judgement]:
-    with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
-        checkpoint = Checkpoint(Path(folder) / "checkpoints", dataset.fingerprint.sha256, config)
-        network = learn(dataset, split, protocol, config, checkpoint, console).network
-        with write_draft(Registry(Path(folder)), dataset, network, config) as draft:
-            return evaluate(ServedModel(*draft.open()), tasks)
+def _judge_bundle(experiment: Experiment, tasks: Tasks) -> dict[int, Judgement]:
+    dataset, config = experiment.cohorts.dataset, experiment.config
+    network = learn(experiment).network
+    with (
+        tempfile.TemporaryDirectory(prefix="kshot-") as folder,
+        write_draft(Registry(Path(folder)), dataset, network, config) as draft,
+    ):
+        return evaluate(ServedModel(*draft.open()), tasks)
 
 
-def _protocol(tasks: Tasks, seed: int) -> Results:
-    n_users, n_items = len(tasks.users), tasks.n_items
-    return {
-        **tasks.protocol.as_dict(),
-        "name": "new-items",
-        "metrics": list(METRICS),
-        "users": n_users,
-        "items": n_items,
-        "seed": seed,
-        "caption": (
+def _protocol(tasks: Tasks, seed: int) -> Protocol:
+    protocol, n_users, n_items = tasks.protocol, len(tasks.users), tasks.n_items
+    return Protocol(
+        name="new-items",
+        shots=protocol.shots,
+        min_events=protocol.min_events,
+        query_after=protocol.query_after,
+        users=n_users,
+        items=n_items,
+        seed=seed,
+        metrics=METRICS,
+        caption=(
             f"{n_users:,} test users, {n_items:,} items held out of training ranked. Support: the first k events with "
             "other items. Query: the held-out items that they liked."
         ),
-    }
+    )

@@ -18,23 +18,23 @@ from torch import Tensor, nn
 
 from model_store.config import RatingConfig
 from model_store.data.schema import Events, ItemFeatures
-from model_store.studies.ratings.episodes import Rated, RatedUsers, pad
-from model_store.studies.ratings.inner import SquaredLoop
+from model_store.studies.ratings.rated_users import Rated, RatedUsers, pad
 from model_store.studies.ratings.readout import OrdinalReadout
+from model_store.studies.ratings.squared_loop import SquaredLoop
 
 FIRST_NORM = 0.05
-# A bias may vary more than a coordinate of a vector, so the same penalty would hold it back too much.
+# A bias varies more than a coordinate of a vector, so the same penalty would be too strong for it.
 BIAS_PENALTY = 0.1
 BATCH = 1024
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known beside the ratings.
+class SideInformation:
+    """Information beside the ratings.
 
     Attributes:
-        features: of the items, one row an item of the catalogue.
-        attributes: of the users, one row a user of the source; without names where nothing is known.
+        features: of the items, one row per item of the catalogue.
+        attributes: of the users, one row per user of the source; without names if the data has none.
     """
 
     features: ItemFeatures
@@ -42,7 +42,7 @@ class Known:
 
 
 class Predictions(NamedTuple):
-    """For every query rating of some users, in the order of the events.
+    """Predictions of query ratings, in the order of the events.
 
     Attributes:
         ratings: float64 (n,), the predicted ratings.
@@ -54,24 +54,24 @@ class Predictions(NamedTuple):
 
 
 class RatingModel(nn.Module):
-    """Predicts ratings of users from a few that they gave."""
+    """Prediction of users' ratings from a few of their ratings."""
 
     features: Tensor
     attributes: Tensor
     has_id: Tensor
     mean: Tensor
 
-    def __init__(self, known: Known, training: RatedUsers, config: RatingConfig) -> None:
+    def __init__(self, side: SideInformation, training: RatedUsers, config: RatingConfig) -> None:
         """Start from small random vectors.
 
         Args:
-            known: items and users.
-            training: the ratings to learn from; they say which items have an id part, mean and scale.
+            side: features of items and attributes of users.
+            training: ratings to learn from; they give the mean, the scale, and the items with an id part.
             config: sizes and seed.
         """
         super().__init__()
         generator = torch.Generator().manual_seed(config.seed)
-        features, attributes = feature_matrix(known.features), feature_matrix(known.attributes)
+        features, attributes = feature_matrix(side.features), feature_matrix(side.attributes)
         n_items, width = features.shape[0], config.dim + 1
         levels, counts = np.unique(training.events.values, return_counts=True)
         # The last column is the bias.
@@ -93,8 +93,8 @@ class RatingModel(nn.Module):
         Args:
             users: int64 (B,), codes of the users, for their attributes.
             support: the ratings to adapt from.
-            query: the items asked about; its values are not read.
-            hidden: float32 (B, 1), 1 where an episode does without the id parts; nowhere if absent.
+            query: the items to score; its values are not read.
+            hidden: float32 (B, 1), 1 for episodes without id parts; no episode if absent.
         """
         content = torch.sparse.mm(self.features, self.content)
         seen = torch.ones(len(users), 1) if hidden is None else 1 - hidden
@@ -107,43 +107,43 @@ class RatingModel(nn.Module):
         return torch.bmm(x, w.unsqueeze(-1)).squeeze(-1) + bias
 
     def _items(self, content: Tensor, items: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Vectors [x, 1] (B, S, dim + 1), biases (B, S), and whether they have an id part (B, S)."""
+        """Vectors [x, 1] (B, S, dim + 1), biases (B, S), and 1 for items with an id part (B, S)."""
         has_id = self.has_id[items] * seen
         vectors = content[items] + self.ids[items] * has_id.unsqueeze(-1)
         x, bias = vectors[..., :-1], vectors[..., -1]
         return torch.cat([x, torch.ones_like(bias).unsqueeze(-1)], dim=-1), bias, has_id
 
     def penalty(self) -> Tensor:
-        """Squared norm of everything learned about single items, features and attributes; a scalar."""
+        """Squared norm of all parameters of single items, features and attributes; a scalar."""
         learned = (self.ids * self.has_id.unsqueeze(-1), self.content, self.start_by_attribute)
-        vectors = sum((each[:, :-1].square().sum() for each in learned), torch.zeros(()))
-        biases = sum((each[:, -1].square().sum() for each in learned), torch.zeros(()))
+        vectors = sum((weights[:, :-1].square().sum() for weights in learned), torch.zeros(()))
+        biases = sum((weights[:, -1].square().sum() for weights in learned), torch.zeros(()))
         return vectors + BIAS_PENALTY * biases
 
     @torch.no_grad()
     def predict(self, support: RatedUsers, query: Events) -> Predictions:
-        """Adapt to all of ``support`` and predict ``query`` of the same users, a thousand users at a time."""
+        """Adapt to ``support`` and predict ``query`` of the same users, in batches of a thousand users."""
         scores = [torch.zeros(0)]
         for rows in np.split(np.arange(len(support.users)), range(BATCH, len(support.users), BATCH)):
-            batch, asked = support.select(rows), pad(query.select(rows))
-            z = self(torch.from_numpy(batch.users), pad(batch.events), asked)
-            scores.append(z[asked.mask > 0])
+            batch, batch_query = support.select(rows), pad(query.select(rows))
+            z = self(torch.from_numpy(batch.users), pad(batch.events), batch_query)
+            scores.append(z[batch_query.mask > 0])
         z = torch.cat(scores)
-        return Predictions(*(each.numpy().astype(np.float64) for each in (self.readout.median(z), z)))
+        return Predictions(self.readout.median(z).double().numpy(), z.double().numpy())
 
 
 def no_features(n_rows: int) -> ItemFeatures:
-    """What is known where nothing is: rows without features."""
+    """Rows without features."""
     return ItemFeatures([], np.zeros(n_rows + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
 def feature_matrix(features: ItemFeatures) -> sp.csr_array:
-    """One row an item or user, one column a feature; a single empty column where there are none."""
+    """One row per item or user, one column per feature; a single empty column without features."""
     shape = (len(features.indptr) - 1, max(len(features.names), 1))
     return sp.csr_array((features.weights, features.indices, features.indptr), shape=shape)
 
 
 def _tensor(matrix: sp.csr_array) -> Tensor:
     entries = matrix.tocoo()
-    places = np.stack([entries.row, entries.col]).astype(np.int64)
-    return torch.sparse_coo_tensor(places, entries.data, matrix.shape, check_invariants=True).coalesce()  # type: ignore[arg-type]
+    positions = np.stack([entries.row, entries.col]).astype(np.int64)
+    return torch.sparse_coo_tensor(positions, entries.data, matrix.shape, check_invariants=True).coalesce()  # type: ignore[arg-type]

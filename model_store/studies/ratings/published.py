@@ -1,12 +1,13 @@
-"""What was reported elsewhere for MeLU on ML-1M, to stand beside our figures: by the paper, and by a reproduction.
+"""Figures published for MeLU on ML-1M, by the paper and by a reproduction, to compare with.
 
-Users were divided by other seeds there, and neither says whether the ratings that are predicted in the warm quadrant
-were out of training, as they are here.
+Their users were split by other seeds. Neither states that the ratings predicted in the warm quadrant were held out of
+training, as they are here.
 """
 
 from __future__ import annotations
 
 from model_store.bundle.manifest import DataFingerprint
+from model_store.evaluation.figures import Figure, Figures
 from model_store.studies.ratings.quadrants import QUADRANTS
 
 ML_1M = {"users": 6040, "events": 1_000_209}
@@ -19,12 +20,12 @@ MAE = {
 }
 
 
-def published(data: DataFingerprint, new_items: str) -> dict[str, dict[str, dict[str, float]]]:
-    """Reported errors by model and quadrant, where the data is ML-1M and divided as in the paper; else nothing."""
+def published(data: DataFingerprint, new_items: str) -> dict[str, dict[str, Figures]]:
+    """Published errors by model and quadrant; empty unless the data is ML-1M and divided as in the paper."""
     is_ml_1m = data.users == ML_1M["users"] and abs(data.events - ML_1M["events"]) <= TOLERANCE
     if not (is_ml_1m and new_items == "year >= 1998"):
         return {}
     return {
-        name: {quadrant: {"mae": error} for quadrant, error in zip(QUADRANTS, errors, strict=True)}
+        name: {quadrant: {"mae": Figure(error)} for quadrant, error in zip(QUADRANTS, errors, strict=True)}
         for name, errors in MAE.items()
     }

@@ -1,7 +1,7 @@
-"""From a number to a rating: the ordinal readout.
+"""Ordinal readout: from a score to a rating.
 
-The mean absolute error is least at the median of what a rating may be, and the mean squared error at its mean; a
-scale of five levels puts them up to half a level apart. So the model says how likely each level is, and its rating is
+The mean absolute error is least at the median of a rating's distribution, and the mean squared error at its mean; with
+five levels they lie up to half a level apart. So the model predicts the probability of each level, and its rating is
 the median, which is always one of the levels. Proportional odds (McCullagh 1980, Regression Models for Ordinal Data):
 P(rating > level l | z) = σ(s · (z − θ_l)), with increasing thresholds θ and one scale s.
 """
@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 FIRST_SCALE = 2.0
-# A gap in logits below which a level would be as good as gone.
+# With a smaller gap in logits, a level would almost vanish.
 MIN_GAP = 1e-3
 BEYOND = 1e4
 
 
 class OrdinalReadout(nn.Module):
-    """Likelihood and median of a rating, given the score z in the ratings' unit, 0 for an average one."""
+    """Likelihood and median of a rating, given the score z in the ratings' unit; 0 is average."""
 
     levels: Tensor
 
     def __init__(self, levels: NDArray[np.float32], counts: NDArray[np.int64]) -> None:
-        """Start with thresholds at which z = 0 gives the shares that the levels have.
+        """Start with thresholds at which z = 0 gives the levels' shares in training.
 
         Args:
             levels: float32 (L,), the scale's levels, increasing, at least two.
-            counts: (L,), how often each occurs in training.
+            counts: (L,), occurrences of each level in training.
         """
         super().__init__()
         above = 1 - torch.from_numpy((counts + 1.0) / (counts + 1.0).sum()).cumsum(0)[:-1]
@@ -44,7 +44,7 @@ class OrdinalReadout(nn.Module):
         return torch.cat([self.first, self.first + (self.log_gaps.exp() + MIN_GAP).cumsum(0)])
 
     def loss(self, z: Tensor, values: Tensor) -> Tensor:
-        """−log P(rating = value | z) in nats, in the shape of ``z`` and ``values``; values between levels go down."""
+        """−log P(rating = value | z) in nats, shaped as ``z`` and ``values``; values are rounded down to a level."""
         level = (torch.searchsorted(self.levels, values.contiguous(), right=True) - 1).clamp(min=0)
         outer = torch.full((1,), BEYOND)
         bounds = torch.cat([-outer, self.thresholds(), outer])

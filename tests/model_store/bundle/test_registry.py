@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from model_store import jobs
 from model_store.bundle import Registry
 from model_store.bundle.signature import make_keys, sign_manifest
 from model_store.bundle.writer import draft
@@ -22,6 +21,7 @@ from model_store.commands.evaluate import evaluate
 from model_store.commands.train import train
 from model_store.config import JudgingConfig, TrainingConfig
 from model_store.errors import RegistryError, SigningKeyInvalid
+from model_store.flows.train_bundle import train_bundle
 
 Spoil = Callable[[Path], None]
 
@@ -65,12 +65,12 @@ def contents(folder: Path) -> dict[str, str | None]:
 def test_a_store_with_a_file_in_place_of_a_folder_is_refused_before_the_data_is_read(tmp_path: Path, path: str) -> None:
     a_file(tmp_path / "store" / path)
     with pytest.raises(RegistryError, match=r"store.*: cannot be written \(.*\); .* or use another folder"):
-        jobs.train("no data", tmp_path / "store", TrainingConfig(), JudgingConfig(), Console(quiet=True))
+        train_bundle("no data", tmp_path / "store", TrainingConfig(), JudgingConfig(), Console(quiet=True))
 
 
 def test_a_full_disk_is_found_out_before_the_data_is_read(tmp_path: Path) -> None:
     with no_file_may_grow(), pytest.raises(RegistryError, match=r"store: cannot be written \(File too large\)"):
-        jobs.train("no data", tmp_path / "store", TrainingConfig(), JudgingConfig(), Console(quiet=True))
+        train_bundle("no data", tmp_path / "store", TrainingConfig(), JudgingConfig(), Console(quiet=True))
     assert list(tmp_path.iterdir()) == []
 
 

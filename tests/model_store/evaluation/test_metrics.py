@@ -10,9 +10,9 @@ from model_store.evaluation import metrics
 DEPTH = 20
 
 
-def hits_of(*places: str) -> np.ndarray:
+def hits_of(*lists: str) -> np.ndarray:
     """Lists as text, "x" for a hit."""
-    return np.array([[place == "x" for place in row] for row in places])
+    return np.array([[position == "x" for position in row] for row in lists])
 
 
 @st.composite
@@ -29,13 +29,13 @@ def test_ndcg_by_hand():
     np.testing.assert_allclose(metrics.ndcg(hits, np.array([2, 1, 3]), 5), expected)
 
 
-def test_a_query_longer_than_the_list_can_still_be_answered_perfectly():
+def test_a_query_longer_than_the_list_can_still_be_perfect():
     hits, n_relevant = hits_of("xxx"), np.array([7])
     assert metrics.ndcg(hits, n_relevant, 3) == pytest.approx(1)
     assert metrics.recall(hits, n_relevant, 3) == pytest.approx(1)
 
 
-def test_a_catalogue_shorter_than_the_list_is_judged_by_what_it_has():
+def test_a_catalogue_shorter_than_the_list_is_judged_by_its_items():
     hits, n_relevant = hits_of(".x."), np.array([1])
     assert metrics.ndcg(hits, n_relevant, 10) == pytest.approx(1 / np.log2(3))
     assert metrics.recall(hits, n_relevant, 10) == pytest.approx(1)
@@ -51,7 +51,7 @@ def test_recall_hit_rate_and_reciprocal_rank_by_hand():
     np.testing.assert_allclose(metrics.reciprocal_rank(hits), [1 / 3, 1, 0])
 
 
-def test_coverage_counts_each_item_once_whoever_sees_it():
+def test_coverage_counts_every_item_once():
     top = np.array([[0, 1, 9], [1, 2, 8]])
     assert metrics.coverage(top, n_items=10, at=2) == pytest.approx(3 / 10)
 
@@ -97,17 +97,17 @@ def test_a_list_that_starts_with_the_query_is_perfect(judged, at):
 
 
 @given(judged_lists(), st.integers(1, DEPTH), st.integers(0, DEPTH - 2))
-def test_moving_a_hit_ahead_of_a_miss_never_costs(judged, at, place):
+def test_moving_a_hit_ahead_of_a_miss_never_costs(judged, at, position):
     hits, n_relevant = judged
     better = hits.copy()
-    better[0, place : place + 2] = -np.sort(-hits[0, place : place + 2].astype(int)) > 0
+    better[0, position : position + 2] = -np.sort(-hits[0, position : position + 2].astype(int)) > 0
     assert metrics.ndcg(better, n_relevant, at)[0] >= metrics.ndcg(hits, n_relevant, at)[0] - 1e-12
     assert metrics.recall(better, n_relevant, at)[0] >= metrics.recall(hits, n_relevant, at)[0]
     assert metrics.reciprocal_rank(better)[0] >= metrics.reciprocal_rank(hits)[0]
 
 
 @given(judged_lists(), st.integers(1, DEPTH))
-def test_places_behind_the_cut_do_not_matter(judged, at):
+def test_positions_behind_the_cut_do_not_matter(judged, at):
     hits, n_relevant = judged
     cut = hits.copy()
     cut[:, at:] = False

@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from model_store.bundle.manifest import DataFingerprint, FeedbackSpec
 from model_store.data.schema import Dataset, Events, ItemFeatures
 from model_store.errors import DataError
+from model_store.evaluation.figures import Figure
 from model_store.evaluation.protocol import (
     DENSE_SHOTS,
     SPARSE_SHOTS,
@@ -27,7 +28,7 @@ DAY = 86_400.0
 
 
 def dataset_of(*users: list[tuple[int, float]], n_items: int = N_ITEMS) -> Dataset:
-    """A dataset of users' (item, value) events, one a day."""
+    """A dataset of users' (item, value) events, one per day."""
     lengths = [len(user) for user in users]
     pairs = [pair for user in users for pair in user]
     events = Events(
@@ -54,12 +55,12 @@ def liking(*items: int) -> list[tuple[int, float]]:
     return [(item, LIKED) for item in items]
 
 
-def everybody(dataset: Dataset) -> np.ndarray:
+def all_users(dataset: Dataset) -> np.ndarray:
     return np.arange(dataset.events.n_users)
 
 
 class Fixed:
-    """The same scores for everybody; keeps the supports it was asked with."""
+    """The same scores for every user; keeps the supports it has scored."""
 
     def __init__(self, scores):
         self.scores = np.asarray(scores, dtype=np.float32)
@@ -73,10 +74,10 @@ class Fixed:
 def one_user_tasks(protocol: KShot = KShot((0, 1, 3), min_events=6)) -> Tasks:  # noqa: B008 - frozen
     user = [*liking(0, 1, 2, 3), (4, DISLIKED), (5, LIKED)]
     dataset = dataset_of(user)
-    return make_tasks(dataset, everybody(dataset), protocol)
+    return make_tasks(dataset, all_users(dataset), protocol)
 
 
-def test_the_query_is_what_was_liked_after_the_largest_support():
+def test_the_query_is_the_liked_items_after_the_largest_support():
     tasks = one_user_tasks()
     assert [query.tolist() for query in tasks.queries] == [[3, 5]]
     assert [masked.tolist() for masked in tasks.masked] == [[0, 1, 2]]
@@ -98,7 +99,7 @@ def test_events_up_to_the_query_are_masked_at_every_k():
         assert judgement.per_user["mrr"] == pytest.approx(1)
 
 
-def test_a_disliked_item_is_no_hit():
+def test_a_disliked_item_is_not_a_hit():
     scores = np.zeros(N_ITEMS)
     scores[4] = 1
     judgement = evaluate(Fixed(scores), one_user_tasks())[3]
@@ -108,22 +109,22 @@ def test_a_disliked_item_is_no_hit():
 def test_the_support_at_k_is_the_first_k_events():
     spy = Fixed(np.zeros(N_ITEMS))
     evaluate(spy, one_user_tasks())
-    none, one, three = spy.supports
-    assert none.mask.tolist() == [[0]]
+    empty, one, three = spy.supports
+    assert empty.mask.tolist() == [[0]]
     assert one.rows.tolist() == [[0]]
     assert three.rows.tolist() == [[0, 1, 2]]
     assert three.ages.tolist() == [[2, 1, 0]]
     assert three.values.tolist() == [[LIKED] * 3]
 
 
-def test_users_with_few_events_or_nothing_liked_in_the_query_are_left_out():
+def test_users_with_few_events_or_an_empty_query_are_excluded():
     enough = liking(0, 1, 2, 3)
     dataset = dataset_of(liking(0, 1, 2), enough, [*liking(0, 1), (2, DISLIKED), (3, DISLIKED)])
-    tasks = make_tasks(dataset, everybody(dataset), KShot((0, 2), min_events=4))
+    tasks = make_tasks(dataset, all_users(dataset), KShot((0, 2), min_events=4))
     assert tasks.users.tolist() == [1]
 
 
-def test_only_the_users_asked_for_are_judged():
+def test_only_the_requested_users_are_judged():
     dataset = dataset_of(liking(0, 1, 2), liking(3, 4, 5), liking(6, 7, 8))
     tasks = make_tasks(dataset, np.array([2, 0]), KShot((0, 1), min_events=3))
     assert [query.tolist() for query in tasks.queries] == [[7, 8], [1, 2]]
@@ -132,32 +133,32 @@ def test_only_the_users_asked_for_are_judged():
 
 @pytest.mark.parametrize("shots", [(0, 20), (0, 1, 2, 3), (0, 5, 7), (0, 6, 10)])
 @pytest.mark.parametrize("lengths", [(2, 2), (3, 2), (2, 4), (5, 3), (3, 3)])
-def test_too_many_shots_are_refused_with_some_that_every_part_has_events_for(shots, lengths):
+def test_too_many_shots_are_refused_with_some_that_fit_every_group(shots, lengths):
     dataset = dataset_of(*[liking(*range(length)) for length in lengths])
-    parts = {"validation users": np.array([0]), "test users": np.array([1])}
+    groups = {"validation users": np.array([0]), "test users": np.array([1])}
     with pytest.raises(DataError, match=r"none of 1 (validation|test) users has .*: --shots [\d,]+$") as refused:
-        choose_protocol(dataset, shots, parts)
+        choose_protocol(dataset, shots, groups)
     advice = str(refused.value).rpartition(" ")[2]
-    followed = choose_protocol(dataset, tuple(map(int, advice.split(","))), parts)
+    followed = choose_protocol(dataset, tuple(map(int, advice.split(","))), groups)
     assert followed.query_after == min(lengths) - 1
-    for users in parts.values():
+    for users in groups.values():
         assert make_tasks(dataset, users, followed).users.tolist() == users.tolist()
 
 
 @pytest.mark.parametrize("shots", [None, (0, 1), (0, 3, 20)])
 def test_users_with_one_event_each_are_refused_without_advice_on_shots(shots):
     dataset = dataset_of(liking(0, 1, 2), liking(3))
-    parts = {"validation users": np.array([0]), "test users": np.array([1])}
-    with pytest.raises(DataError, match=r"none of 1 .* users .*; expected users with several: add events"):
-        choose_protocol(dataset, shots, parts)
+    groups = {"validation users": np.array([0]), "test users": np.array([1])}
+    with pytest.raises(DataError, match=r"none of 1 .* users .*; expected users with several events: add events"):
+        choose_protocol(dataset, shots, groups)
 
 
-def test_users_who_like_nothing_are_refused_with_advice_on_the_threshold():
+def test_users_without_likes_are_refused_with_advice_on_the_threshold():
     dataset = dataset_of([(item, DISLIKED) for item in range(9)])
     with pytest.raises(DataError, match=r"too little is liked: set --liked-from to a lower value"):
-        choose_protocol(dataset, parts={"test users": everybody(dataset)})
+        choose_protocol(dataset, groups={"test users": all_users(dataset)})
     lower = dataset.feedback.model_copy(update={"liked_at_least": DISLIKED})
-    assert choose_protocol(replace(dataset, feedback=lower), parts={"test users": everybody(dataset)}).shots == (
+    assert choose_protocol(replace(dataset, feedback=lower), groups={"test users": all_users(dataset)}).shots == (
         0,
         1,
         2,
@@ -168,26 +169,26 @@ def test_users_who_like_nothing_are_refused_with_advice_on_the_threshold():
 def test_users_without_a_task_are_refused_with_shots_that_work():
     dataset = dataset_of(liking(0, 1), liking(2, 3))
     with pytest.raises(DataError, match=r"none of 2 users has 4 events .* after event 3; .*: --shots 0,1$"):
-        make_tasks(dataset, everybody(dataset), KShot((0, 1, 2, 3), min_events=4))
+        make_tasks(dataset, all_users(dataset), KShot((0, 1, 2, 3), min_events=4))
 
 
 @pytest.mark.parametrize(("events", "shots"), [(2, (0, 1)), (3, (0, 1, 2)), (4, (0, 1, 2, 3)), (9, (0, 1, 2, 3))])
-def test_the_data_chooses_shots_that_somebody_of_every_part_has_events_for(events, shots):
+def test_the_chosen_shots_fit_a_user_of_every_group(events, shots):
     dataset = dataset_of(*[liking(*range(events))] * 9, liking(*range(9)))
-    parts = {"validation users": np.array([0]), "test users": np.array([9])}
-    assert choose_protocol(dataset, parts=parts).shots == shots
+    groups = {"validation users": np.array([0]), "test users": np.array([9])}
+    assert choose_protocol(dataset, groups=groups).shots == shots
 
 
-def test_a_query_without_a_like_is_no_query():
+def test_a_query_needs_a_like():
     dataset = dataset_of([*liking(0, 1), (2, DISLIKED), (3, DISLIKED)])
-    assert choose_protocol(dataset, parts={"test users": everybody(dataset)}).shots == (0, 1)
+    assert choose_protocol(dataset, groups={"test users": all_users(dataset)}).shots == (0, 1)
 
 
-def test_many_users_are_judged_in_their_own_order():
+def test_many_users_are_judged_in_their_order():
     users = [liking(number % N_ITEMS, (number + 1) % N_ITEMS) for number in range(300)]
     dataset = dataset_of(*users)
-    tasks = make_tasks(dataset, everybody(dataset), KShot((0, 1), min_events=2))
-    # Item 8 is the query of the users that start with 7, and of nobody else.
+    tasks = make_tasks(dataset, all_users(dataset), KShot((0, 1), min_events=2))
+    # Item 8 is the query only of the users that start with 7.
     judgement = evaluate(Fixed(np.eye(N_ITEMS)[8]), tasks)[1]
     first = np.flatnonzero(judgement.per_user["mrr"] == 1)
     assert first.tolist() == list(range(7, 300, N_ITEMS))
@@ -196,36 +197,36 @@ def test_many_users_are_judged_in_their_own_order():
 def test_every_batch_is_reported():
     users = [liking(0, 1)] * 300
     dataset = dataset_of(*users)
-    tasks = make_tasks(dataset, everybody(dataset), KShot((0, 1), min_events=2))
+    tasks = make_tasks(dataset, all_users(dataset), KShot((0, 1), min_events=2))
     calls = []
     evaluate(Fixed(np.zeros(N_ITEMS)), tasks, on_batch=lambda: calls.append(1))
     assert len(calls) == len(tasks.protocol.shots) * len(tasks.batches())
 
 
-def test_a_summary_holds_means_and_the_interval_around_the_headline():
+def test_a_summary_has_means_with_intervals_and_the_coverage():
     dataset = dataset_of(liking(0, 1), liking(0, 2))
-    tasks = make_tasks(dataset, everybody(dataset), KShot((0, 1), min_events=2))
+    tasks = make_tasks(dataset, all_users(dataset), KShot((0, 1), min_events=2))
     summary = judge(np.array([[1, 5], [5, 6]]), tasks).summary()
-    assert summary["mrr"] == pytest.approx(1 / 2)
-    assert summary["hr@10"] == pytest.approx(1 / 2)
-    assert summary["coverage@10"] == pytest.approx(3 / N_ITEMS)
-    low, high = summary["ndcg@10 interval"]
-    assert low <= summary["ndcg@10"] <= high
+    assert summary["mrr"].mean == pytest.approx(1 / 2)
+    assert summary["hr@10"].mean == pytest.approx(1 / 2)
+    assert summary["coverage@10"] == Figure(pytest.approx(3 / N_ITEMS), None)
+    low, high = summary["ndcg@10"].interval
+    assert low <= summary["ndcg@10"].mean <= high
 
 
 @given(
     arrays(np.float32, (2, 150), elements=st.sampled_from([0, 0.5, 1, 2])),
     st.sets(st.integers(0, 149), max_size=40),
 )
-def test_the_list_is_the_sorted_catalogue_without_the_masked_and_ties_go_by_row(scores, masked):
+def test_a_list_is_the_sorted_catalogue_without_masked_items_and_ties_go_by_row(scores, masked):
     masked = np.array(sorted(masked), dtype=np.int32)
     tasks = Tasks(KShot((0, 1), 2), None, np.arange(2), [], [masked, masked], 150)
-    open_rows = np.setdiff1d(np.arange(150), masked)
-    expected = [open_rows[np.lexsort((open_rows, -row[open_rows]))][:100] for row in scores]
+    unmasked = np.setdiff1d(np.arange(150), masked)
+    expected = [unmasked[np.lexsort((unmasked, -user[unmasked]))][:100] for user in scores]
     np.testing.assert_array_equal(top_items(scores, tasks, slice(0, 2)), expected)
 
 
-def test_scores_are_left_as_they_were():
+def test_scores_are_not_changed():
     scores = np.ones((1, N_ITEMS), dtype=np.float32)
     top_items(scores, one_user_tasks(), slice(0, 1))
     assert (scores == 1).all()
@@ -235,7 +236,7 @@ def test_dense_data_is_judged_at_up_to_20_shots():
     dataset = dataset_of(liking(*range(30)), liking(0))
     protocol = choose_protocol(dataset)
     assert protocol == KShot(DENSE_SHOTS, min_events=30)
-    assert protocol.as_dict()["query_after"] == 20
+    assert protocol.query_after == 20
 
 
 def test_sparse_data_is_judged_at_few_shots():
@@ -243,6 +244,6 @@ def test_sparse_data_is_judged_at_few_shots():
     assert choose_protocol(dataset) == KShot(SPARSE_SHOTS, min_events=4)
 
 
-def test_shots_that_were_asked_for_are_kept():
+def test_requested_shots_are_kept():
     dataset = dataset_of(*[liking(0, 1, 2, 3)] * 11)
     assert choose_protocol(dataset, (0, 2)) == KShot((0, 2), min_events=3)

@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from model_store import jobs
 from model_store.bundle import FeedbackSpec, Registry
 from model_store.bundle.manifest import SCHEMA_VERSION, DataFingerprint, Limits, Manifest, Shapes, sealed
 from model_store.config import JudgingConfig, ReadOptions, TrainingConfig
 from model_store.errors import DataError, TrainingError
 from model_store.export.live_scale import check_scale, same_scale
+from model_store.flows.train_bundle import train_bundle
 
 QUIET = Console(quiet=True)
 
@@ -128,11 +128,11 @@ def test_a_training_on_another_scale_ends_before_it_begins(tmp_path: Path) -> No
     serving(tmp_path / "store", STARS)
     doubled = write_stars(tmp_path / "doubled", 2)
     with pytest.raises(TrainingError, match=r"data are ratings from 2 to 10, liked from 8; .* --new-scale"):
-        jobs.train(doubled, tmp_path / "store", TrainingConfig(), JudgingConfig(), QUIET)
+        train_bundle(doubled, tmp_path / "store", TrainingConfig(), JudgingConfig(), QUIET)
     # Nobody has 50 events: with --new-scale, and on the same scale, it is the shots that are refused.
     for source, new_scale in ((doubled, True), (write_stars(tmp_path / "same", 1), False)):
         with pytest.raises(DataError, match="ask for fewer shots"):
-            jobs.train(
+            train_bundle(
                 source, tmp_path / "store", TrainingConfig(), JudgingConfig(shots=(0, 50)), QUIET, new_scale=new_scale
             )
 
@@ -141,4 +141,4 @@ def test_a_threshold_of_ones_own_is_another_scale(tmp_path: Path) -> None:
     serving(tmp_path / "store", STARS)
     source = write_stars(tmp_path / "same", 1)
     with pytest.raises(TrainingError, match=r"data are ratings from 1 to 5, liked from 2; .* --new-scale"):
-        jobs.train(source, tmp_path / "store", TrainingConfig(), JudgingConfig(), QUIET, ReadOptions(liked_from=2))
+        train_bundle(source, tmp_path / "store", TrainingConfig(), JudgingConfig(), QUIET, ReadOptions(liked_from=2))

@@ -1,4 +1,4 @@
-"""The prior forgets where the order of events says so, and nowhere else."""
+"""The prior forgets only where the order of events clearly supports it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 from model_store.config import TrainingConfig
 from model_store.data.schema import Dataset, Events
 from model_store.data.sources import load
-from model_store.evaluation.protocol import KShot, Tasks, make_tasks
-from model_store.learning import half_life as recency
-from model_store.learning.half_life import choose_half_life
+from model_store.data.split import UserSplit
+from model_store.evaluation.cohorts import Cohorts
+from model_store.evaluation.protocol import KShot
+from model_store.learning.half_life import choose_half_life, folds
 from model_store.meta.items.popularity import log_popularity, recent_likes
 from model_store.meta.network import build
 
@@ -37,21 +38,20 @@ def events_of(rows: list[list[int]]) -> Events:
 
 
 def moving_on(rng: np.random.Generator) -> list[list[int]]:
-    """Everybody likes 30 of the first 35 items, and then 15 of the other 25, where one in three is for few."""
+    """Every user likes 30 of the first 35 items, and then 15 of the other 25."""
     return [[*rng.permutation(35)[:30], *35 + rng.permutation(25)[:15]] for _ in range(N_USERS)]
 
 
 def at_rest(rng: np.random.Generator) -> list[list[int]]:
-    """Nothing is popular, early or late: what looks best is luck."""
+    """No item is popular, early or late: the best half-life is the best by chance."""
     return [list(rng.permutation(N_ITEMS)[:45]) for _ in range(N_USERS)]
 
 
-def asked(dataset: Dataset, rows: list[list[int]]) -> tuple[Dataset, Events, Tasks]:
-    everybody = events_of(rows)
-    titles = [""] * N_ITEMS
-    own = replace(dataset, events=everybody, item_ids=titles, has_order=True)
-    tasks = make_tasks(own, np.arange(100, N_USERS), KShot((0, 1, 30), 31))
-    return own, everybody.select(np.arange(100)), tasks
+def cohorts_of(dataset: Dataset, rows: list[list[int]], *, has_order: bool = True) -> Cohorts:
+    """100 training and 20 validation users with the events of ``rows``."""
+    replaced = replace(dataset, events=events_of(rows), item_ids=[""] * N_ITEMS, has_order=has_order)
+    split = UserSplit(np.arange(100), np.arange(100, N_USERS), np.zeros(0, np.int64))
+    return Cohorts(replaced, split, KShot((0, 1, 30), 31), seed=0)
 
 
 def test_a_like_counts_half_after_as_many_events_of_its_user_as_the_half_life() -> None:
@@ -61,43 +61,42 @@ def test_a_like_counts_half_after_as_many_events_of_its_user_as_the_half_life() 
     np.testing.assert_allclose(recent_likes(events, 5, 4.0, 1.0), np.array([1, 2, 4, 4, 0]) / 11 * 4)
 
 
-def test_what_was_not_liked_counts_nothing_but_makes_what_stood_before_older() -> None:
+def test_a_disliked_item_counts_nothing_but_makes_earlier_likes_older() -> None:
     events = events_of([[0, 1], [2]])
     events.values[1] = 1
     np.testing.assert_allclose(recent_likes(events, 3, 4.0, 1.0), [2 / 3, 0, 4 / 3])
 
 
-def test_where_users_move_on_the_prior_forgets(made_up_dataset: Dataset, rng: np.random.Generator) -> None:
-    dataset, training, tasks = asked(made_up_dataset, moving_on(rng))
-    assert choose_half_life(dataset, training, tasks, seed=0) in {10.0, 20.0}
+def test_the_prior_forgets_if_tastes_drift(made_up_dataset: Dataset, rng: np.random.Generator) -> None:
+    assert choose_half_life(cohorts_of(made_up_dataset, moving_on(rng))) in {10.0, 20.0}
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_popularity_stays_where_nothing_is_clearly_better(made_up_dataset: Dataset, seed: int) -> None:
-    dataset, training, tasks = asked(made_up_dataset, at_rest(np.random.default_rng(seed)))
-    assert choose_half_life(dataset, training, tasks, seed=0) is None
+def test_popularity_stays_unless_a_half_life_is_clearly_better(made_up_dataset: Dataset, seed: int) -> None:
+    assert choose_half_life(cohorts_of(made_up_dataset, at_rest(np.random.default_rng(seed)))) is None
 
 
-def test_nobody_is_served_what_was_counted_on_them(
-    made_up_dataset: Dataset, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def judge(_dataset: Dataset, counted: Events, tasks: Tasks) -> np.ndarray:
-        judged.append((counted.n_users, len(tasks.queries)))
-        return np.zeros((len(recency.HALF_LIVES), len(tasks.queries)))
+def test_no_user_is_judged_by_counts_of_own_events(made_up_dataset: Dataset, rng: np.random.Generator) -> None:
+    cohorts = cohorts_of(made_up_dataset, at_rest(rng))
+    pairs = list(folds(cohorts))
+    assert [(counted.n_users, len(tasks.users)) for counted, tasks in pairs] == [
+        (100, 20),
+        (66, 34),
+        (67, 33),
+        (67, 33),
+    ]
+    for counted, tasks in pairs:
+        counted_users = {counted.items[counted.user(user)].tobytes() for user in range(counted.n_users)}
+        judged_users = {tasks.events.items[tasks.events.user(int(user))].tobytes() for user in tasks.users}
+        assert not counted_users & judged_users
 
-    judged: list[tuple[int, int]] = []
-    monkeypatch.setattr(recency, "_judge", judge)
-    recency.choose_half_life(*asked(made_up_dataset, at_rest(rng)), seed=0)
-    assert judged == [(100, 20), (66, 34), (67, 33), (67, 33)]
 
-
-def test_a_random_order_says_nothing(made_up_dataset: Dataset, rng: np.random.Generator) -> None:
-    dataset, training, tasks = asked(made_up_dataset, moving_on(rng))
-    assert choose_half_life(replace(dataset, has_order=False), training, tasks, seed=0) is None
+def test_a_random_order_has_no_half_life(made_up_dataset: Dataset, rng: np.random.Generator) -> None:
+    assert choose_half_life(cohorts_of(made_up_dataset, moving_on(rng), has_order=False)) is None
 
 
 @pytest.mark.parametrize("half_life", [None, 5.0])
-def test_a_network_starts_from_the_prior_it_is_told(made_up_dataset: Dataset, half_life: float | None) -> None:
+def test_a_network_starts_from_the_prior_of_its_half_life(made_up_dataset: Dataset, half_life: float | None) -> None:
     config = TrainingConfig(dim=8, anchors=16, neighbours=10, half_life=half_life)
     dataset = made_up_dataset
     network = build(dataset, dataset.events, config, (0, 1, 3))

@@ -14,13 +14,13 @@ import pytest
 from numpy.typing import NDArray
 from rich.console import Console
 
-from model_store import jobs
 from model_store.bundle import Registry, open_bundle
 from model_store.config import JudgingConfig, TrainingConfig
 from model_store.data.episodes import pack_support
 from model_store.data.sources import prepare
 from model_store.data.tables import Table, Tables
 from model_store.evaluation.recommenders import ServedModel
+from model_store.flows.train_bundle import train_bundle
 from model_store.meta.network import build
 
 CONFIG = TrainingConfig(max_epochs=1, dim=8, anchors=16, neighbours=10, cross_fit_below=0)
@@ -99,7 +99,9 @@ def test_the_first_list_of_a_bundle_trained_on_complaints_has_none_of_the_worst_
     liking, events = ratings()
     (tmp_path / "data").mkdir()
     events.with_columns(value=pl.Series(complaints(liking))).write_csv(tmp_path / "data" / "interactions.csv")
-    jobs.train(str(tmp_path / "data"), tmp_path / "store", CONFIG, JudgingConfig(shots=(0, 1, 3)), Console(quiet=True))
+    train_bundle(
+        str(tmp_path / "data"), tmp_path / "store", CONFIG, JudgingConfig(shots=(0, 1, 3)), Console(quiet=True)
+    )
     bundle = open_bundle(Registry(tmp_path / "store").live_folder())
     feedback = bundle.manifest.feedback
     assert (feedback.kind, feedback.value_min, feedback.value_max, feedback.liked_at_least) == ("ratings", 1, 5, 4)

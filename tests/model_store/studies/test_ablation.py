@@ -10,7 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from model_store.baselines import Popularity
+from model_store.baselines.popularity import Popularity
 from model_store.config import TrainingConfig
 from model_store.data.episodes import Support
 from model_store.data.schema import Dataset
@@ -22,6 +22,7 @@ from model_store.evaluation.protocol import KShot, Tasks, evaluate, make_tasks
 from model_store.evaluation.recommenders import TrainingModel
 from model_store.meta.network import Network, build, count
 from model_store.reports import page as report
+from model_store.reports.results import KShotResults
 from model_store.reports.tables import ablation_tables
 
 SHOTS = (0, 1, 3)
@@ -70,7 +71,7 @@ def test_every_variant_is_judged_by_every_metric_at_every_k(found: dict) -> None
     assert list(found)[:8] == ["kshot", *WITHOUT, *ALONE, "without ages"]
     assert all(name.startswith("trained ") for name in list(found)[8:])
     for by_shots in found.values():
-        assert list(by_shots) == ["0", "1", "3"]
+        assert list(by_shots) == [0, 1, 3]
         assert all(set(METRICS) <= set(judged) for judged in by_shots.values())
 
 
@@ -101,15 +102,15 @@ def test_without_a_part_the_other_one_is_left(network: Network, tasks: Tasks, fo
             return self._scores[: len(support.rows)]
 
     for name, part in {"dense alone": parts.dense, "votes alone": parts.votes}.items():
-        expected = evaluate(Left(part), tasks)[3].summary()["ndcg@10"]
-        assert found[name]["3"]["ndcg@10"] == pytest.approx(expected)
-        assert expected != pytest.approx(found["kshot"]["3"]["ndcg@10"])
+        expected = evaluate(Left(part), tasks)[3].summary()["ndcg@10"].mean
+        assert found[name][3]["ndcg@10"].mean == pytest.approx(expected)
+        assert expected != pytest.approx(found["kshot"][3]["ndcg@10"].mean)
 
 
 def test_the_network_is_whole_again_afterwards(network: Network, tasks: Tasks, found: dict) -> None:
     assert network.gate.share.at_knots.tolist() == network.inner.share.at_knots.tolist() == [1, 1, 1]
     again = evaluate(TrainingModel(network), tasks)[3].summary()["ndcg@10"]
-    assert found["kshot"]["3"]["ndcg@10"] == again
+    assert found["kshot"][3]["ndcg@10"] == again
 
 
 def test_without_ages_all_events_are_of_today_and_nothing_else_changes() -> None:
@@ -136,13 +137,13 @@ def test_what_a_data_set_does_not_have_is_not_left_out(network: Network, tasks: 
 
 
 def test_the_report_and_the_terminal_show_them(found: dict) -> None:
-    results = {"ablations": found, "protocol": {"shots": list(SHOTS), "users": 60, "items": 240}}
+    results = KShotResults(ablations=found)
     console = Console(width=80, file=io.StringIO())
     for table in ablation_tables(results):
         console.print(table)
-    html = report.render({"ablations": found})
+    html = report.render(results)
     for written in (console.file.getvalue(), html):
         assert all(variant in written for variant in found)
-        assert all(f"{judged['ndcg-tail@10']:.4f}" in written for judged in found["without votes"].values())
+        assert all(f"{judged['ndcg-tail@10'].mean:.4f}" in written for judged in found["without votes"].values())
     assert 'id="ablations"' in html
-    assert list(ablation_tables({"protocol": {}})) == []
+    assert list(ablation_tables(KShotResults())) == []

@@ -14,11 +14,11 @@ from made_up import guild
 from rich.console import Console
 from running_service import Running, groups, running
 
-from model_store import jobs
 from model_store.bundle import Registry, open_bundle
 from model_store.config import JudgingConfig, TrainingConfig
 from model_store.data.sources import load
 from model_store.export import write_draft
+from model_store.flows.train_bundle import train_bundle
 from model_store.meta.network import build
 
 CONFIG = TrainingConfig(max_epochs=30, dim=16, anchors=32, neighbours=20)
@@ -30,7 +30,7 @@ def guilds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the world's ``source`` and a ``store`` with a bundle trained on it."""
     folder = tmp_path_factory.mktemp("guilds")
     source = made_up.write_users(made_up.write_source(folder / "source"))
-    jobs.train(str(source), folder / "store", CONFIG, JudgingConfig(shots=SHOTS), Console(quiet=True))
+    train_bundle(str(source), folder / "store", CONFIG, JudgingConfig(shots=SHOTS), Console(quiet=True))
     return folder
 
 

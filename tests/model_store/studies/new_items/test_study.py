@@ -1,4 +1,4 @@
-"""Items without history, from the training to the served bundle, in a world where content decides."""
+"""Items without history, from training to the bundle, in a world where content decides."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ from model_store.commands.evaluate import evaluate
 from model_store.config import JudgingConfig, TrainingConfig
 from model_store.data.episodes import Support
 from model_store.data.sources import load
-from model_store.data.split import split_users
-from model_store.evaluation.protocol import choose_protocol
 from model_store.evaluation.recommenders import ServedModel
 from model_store.export import write_draft
+from model_store.learning.experiment import Experiment
 from model_store.learning.learn import learn
-from model_store.meta.checkpoint import Checkpoint
 from model_store.studies.new_items.protocol import hold_out, without_items
 from model_store.studies.new_items.study import evaluate_new_items
 
@@ -31,27 +29,26 @@ CONFIG = TrainingConfig(max_epochs=6, dim=16, anchors=32, neighbours=20)
 SHOTS = (0, 1, 3, 5)
 
 
-def test_content_places_new_items_where_it_decides(source: Path) -> None:
+def test_new_items_are_ranked_by_content(source: Path) -> None:
     results = evaluate_new_items(str(source), CONFIG, JudgingConfig(shots=SHOTS), QUIET)
-    assert list(results["models"]) == [
+    assert list(results.models) == [
         "kshot",
         "random",
         "content popularity",
         "content-kNN",
         "content-kNN + popularity",
     ]
-    kshot, random = results["models"]["kshot"], results["models"]["random"]
-    assert kshot["5"]["ndcg@10"] > 0.85
-    assert kshot["5"]["ndcg@10"] > kshot["1"]["ndcg@10"] > random["1"]["ndcg@10"] + 0.2
-    assert results["protocol"]["items"] == made_up.GROUPS * made_up.ITEMS_PER_GROUP / 10
+    kshot, random = results.models["kshot"], results.models["random"]
+    assert kshot[5]["ndcg@10"].mean > 0.85
+    assert kshot[5]["ndcg@10"].mean > kshot[1]["ndcg@10"].mean > random[1]["ndcg@10"].mean + 0.2
+    assert results.protocol.items == made_up.GROUPS * made_up.ITEMS_PER_GROUP / 10
 
 
 def test_a_bundle_ranks_an_item_without_history_by_its_content(source: Path, tmp_path: Path) -> None:
     everything = load(str(source)).dataset
     held_out = hold_out(everything, 0)
     dataset = without_items(everything, held_out)
-    split, protocol = split_users(dataset.events.n_users, 0), choose_protocol(dataset, SHOTS)
-    network = learn(dataset, split, protocol, CONFIG, Checkpoint(tmp_path, "sha", CONFIG), QUIET).network
+    network = learn(Experiment.of(dataset, CONFIG, QUIET, SHOTS)).network
     groups = np.array([made_up.group_of(item_id) for item_id in dataset.item_ids])
     with write_draft(Registry(tmp_path), dataset, network, CONFIG) as draft:
         graphs, catalogue = draft.open()
@@ -76,16 +73,16 @@ def command() -> typer.Typer:
     return app
 
 
-def test_a_bundle_that_has_seen_all_items_cannot_be_asked(command: typer.Typer, source: Path, tmp_path: Path) -> None:
-    asked = ["--data", str(source), "--protocol", "new-items", "--store", str(tmp_path)]
-    ended = CliRunner().invoke(command, asked)
+def test_a_bundle_trained_on_all_items_is_refused(command: typer.Typer, source: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(source), "--protocol", "new-items", "--bundles", str(tmp_path)]
+    ended = CliRunner().invoke(command, arguments)
     assert ended.exit_code == 1
-    why = "--protocol new-items trains a model of its own, expected no --bundles"
-    assert ended.stderr == f"error: --bundles {tmp_path}: {why}\n"
+    reason = "--protocol new-items trains a model of its own, expected no --bundles"
+    assert ended.stderr == f"error: --bundles {tmp_path}: {reason}\n"
 
 
-@pytest.mark.parametrize("also", [["--store", "anywhere"], ["--protocol", "new-items"]])
-def test_ablations_train_for_the_k_shot_protocol_only(command: typer.Typer, source: Path, also: list[str]) -> None:
-    ended = CliRunner().invoke(command, ["--data", str(source), "--ablations", *also])
+@pytest.mark.parametrize("options", [["--bundles", "anywhere"], ["--protocol", "new-items"]])
+def test_ablations_train_for_the_k_shot_protocol_only(command: typer.Typer, source: Path, options: list[str]) -> None:
+    ended = CliRunner().invoke(command, ["--data", str(source), "--ablations", *options])
     assert ended.exit_code == 1
     assert re.search("--ablations.* trains .* of its own, expected no ", ended.stderr)

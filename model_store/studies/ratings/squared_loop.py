@@ -1,12 +1,12 @@
 """The inner loop of rating prediction: squared loss on the support, a few steps from the learned start.
 
-With item vectors x_e, and y_e what the user's rating lies above the mean and the item's bias, the inner loss is
+With item vectors x_e, and y_e the user's rating minus the mean and the item's bias, the inner loss is
 
     L(w) = 1/2 Σ_e (y_e − w·x_e)² + 1/2 (w − w₀)ᵀ Λ (w − w₀),
 
-Λ diagonal and learned: ridge regression around the start, with the minimum (XᵀX + Λ)⁻¹ (Xᵀy + Λ w₀) that enough steps
-come to. Step t of T goes  w ← w − α_t ⊙ ∇L(w) / (k + Λ), its sizes α_t learned per step and coordinate (Meta-SGD, Li et
-al. 2017, arXiv:1707.09835) and modulated by the number of ratings k and by the share of them whose items are new.
+Λ diagonal and learned: ridge regression around the start, whose minimum (XᵀX + Λ)⁻¹ (Xᵀy + Λ w₀) enough steps reach.
+Step t of T is  w ← w − α_t ⊙ ∇L(w) / (k + Λ), its sizes α_t learned per step and coordinate (Meta-SGD, Li et
+al. 2017, arXiv:1707.09835) and modulated by the number of ratings k and by the share of ratings of new items.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 FIRST_PULL = 4.0
-# Keeps log(1 + k) of some hundred ratings near 1, so that its weight learns at the pace of the others.
+# Keeps log(1 + k) of some hundred ratings near 1, so that its weight learns as fast as the others.
 LOG_K_SCALE = 4.0
 
 

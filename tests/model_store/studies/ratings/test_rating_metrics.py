@@ -6,20 +6,20 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import mean_absolute_error as sklearn_mae
 from sklearn.metrics import ndcg_score
 
-from model_store.studies.ratings.metrics import graded_ndcg, mean_absolute_error
+from model_store.studies.ratings.rating_metrics import graded_ndcg, mean_absolute_error
 
 
 def test_mean_absolute_error_by_hand():
-    found = mean_absolute_error([[5, 3], [1, 4]], [[4.5, 3], [3, 3]])
-    np.testing.assert_allclose(found, [0.25, 1.5])
+    errors = mean_absolute_error([[5, 3], [1, 4]], [[4.5, 3], [3, 3]])
+    np.testing.assert_allclose(errors, [0.25, 1.5])
 
 
 def test_graded_ndcg_by_hand():
     values, scores = [[5, 3, 1]], [[0.1, 0.9, 0.5]]  # ranked: 3, 1, 5
     assert graded_ndcg(values, scores, 1)[0] == pytest.approx(7 / 31)
-    found = 7 + 1 / np.log2(3) + 31 / 2
+    gain = 7 + 1 / np.log2(3) + 31 / 2
     best = 31 + 7 / np.log2(3) + 1 / 2
-    assert graded_ndcg(values, scores, 3)[0] == pytest.approx(found / best)
+    assert graded_ndcg(values, scores, 3)[0] == pytest.approx(gain / best)
 
 
 def test_items_of_equal_score_keep_their_order():

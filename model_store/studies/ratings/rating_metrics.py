@@ -1,6 +1,6 @@
 """Metrics of predicted ratings, per user.
 
-``values``: what users gave, ``predicted`` and ``scores``: what the model says, all (n_users, n_query). All return
+``values``: ratings of the users; ``predicted`` and ``scores``: of the model; all (n_users, n_query). All metrics return
 float64 (n_users,).
 """
 
@@ -18,16 +18,16 @@ def mean_absolute_error(values: ArrayLike, predicted: ArrayLike) -> PerUser:
 
 
 def graded_ndcg(values: ArrayLike, scores: ArrayLike, at: int) -> PerUser:
-    """NDCG over a user's own query items, with gain 2^value − 1 (MeLU, Lee et al. 2019, section 4.2).
+    """NDCG over a user's query items, with gain 2^value − 1 (MeLU, Lee et al. 2019, section 4.2).
 
     DCG = Σ_{r ≤ at} (2^value_r − 1) / log2(r + 1) of the items in the order of their scores, divided by that of the
-    best order; 1 where every order is best. Items of equal score keep the order in which they stand.
+    best order; 1 where every order is best. Items of equal score keep their order.
     """
     gains = np.exp2(np.asarray(values, dtype=np.float64)) - 1
     by_score = np.argsort(-np.asarray(scores, dtype=np.float64), axis=1, kind="stable")
-    found = _dcg(np.take_along_axis(gains, by_score, axis=1), at)
+    gained = _dcg(np.take_along_axis(gains, by_score, axis=1), at)
     ideal = _dcg(-np.sort(-gains, axis=1), at)
-    return np.divide(found, ideal, out=np.ones_like(found), where=ideal > 0)
+    return np.divide(gained, ideal, out=np.ones_like(gained), where=ideal > 0)
 
 
 def _dcg(gains: NDArray[np.float64], at: int) -> PerUser:

@@ -1,4 +1,4 @@
-"""Rated items of many users: cut from the events, divided into support and query, padded into batches."""
+"""Ratings of many users: selected from the events, divided into support and query, padded into batches."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MAX_QUERY = 10
 
 @dataclass(frozen=True)
 class RatedUsers:
-    """Some users and their ratings.
+    """Users and their ratings.
 
     Attributes:
-        users: int64 (n,), their codes.
-        events: of these users, in that order.
+        users: int64 (n,), codes.
+        events: events of these users, in the same order.
     """
 
     users: NDArray[np.int64]
@@ -54,14 +54,14 @@ class Episodes(NamedTuple):
     query: Rated
 
 
-def of_items(events: Events, wanted: NDArray[np.bool_]) -> Events:
-    """The events with wanted items only; users stay, if need be without any.
+def of_items(events: Events, items: NDArray[np.bool_]) -> Events:
+    """The events of some items; users stay, even without events.
 
     Args:
-        events: of any users.
-        wanted: bool (n_items,).
+        events: events of any users.
+        items: bool (n_items,), the items to keep.
     """
-    return _where(events, wanted[events.items])
+    return _where(events, items[events.items])
 
 
 def divide(events: Events, n_query: NDArray[np.int64]) -> tuple[Events, Events]:
@@ -74,16 +74,16 @@ def divide(events: Events, n_query: NDArray[np.int64]) -> tuple[Events, Events]:
 
 
 def query_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Ratings that become the query when an episode is dealt: half of them, 10 at most."""
+    """Ratings per user that become the query of an episode: half of them, 10 at most."""
     return np.minimum(lengths // 2, MAX_QUERY)
 
 
 def pad(events: Events) -> Rated:
     """All users of ``events`` as one batch."""
     lengths = events.lengths()
-    place = np.arange(max(int(lengths.max(initial=0)), 1))
-    mask = place < lengths[:, None]
-    source = np.where(mask, events.indptr[:-1, None] + place, 0)
+    position = np.arange(max(int(lengths.max(initial=0)), 1))
+    mask = position < lengths[:, None]
+    source = np.where(mask, events.indptr[:-1, None] + position, 0)
     return Rated(
         torch.from_numpy(events.items[source].astype(np.int64)),
         torch.from_numpy(events.values[source]),
@@ -92,14 +92,14 @@ def pad(events: Events) -> Rated:
 
 
 def deal(rated: RatedUsers, rng: np.random.Generator) -> Episodes:
-    """One episode a user, at random: half of the ratings, 10 at most, are the query and the others the support.
+    """One random episode per user: half of the ratings, 10 at most, are the query and the others the support.
 
     Support and query share one array of items and differ in their masks.
     """
     batch, lengths = pad(rated.events), rated.events.lengths()
     keys = np.where(batch.mask.numpy() > 0, rng.random(tuple(batch.mask.shape)), 2.0)
-    place = keys.argsort(axis=1).argsort(axis=1)
-    in_query = torch.from_numpy((place < query_lengths(lengths)[:, None]).astype(np.float32))
+    rank = keys.argsort(axis=1).argsort(axis=1)
+    in_query = torch.from_numpy((rank < query_lengths(lengths)[:, None]).astype(np.float32))
     support, query = (batch._replace(mask=mask) for mask in (batch.mask - in_query, in_query))
     return Episodes(torch.from_numpy(rated.users), support, query)
 

@@ -1,8 +1,8 @@
-"""The outer loop of rating prediction: choose penalty and length on validation users, then learn from all.
+"""The outer loop of rating prediction: choose penalty and length on validation users, then train on all.
 
 The outer loss is the likelihood of the query's ratings under the ordinal readout, after the inner loop has adapted to
-the support. The penalty and the number of epochs are those with the best likelihood on the validation users; the model
-that is judged is trained anew that way, on the validation users too.
+the support. The penalty and the number of epochs are those with the best likelihood on the validation users. The model
+to judge is then trained anew with them, on the validation users too.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import torch
 from model_store.config import RatingConfig
 from model_store.data.schema import Events
 from model_store.errors import TrainingError
-from model_store.studies.ratings.episodes import RatedUsers, deal, divide, pad, query_lengths
-from model_store.studies.ratings.model import Known, RatingModel
+from model_store.studies.ratings.model import RatingModel, SideInformation
+from model_store.studies.ratings.rated_users import RatedUsers, deal, divide, pad, query_lengths
 
-# The average of the weights is what is judged, as in the other outer loop; it begins shorter, for runs of few steps.
+# The average of the weights is judged, as in ``meta.outer``; it begins shorter, for trainings of few steps.
 AVERAGING = 0.98
 SHORTER_FOR = 10
 
@@ -30,10 +30,10 @@ class Epoch:
     """One pass over the training users.
 
     Attributes:
-        l2: the penalty it was made with.
+        l2: penalty.
         number: passes so far with this penalty, from 1.
-        loss: mean over its steps, nats per query rating.
-        validation: the same on the validation users, NaN where there are none.
+        loss: mean over the steps, nats per query rating.
+        validation: the same on the validation users; NaN without them.
     """
 
     l2: float
@@ -44,32 +44,32 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Choice:
-    """What the validation users chose: the best epoch, and all that were tried."""
+    """The choice of the validation users: the best epoch, and all that were tried."""
 
     best: Epoch
     history: tuple[Epoch, ...]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Users with their ratings divided into what is told and what is asked."""
+class DividedUsers:
+    """Users with their ratings divided into support and query."""
 
     support: RatedUsers
     query: Events
 
     @classmethod
-    def of(cls, rated: RatedUsers) -> Asked:
-        """Ask for each user's last ratings: half of them, 10 at most."""
+    def of(cls, rated: RatedUsers) -> DividedUsers:
+        """The query is each user's last ratings: half of them, 10 at most."""
         support, query = divide(rated.events, query_lengths(rated.events.lengths()))
         return cls(RatedUsers(rated.users, support), query)
 
 
-class Run:
-    """A training under way: model, running average, optimiser, generator."""
+class Training:
+    """A training in progress: model, running average, optimiser, generator."""
 
-    def __init__(self, known: Known, training: RatedUsers, l2: float, config: RatingConfig) -> None:
-        """Begin; ``l2`` is shared out over all ratings, so that more data weighs more against it."""
-        self.model = RatingModel(known, training, config)
+    def __init__(self, side: SideInformation, training: RatedUsers, l2: float, config: RatingConfig) -> None:
+        """Begin; ``l2`` is divided by the number of ratings, so that more data counts more against it."""
+        self.model = RatingModel(side, training, config)
         self.average = copy.deepcopy(self.model).eval()
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
         self.rng = np.random.default_rng(config.seed)
@@ -110,15 +110,15 @@ class Run:
 
 
 @torch.no_grad()
-def likelihood_loss(model: RatingModel, asked: Asked) -> float:
-    """Mean −log P(rating) over all that is asked, in nats."""
-    query = pad(asked.query)
-    z = model(torch.from_numpy(asked.support.users), pad(asked.support.events), query)
+def likelihood_loss(model: RatingModel, users: DividedUsers) -> float:
+    """Mean −log P(rating) over all query ratings, in nats."""
+    query = pad(users.query)
+    z = model(torch.from_numpy(users.support.users), pad(users.support.events), query)
     return float((model.readout.loss(z, query.values) * query.mask).sum() / query.mask.sum())
 
 
 def choose(
-    known: Known,
+    side: SideInformation,
     training: RatedUsers,
     validation: RatedUsers,
     config: RatingConfig,
@@ -127,34 +127,34 @@ def choose(
     """Train with each penalty until the validation loss stops falling; the best epoch of all wins.
 
     Args:
-        known: items and users.
+        side: features of items and attributes of users.
         training: ratings to learn from.
         validation: ratings of other users, to choose by.
         config: penalties and limits.
-        on_epoch: told after each epoch; draws bars.
+        on_epoch: called after each epoch; draws bars.
     """
-    asked = Asked.of(validation)
+    users = DividedUsers.of(validation)
     history: list[Epoch] = []
     for l2 in config.l2:
-        run = Run(known, training, l2, config)
+        run = Training(side, training, l2, config)
         tried: list[Epoch] = []
         while not _finished(tried, config):
             loss = run.epoch()
-            tried.append(Epoch(l2, len(tried) + 1, loss, likelihood_loss(run.average, asked)))
+            tried.append(Epoch(l2, len(tried) + 1, loss, likelihood_loss(run.average, users)))
             on_epoch(tried[-1])
         history.extend(tried)
     return Choice(min(history, key=lambda epoch: epoch.validation), tuple(history))
 
 
 def refit(
-    known: Known,
+    side: SideInformation,
     rated: RatedUsers,
     best: Epoch,
     config: RatingConfig,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> RatingModel:
-    """Train on ``rated`` in the way and for as long as the validation users chose."""
-    run = Run(known, rated, best.l2, config)
+    """Train on ``rated`` with the penalty and the number of epochs that the validation users chose."""
+    run = Training(side, rated, best.l2, config)
     for number in range(1, best.number + 1):
         on_epoch(Epoch(best.l2, number, run.epoch(), float("nan")))
     return run.average

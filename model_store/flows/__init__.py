@@ -1,0 +1,1 @@
+"""Flows: from data to a published bundle, and from a bundle to its figures."""
