@@ -26,7 +26,6 @@ from rich.console import Console
 
 from loadtests.kit.cli import LoadTest, Result
 from loadtests.worlds.events import write_events
-from model_store import jobs
 from model_store.baselines.ials import IALS
 from model_store.baselines.item_item import item_knn
 from model_store.baselines.multi_vae import fit_multi_vae
@@ -35,8 +34,10 @@ from model_store.data.episodes import deal
 from model_store.data.sources import load
 from model_store.evaluation.protocol import evaluate
 from model_store.export import write_draft
+from model_store.flows.judge_bundle import judge_beside_baselines
+from model_store.flows.train_bundle import train_bundle
 from model_store.learning.calibrate import calibrate
-from model_store.learning.learn import _validate as validate
+from model_store.learning.learn import validate
 from model_store.meta.algorithms import begin
 from model_store.meta.items.mapping import map_content
 from model_store.meta.outer import _follow as update_average
@@ -58,7 +59,7 @@ PARTS: dict[str, Callable[..., Any]] = {
     "calibration": calibrate,
     " fitting EASE as a part": LinearMemory.remember,
     "export": write_draft,
-    "evaluation": jobs._judge,  # noqa: SLF001 - the profile has to name it
+    "evaluation": judge_beside_baselines,
     " judging on users": evaluate,
     " fitting item-kNN": item_knn,
     " fitting EASE": ease,
@@ -83,7 +84,8 @@ def train(data: Path, config: TrainingConfig) -> dict[str, Any]:
     profile, started = cProfile.Profile(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kshot-training-") as bundles:
         judging = JudgingConfig(sweep=Sweep.QUICK)
-        _, results = profile.runcall(jobs.train, str(data), Path(bundles), config, judging, Console(stderr=True))
+        published = profile.runcall(train_bundle, str(data), Path(bundles), config, judging, Console(stderr=True))
+    results = published.results.as_dict()
     training, parts = results["training"], part_seconds(profile)
     return {
         "data": {name: results["data"][name] for name in ("n_users", "n_items", "n_events")},

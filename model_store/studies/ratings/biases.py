@@ -50,11 +50,11 @@ class Biases:
         above = events.values - self.mean - self.items[events.items]
         bias = _means(_users(events), above, events.n_users, self.shrinkage)
         scores = self.mean + bias[_users(query)] + self.items[query.items]
-        return Predictions(scores if self.levels is None else nearesiduals(self.levels, scores), scores)
+        return Predictions(scores if self.levels is None else nearest(self.levels, scores), scores)
 
 
-def nearesiduals(levels: NDArray[np.float32], values: Vector) -> Vector:
-    """The level nearesiduals to each value."""
+def nearest(levels: NDArray[np.float32], values: Vector) -> Vector:
+    """The level nearest to each value."""
     between = (levels[1:] + levels[:-1]) / 2
     return levels[np.searchsorted(between, values)].astype(np.float64)
 
