@@ -1,72 +1,73 @@
 """Errors of the model store, one tree.
 
 ModelStoreError
-├── DataError            a source cannot be read, or holds nothing to learn from
-├── TrainingError        training cannot start or go on
+├── DataError            a source cannot be read, or lacks data to learn from
+├── TrainingError        training cannot start or continue
 ├── ReportInvalid        a file of results does not follow their schema
-├── ExportRefused        a graph misses its parity with torch, so nothing is published
+├── ExportRefused        an exported graph differs from torch; nothing is published
 ├── BundleError          a bundle cannot be used
-│   ├── BundleDamaged    a file is missing, or is not the one the manifest names
-│   ├── SchemaMismatch   the bundle is of another schema version
+│   ├── BundleDamaged    a file is missing or differs from the manifest
+│   ├── SchemaMismatch   the bundle has another schema version
 │   ├── GoldenMismatch   the graphs do not reproduce the bundle's golden cases
 │   ├── LibraryMissing   the bundle needs a library that is not installed
-│   └── SignatureRefused its manifest is not signed by a trusted key
-├── SigningKeyInvalid    a key to sign or verify bundles with is none
-└── RegistryError        a store has no such bundle, or nothing to roll back to
+│   └── SignatureRefused the manifest is unsigned, or signed by an untrusted key
+├── SigningKeyInvalid    a signing key cannot be read or created, or has the wrong type
+└── RegistryError        the bundles folder lacks the bundle, or an earlier one to roll back to
 
 Messages name the thing, the value and the expectation; the command line prints them without a traceback.
 """
+# ruff: noqa: N818 - names of errors say what happened
 
 from __future__ import annotations
 
 
 class ModelStoreError(Exception):
-    """Base of everything this package raises on purpose."""
+    """Base class of all errors that this package raises."""
 
 
 class DataError(ModelStoreError):
-    """A data source cannot be read, or holds nothing to learn from."""
+    """A data source cannot be read, or lacks data to learn from."""
 
 
 class TrainingError(ModelStoreError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
-class ReportInvalid(ModelStoreError):  # noqa: N818 - the name says what happened
+class ReportInvalid(ModelStoreError):
     """A file of results cannot be read, or does not follow the schema of results."""
 
 
-class ExportRefused(ModelStoreError):  # noqa: N818 - the name says what happened
-    """An exported graph misses its parity with torch; nothing was published."""
+class ExportRefused(ModelStoreError):
+    """An exported graph differs from torch by more than the tolerance; nothing was published."""
 
 
 class BundleError(ModelStoreError):
     """A bundle cannot be used."""
 
 
-class BundleDamaged(BundleError):  # noqa: N818 - the name says what happened
-    """A file of the bundle is missing, or is not the one its manifest names."""
+class BundleDamaged(BundleError):
+    """A file of the bundle is missing or differs from the manifest."""
 
 
-class SchemaMismatch(BundleError):  # noqa: N818 - the name says what happened
-    """The bundle follows another schema version than this code."""
+class SchemaMismatch(BundleError):
+    """The bundle has a schema version that this code does not read."""
 
 
-class GoldenMismatch(BundleError):  # noqa: N818 - the name says what happened
+class GoldenMismatch(BundleError):
     """The bundle's graphs do not reproduce its golden cases on this machine."""
 
 
-class LibraryMissing(BundleError):  # noqa: N818 - the name says what happened
-    """The bundle needs a library that comes with an extra and is not installed."""
+class LibraryMissing(BundleError):
+    """The bundle needs a library of an optional extra that is not installed."""
 
 
-class SignatureRefused(BundleError):  # noqa: N818 - the name says what happened
-    """The bundle's manifest is not signed, or by no trusted key."""
+class SignatureRefused(BundleError):
+    """The bundle's manifest is unsigned, or signed by an untrusted key."""
 
 
-class SigningKeyInvalid(ModelStoreError):  # noqa: N818 - the name says what happened
-    """A key to sign or verify bundles with cannot be read, made, or is of another kind."""
+class SigningKeyInvalid(ModelStoreError):
+    """A key for signing or verifying bundles cannot be read or created, or has the wrong type."""
 
 
 class RegistryError(ModelStoreError):
-    """The store has no such bundle, or nothing to roll back to."""
+    """The bundles folder lacks the requested bundle, or an earlier one to roll back to."""

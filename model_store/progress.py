@@ -1,4 +1,4 @@
-"""Progress bars for long work; silent lines where nobody watches."""
+"""Progress bars for long-running work."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 @dataclass
 class Bar:
-    """One bar: move it on, or say what it is doing."""
+    """A progress bar with a note beside it."""
 
     progress: Progress
     task: TaskID
 
     def advance(self, note: str = "") -> None:
-        """One step further."""
+        """Advance the bar by one step."""
         self.progress.update(self.task, advance=1, note=note)
 
     def say(self, note: str) -> None:
@@ -32,7 +32,7 @@ class Bar:
 
 @contextmanager
 def bar(console: Console, title: str, total: float | None = None) -> Iterator[Bar]:
-    """A bar while the block runs; without ``total`` it only pulses."""
+    """Show a progress bar while the block runs; without ``total`` it pulses."""
     columns = (
         TextColumn("{task.description:<14}"),
         BarColumn(bar_width=28),
