@@ -1,4 +1,4 @@
-"""Bins of about equally many values, whose bounds are values that occur."""
+"""Quantile bins whose bounds are values of the data."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 
 
 class Bins(NamedTuple):
-    """Lowest and highest value of each bin, float64 (n_bins,) both, increasing."""
+    """Bins as their lowest and highest values, both float64 (n_bins,) and increasing."""
 
     lows: NDArray[np.float64]
     highs: NDArray[np.float64]
 
-    def place(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Bin of each value, int64 (len,): the last one that starts at or below it, else the first."""
+    def assign(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Bin index per value, int64 (n_values,): the last bin that starts at or below the value, else the first."""
         return np.maximum(np.searchsorted(self.lows, values, side="right") - 1, 0)
 
 
 def quantile_bins(values: NDArray[np.float64], most: int) -> Bins:
-    """At most ``most`` bins over finite ``values``: one for each value where so few occur, else by quantiles.
+    """Make at most ``most`` bins over finite ``values``: one bin per distinct value if these are few, else quantiles.
 
-    There must be at least one value.
+    ``values`` must not be empty.
     """
     levels = np.unique(values)
     if len(levels) <= most:
@@ -33,5 +33,5 @@ def quantile_bins(values: NDArray[np.float64], most: int) -> Bins:
 
 
 def figure(value: float) -> str:
-    """The shortest text that reads back as ``value``, whole numbers without a fraction."""
+    """Shortest text that parses back to ``value``; whole numbers have no fraction."""
     return repr(float(value)).removesuffix(".0")

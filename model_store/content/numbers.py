@@ -44,7 +44,7 @@ def entries(column: pl.Series, names: list[str]) -> pl.DataFrame:
         return pl.DataFrame(schema={"row": pl.Int64, "feature": pl.String})
     lows, highs, labels = zip(*bins, strict=True)
     rows = pl.DataFrame({"row": np.arange(len(column)), "number": numbers(column)}).drop_nulls()
-    indices = Bins(np.array(lows), np.array(highs)).place(rows["number"].to_numpy())
+    indices = Bins(np.array(lows), np.array(highs)).assign(rows["number"].to_numpy())
     return rows.select("row", feature=pl.Series(labels)[indices])
 
 

@@ -1,1 +1,1 @@
-"""Events enter here: sources → cleaned, ordered, coded → users split → episodes."""
+"""From a data source to episodes: read tables, clean, order and code the events, split the users."""

@@ -1,4 +1,4 @@
-"""From rows of a file to one event per user-item pair, in each user's order."""
+"""Cleaning: from rows of a file to ordered events, one per user-item pair."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from model_store.data.times import seconds
 Order = Literal["time", "sequence", "random"]
 
 MAX_ID_CHARACTERS = 256
-# More dropped events than these, and than this share of all, are a warning.
+# Dropped events are a warning if they exceed both this number and this share of all events.
 FEW, SMALL_SHARE = 10, 0.1
 BAD_ID = "missing, empty, over 256 characters or with control characters"
 ORDER_COLUMNS: dict[Order, list[str]] = {"time": ["time", "seq"], "sequence": ["seq"], "random": []}
 
 
 def usable_ids(name: str) -> pl.Expr:
-    """Whether the id in column ``name`` can be kept."""
+    """Whether the id in column ``name`` is valid."""
     text = pl.col(name)
     usable = text.str.len_chars().is_between(1, MAX_ID_CHARACTERS) & ~text.str.contains(r"\p{Cc}")
     return usable.fill_null(value=False)
 
 
 def distinct_rows(table: Table, id_column: str, noun: str) -> tuple[pl.DataFrame, list[Note]]:
-    """Rows with usable, distinct ids as strings; among rows of one id the last wins.
+    """Keep the rows with usable ids, as strings; of several rows with one id, keep the last.
 
     Returns:
-        The rows, and notes about those dropped, which are called ``noun``.
+        The rows, and notes about the dropped ones. The notes call the rows ``noun``.
 
     Raises:
-        DataError: the table has no such column, or it holds neither strings nor integers.
+        DataError: the table has no such column, or the column cannot be read as ids.
     """
     cells, notes = columns.ids(table, id_column)
     typed = table.frame.with_columns(cells)
@@ -48,22 +48,22 @@ def distinct_rows(table: Table, id_column: str, noun: str) -> tuple[pl.DataFrame
     distinct = usable.unique(id_column, keep="last", maintain_order=True)
     counts = {
         f"{noun} dropped: {id_column} is {BAD_ID}": len(typed) - len(usable),
-        f"{noun} dropped: {id_column} stands again further down": len(usable) - len(distinct),
+        f"{noun} dropped: {id_column} occurs again in a later row": len(usable) - len(distinct),
     }
     return distinct, [*notes, *(Note(count, reason) for reason, count in counts.items() if count)]
 
 
 def usable_events(table: Table) -> tuple[pl.DataFrame, list[Note]]:
-    """Typed events without those that cannot be used, and notes about the latter.
+    """Convert the columns of events to their types, and drop events that cannot be used.
 
-    Where only some events lack a time, and nothing else orders all events, those are dropped.
+    Events without a time are dropped if they are a minority and no other column orders all events.
 
     Returns:
         Columns ``user_id``, ``item_id`` (strings), ``value`` (float64, finite), ``time`` (seconds) and ``seq``
-        (float64, null where missing), ``event`` (string or null); and the notes.
+        (float64, null if missing), ``event`` (string or null); and notes about the dropped events.
 
     Raises:
-        DataError: a required column is missing, or a column has another type than it must have.
+        DataError: a required column is missing, or a column cannot be converted to its type.
     """
     read = {
         "user_id": columns.ids(table, "user_id"),
@@ -83,23 +83,23 @@ def usable_events(table: Table) -> tuple[pl.DataFrame, list[Note]]:
         "events dropped: value is missing or not finite": pl.col("value").is_finite(),
     }
     for reason, usable in checks.items():
-        events = _only(events, usable, reason, notes)
-    return _ordered(events, notes), notes
+        events = _keep(events, usable, reason, notes)
+    return _orderable(events, notes), notes
 
 
-def _ordered(events: pl.DataFrame, notes: list[Note]) -> pl.DataFrame:
-    """Events without the few that lack what orders all others: a time, or else a place in the sequence."""
+def _orderable(events: pl.DataFrame, notes: list[Note]) -> pl.DataFrame:
+    """Drop events without a time, or else without seq, if most events have one; keep all if some column is complete."""
     lacking = {name: events[name].null_count() for name in ("time", "seq")}
     if 0 in lacking.values():
         return events
     for name, column in (("time", "timestamp"), ("seq", "seq")):
         if 2 * lacking[name] <= len(events):
-            return _only(events, pl.col(name).is_not_null(), f"events dropped: {column} is missing", notes)
+            return _keep(events, pl.col(name).is_not_null(), f"events dropped: {column} is missing", notes)
     return events
 
 
-def _only(events: pl.DataFrame, usable: pl.Expr, reason: str, notes: list[Note]) -> pl.DataFrame:
-    """The usable events, and a note about the others, with their ``reason``; a warning where they are many."""
+def _keep(events: pl.DataFrame, usable: pl.Expr, reason: str, notes: list[Note]) -> pl.DataFrame:
+    """Keep the usable events; add a note with ``reason`` about the dropped ones, a warning if they are many."""
     kept = events.filter(usable)
     dropped = len(events) - len(kept)
     if dropped:
@@ -108,56 +108,57 @@ def _only(events: pl.DataFrame, usable: pl.Expr, reason: str, notes: list[Note])
 
 
 def order_of(events: pl.DataFrame) -> tuple[Order, list[Note]]:
-    """Timestamps where every event has one and they differ, else ``seq`` where every event has it, else nothing.
+    """Choose the order: by time if all events have one and times differ, else by ``seq`` if complete, else random.
 
     Returns:
-        The order, and a note where some timestamps or places in the sequence go unused for it.
+        The order, and notes about timestamps or ``seq`` that are present but not used.
     """
-    untimed, unplaced = events["time"].null_count(), events["seq"].null_count()
-    one_moment = untimed == 0 and len(events) > 1 and events["time"].n_unique() == 1
-    order: Order = "time" if untimed == 0 and not one_moment else "sequence" if unplaced == 0 else "random"
+    without_time, without_seq = events["time"].null_count(), events["seq"].null_count()
+    is_one_time = without_time == 0 and len(events) > 1 and events["time"].n_unique() == 1
+    order: Order = "time" if without_time == 0 and not is_one_time else "sequence" if without_seq == 0 else "random"
     notes = []
-    if one_moment:
-        notes.append(Note(len(events), f"events share one timestamp, which is not used; order: {order}"))
-    if 0 < untimed < len(events):
-        notes.append(Note(untimed, f"events have no timestamp, so none is used; order: {order}"))
-    if order == "random" and unplaced < len(events):
-        notes.append(Note(unplaced, "events have no seq, so none is used; order: random"))
+    if is_one_time:
+        notes.append(Note(len(events), f"events share one timestamp, so timestamps are not used; order: {order}"))
+    if 0 < without_time < len(events):
+        notes.append(Note(without_time, f"events without a timestamp, so timestamps are not used; order: {order}"))
+    if order == "random" and without_seq < len(events):
+        notes.append(Note(without_seq, "events without seq, so seq is not used; order: random"))
     return order, notes
 
 
 def merge_pairs(events: pl.DataFrame, kind: Kind, order: Order) -> tuple[pl.DataFrame, list[Note]]:
-    """One event per user-item pair, where its latest event stood, by the rule in ``bundle.scale``.
+    """Merge the events of each user-item pair into one, at the time of the latest, by the rule in ``bundle.scale``.
 
-    Without an order the last row is the latest event.
+    In random order, the last row counts as the latest event.
 
     Args:
         events: columns ``user`` and ``item`` (codes), ``value``, ``time``, ``seq``.
-        kind: what the values are.
+        kind: kind of the values.
         order: the result of ``order_of``.
 
     Returns:
-        The same columns, sorted by user and item; and a note where pairs were merged.
+        The same columns, sorted by user and item; and a note if pairs were merged.
     """
     pair = ["user", "item"]
     ordered = events.select(*pair, "value", "time", "seq").sort(*pair, *ORDER_COLUMNS[order], maintain_order=True)
     if not adds(kind):
-        # What is not followed by its own pair: grouping twenty million pairs takes several times the memory.
+        # Keep the last row of each pair. Grouping would need several times the memory for twenty million pairs.
         followed = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in pair)
         merged = ordered.filter(~followed.fill_null(value=False))
     else:
         merged = ordered.group_by(pair, maintain_order=True).agg(pl.col("value").sum(), pl.col("time", "seq").last())
     repeated = len(events) - len(merged)
-    how = "values add" if adds(kind) else "the latest one counts"
-    return merged, [Note(repeated, f"events repeat a user-item pair: {how}")] if repeated else []
+    rule = "values are added" if adds(kind) else "the latest event counts"
+    reason = f"events merged with others of the same user and item: {rule}"
+    return merged, [Note(repeated, reason)] if repeated else []
 
 
 def arrange(merged: pl.DataFrame, order: Order, user_ids: list[str], item_ids: list[str]) -> Events:
-    """Put each user's events in order; what the order leaves open is shuffled, always in the same way.
+    """Sort each user's events; events that the order does not separate are shuffled reproducibly.
 
     Args:
         merged: one row per pair, columns ``user``, ``item`` (codes), ``value``, ``time``, ``seq``.
-        order: what to order by.
+        order: the result of ``order_of``.
         user_ids: id by user code.
         item_ids: id by item code.
     """
@@ -174,9 +175,9 @@ def arrange(merged: pl.DataFrame, order: Order, user_ids: list[str], item_ids: l
 
 
 def _shuffle_keys(merged: pl.DataFrame, user_ids: list[str], item_ids: list[str]) -> NDArray[np.uint64]:
-    """A pseudo-random number for each pair of ids: no other user, item or row changes how a user is shuffled.
+    """Hash each pair of ids, so that a user's shuffle does not depend on other users, items or rows.
 
-    Mixed as in SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+    The mixing function is SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
     """
     users, items = _checksums(user_ids), _checksums(item_ids)
     mixed: NDArray[np.uint64] = users[merged["user"].to_numpy()] << np.uint64(32)

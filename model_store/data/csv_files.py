@@ -1,7 +1,7 @@
-"""CSV files as Python's ``csv`` reads them, every row accounted for; cells are text, so an id of 007 keeps its zeros.
+"""CSV files, read as Python's ``csv`` reads them; cells stay text, so an id of 007 keeps its zeros.
 
-Polars reads text without quotes in a fraction of the time, and its rows are counted against the file. Around quotes
-that stand inside a field it loses rows (pola-rs/polars#21519), so a file that holds any quote goes through ``csv``.
+Files without quotes are read by polars in a fraction of the time, and its number of rows is checked against the file.
+Polars loses rows around quotes inside a field (pola-rs/polars#21519), so files with quotes are read by ``csv``.
 """
 
 from __future__ import annotations
@@ -23,43 +23,43 @@ SAMPLE_CELLS = 1000
 
 
 def read_csv(path: Path, layout: Layout, options: ReadOptions) -> Rows:
-    """The columns of a CSV file that ``layout`` has, as text; an empty cell is null.
+    """Read the columns of ``layout`` from a CSV file as text; empty cells are null.
 
     Raises:
-        DataError: the file is not a table of text, or a row has not as many fields as the header; the line is named.
+        DataError: the file is not a text table, or a row and the header differ in length; the message names the line.
     """
     with plain_text(path, options.encoding) as text:
         file = open_csv(str(path), text, layout, options)
         header = file.head.names
         read = columns_to_read(file.name, header, layout, options)
         names = {header.index(source): target for source, target in read.items()}
-        frame = _split(file, names)
+        frame = _read_with_polars(file, names)
         if frame is None:
-            frame = _parsed(file, names, [index for index, name in names.items() if name in layout.ids])
+            frame = _read_with_csv(file, names, [index for index, name in names.items() if name in layout.ids])
     notes = unread_notes(file.name, header, read, layout)
     if looks_like_utf8(_beyond_ascii(frame), options.encoding):
-        reason = f"file {path} holds text that is UTF-8, but was read as {options.encoding}; leave --encoding out"
+        reason = f"file {path} contains UTF-8 text, but was read as {options.encoding}; remove --encoding"
         notes.append(Note(1, f"{reason}, or write all files in one encoding", warns=True))
     if file.head.comments:
-        notes.append(Note(file.head.comments, f"lines above the header of {path} start with # and are skipped"))
+        notes.append(Note(file.head.comments, f"lines above the header of {path} skipped, because of # at the start"))
     return Rows(frame, lambda row: _line_of(path, layout, options, row), tuple(notes))
 
 
 def _beyond_ascii(frame: pl.DataFrame) -> list[str]:
-    """Some cells with characters beyond ASCII."""
+    """Sample cells with characters beyond ASCII."""
     cells = (column.filter(column.str.contains(r"[^\x00-\x7F]")).head(SAMPLE_CELLS) for column in frame)
     return [cell for column in cells for cell in column]
 
 
 def _line_of(path: Path, layout: Layout, options: ReadOptions, row: int) -> str:
-    """Name of the line on which a row starts; the file is read again, as far as that."""
+    """Find the line on which a row starts, by reading the file again up to it."""
     with plain_text(path, options.encoding) as text:
         file = open_csv(str(path), text, layout, options)
         return f"line {next(islice(records(file), row, None)).line}"
 
 
-def _split(file: CsvFile, names: dict[int, str]) -> pl.DataFrame | None:
-    """Columns by index and name, through polars; None where ``csv`` may read the file in another way."""
+def _read_with_polars(file: CsvFile, names: dict[int, str]) -> pl.DataFrame | None:
+    """Read columns by index and name with polars; None if ``csv`` might read the file differently."""
     rows = _count_plain_rows(file)
     if not rows:
         return None
@@ -70,7 +70,7 @@ def _split(file: CsvFile, names: dict[int, str]) -> pl.DataFrame | None:
         skip_rows=file.head.lines,
         separator=file.head.separator,
         quote_char=None,
-        schema=dict.fromkeys(map(str, range(len(file.head.names))), pl.String),  # polars numbers names by its version
+        schema=dict.fromkeys(map(str, range(len(file.head.names))), pl.String),  # default names depend on the version
     )
     try:
         frame = scan.select(pl.col(str(index)).alias(name) for index, name in names.items()).collect()
@@ -80,7 +80,7 @@ def _split(file: CsvFile, names: dict[int, str]) -> pl.DataFrame | None:
 
 
 def _count_plain_rows(file: CsvFile) -> int | None:
-    """Rows below the header; None unless they are what splitting at separators and line ends gives."""
+    """Count the rows below the header; None if splitting at separators and line ends would not give these rows."""
     rows, width = 0, len(file.head.names)
     with file.path.open("rb") as data:
         head = b"".join(data.readline() for _ in range(file.head.lines))
@@ -95,7 +95,7 @@ def _count_plain_rows(file: CsvFile) -> int | None:
 
 
 def _count_lines_of_width(lines: bytes, separator: int, width: int) -> int | None:
-    """Number of lines, None unless each has ``width`` fields: polars fills and cuts other lines without a word."""
+    """Count lines; None unless each has ``width`` fields, because polars silently pads or cuts other lines."""
     characters = np.frombuffer(lines, dtype=np.uint8)
     ends = np.flatnonzero(characters == ord("\n"))
     ends = ends if lines.endswith(b"\n") else np.append(ends, len(lines))
@@ -108,7 +108,7 @@ def _count_lines_of_width(lines: bytes, separator: int, width: int) -> int | Non
 
 
 def _is_plain(lines: bytes) -> bool:
-    """Whether lines have no quote, are not blank, end alike, and are UTF-8."""
+    """Whether ``lines`` are UTF-8 with one kind of line end, without quotes and blank lines."""
     returns, ends = lines.count(b"\r"), lines.count(b"\r\n")
     blank = lines.startswith((b"\n", b"\r\n")) or b"\n\n" in lines or b"\n\r\n" in lines
     if b'"' in lines or blank or returns != ends or (ends and ends < lines.count(b"\n")):
@@ -119,8 +119,8 @@ def _is_plain(lines: bytes) -> bool:
         return False
 
 
-def _parsed(file: CsvFile, names: dict[int, str], ids: list[int]) -> pl.DataFrame:
-    """Columns by index and name, through ``csv``."""
+def _read_with_csv(file: CsvFile, names: dict[int, str], ids: list[int]) -> pl.DataFrame:
+    """Read columns by index and name with ``csv``."""
     frames = [pl.DataFrame(schema=dict.fromkeys(names.values(), pl.String))]
     for rows in chunks(file, ids):
         cells = {name: [row[index] or None for row in rows] for index, name in names.items()}

@@ -1,4 +1,4 @@
-"""Dates and times of day written as text, brought to seconds since 1970."""
+"""Dates and times of day, parsed from text into seconds since 1970."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ SLICE_ROWS = 500_000
 
 
 class Parsed(NamedTuple):
-    """Seconds since 1970, float64 (n_rows,), null where missing; and notes about how dates were read."""
+    """Seconds since 1970, float64 (n_rows,), null if missing; and notes about how dates were read."""
 
     times: pl.Series
     notes: tuple[Note, ...]
 
 
 def parse_dates(table: Table, text: pl.Series) -> Parsed:
-    """Read ISO 8601, or days, months and years in an order that the column decides. No zone means UTC.
+    """Parse ISO 8601, or day, month and year in an order that the whole column decides. Times without zone are UTC.
 
     Args:
-        table: for messages.
-        text: cells without blanks around them, null where missing.
+        table: the table, for messages.
+        text: cells without surrounding blanks, null if missing.
 
     Raises:
-        DataError: a cell is no such date, days and months cannot be told apart, or only some cells have a zone.
+        DataError: a cell is not a date, the order of day and month is ambiguous, or only some cells have a time zone.
     """
     pattern = YEAR_FIRST
     notes: tuple[Note, ...] = ()
@@ -49,31 +49,31 @@ def parse_dates(table: Table, text: pl.Series) -> Parsed:
     bad = (text.is_not_null() & read["time"].is_null()).arg_true()
     if len(bad):
         raise bad_cell(table, text, bad[0], EXPECTED)
-    without = (text.is_not_null() & ~read["zoned"]).arg_true()
-    if 0 < len(without) < len(text) - text.null_count():
-        raise bad_cell(table, text, without[0], "expected a time zone, as in other rows; write one in all or in none")
+    without_zone = (text.is_not_null() & ~read["zoned"]).arg_true()
+    if 0 < len(without_zone) < len(text) - text.null_count():
+        raise bad_cell(table, text, without_zone[0], "expected a time zone as in other rows; write it in all or none")
     return Parsed(read["time"].alias(text.name), notes)
 
 
 def _day_and_month(table: Table, text: pl.Series) -> tuple[str, tuple[Note, ...]]:
-    """Pattern that names the first two numbers of dates: a number above 12 is a day, and decides for all rows."""
+    """Decide for all rows which of the first two numbers is the day: one that is above 12 in some row."""
     one, two = (text.str.extract(YEAR_LAST, group).cast(pl.Int64) for group in (1, 3))
     day_first, month_first = (one > 12).arg_true(), (two > 12).arg_true()  # noqa: PLR2004 - months
     if len(day_first) and len(month_first):
         other = month_first[0]
-        contrast = f"the day first, but {table.locate(other)} has it second: {text[other]!r}; write ISO 8601"
+        contrast = f"with the day first, but {table.locate(other)} has it second: {text[other]!r}; write ISO 8601"
         raise bad_cell(table, text, day_first[0], contrast)
     dotted = text.str.extract(YEAR_LAST, 2).drop_nulls() == "."
     if not (len(day_first) or len(month_first) or dotted.all()):
-        readings = "which may be day/month or month/day: no row has a day above 12; write ISO 8601, e.g. 2024-01-31"
+        readings = "which may mean day/month or month/day: no row has a day above 12; write ISO 8601, e.g. 2024-01-31"
         raise bad_cell(table, text, one.is_not_null().arg_true()[0], readings)
     names = ("month", "day") if len(month_first) else ("day", "month")
     pattern = YEAR_LAST.replace("?P<one>", f"?P<{names[0]}>").replace("?P<two>", f"?P<{names[1]}>")
-    return pattern, (Note(len(dotted), f"dates of {text.name} are read as {'/'.join(names)}/year"),)
+    return pattern, (Note(len(dotted), f"dates of {text.name} read as {'/'.join(names)}/year"),)
 
 
 def _seconds(parts: pl.DataFrame) -> pl.DataFrame:
-    """Seconds since 1970, null where ``parts`` are no date; and whether a zone was written, ``time`` and ``zoned``."""
+    """Convert ``parts`` of dates to columns ``time``, seconds since 1970 or null if invalid, and ``zoned``."""
     year, month, day, hour, minute, second = (
         parts[name].cast(pl.Int64).fill_null(0).to_numpy()
         for name in ("year", "month", "day", "hour", "minute", "second")
@@ -85,15 +85,15 @@ def _seconds(parts: pl.DataFrame) -> pl.DataFrame:
     days = months.astype("datetime64[D]") + np.where(valid, day - 1, 0)
     valid &= days.astype("datetime64[M]") == months
     fraction = ("0." + parts["fraction"]).cast(pl.Float64).fill_null(0).to_numpy()
-    zone_s, known_zone = _zone(parts["zone"])
+    zone_s, valid_zone = _zone(parts["zone"])
     clock = hour * 3600 + minute * 60 + second - zone_s
     times = days.astype(np.int64) * 86_400.0 + clock + fraction
-    time = pl.Series("time", np.where(valid & known_zone, times, np.nan)).fill_nan(None)
+    time = pl.Series("time", np.where(valid & valid_zone, times, np.nan)).fill_nan(None)
     return pl.DataFrame([time, parts["zone"].is_not_null().alias("zoned")])
 
 
 def _hour(hour: NDArray[np.int64], half: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Hour of the day out of one of a half day, and whether it is on the clock."""
+    """Hours of the day, 0 … 23, from a 12- or 24-hour clock; and whether they are valid."""
     halved = half.is_not_null().to_numpy()
     after_noon = (half.str.to_lowercase() == "p").fill_null(value=False).to_numpy()
     valid = np.where(halved, (hour >= 1) & (hour <= 12), hour < 24)  # noqa: PLR2004 - hours
@@ -101,7 +101,7 @@ def _hour(hour: NDArray[np.int64], half: pl.Series) -> tuple[NDArray[np.int64], 
 
 
 def _zone(zone: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Seconds ahead of UTC, and whether any place is so far ahead."""
+    """Offsets from UTC in seconds, and whether they are valid."""
     hours, minutes = (
         zone.str.extract(rf"^[+-]{shape}$", 1).cast(pl.Int64).fill_null(0).to_numpy()
         for shape in (r"(\d{2}):?(?:\d{2})?", r"\d{2}:?(\d{2})")

@@ -1,4 +1,4 @@
-"""Dates written as text: ISO 8601, with the name of the month, or with slashes or dots."""
+"""Days, parsed from text: ISO 8601, dates with the month's name, and dates with slashes or dots."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _LAST_MONTH = 12
 
 
 class Dates(NamedTuple):
-    """Days by text, None for texts that are no dates; and a remark about how they were read, or ""."""
+    """One day per text, None for texts that are not dates; and a remark about how they were read, or ""."""
 
     days: list[date | None]
     remark: str = ""
 
 
 def iso_dates(texts: Iterable[str]) -> Dates:
-    """Days of ISO dates, with or without a time of day."""
+    """Parse ISO dates, with or without a time of day."""
     return Dates([date_of(text) for text in texts])
 
 
 def other_dates(texts: Sequence[str]) -> Dates:
-    """Days of dates in other notations.
+    """Parse dates in other notations.
 
-    Which of two numbers is the day follows from those above 12 in any text. Where that says nothing, or both,
-    the day is the first of January: only the year is known.
+    The number that exceeds 12 in some text is the day. If neither or both of them do, only the year is used: the day
+    is January 1.
     """
     matches = [_SLASHES.fullmatch(text) for text in texts]
     if not any(matches):
@@ -42,7 +42,7 @@ def other_dates(texts: Sequence[str]) -> Dates:
     seconds = any(int(match[2]) > _LAST_MONTH for match in matches if match and match[2])
     unambiguous = firsts != seconds or not any(match and match[1] for match in matches)
     days = [_slashed(match, day_first=firsts, unambiguous=unambiguous) if match else None for match in matches]
-    return Dates(days, "" if unambiguous else "day and month cannot be told apart, so the year counts")
+    return Dates(days, "" if unambiguous else "the order of day and month is ambiguous, so only the year is used")
 
 
 def _slashed(match: re.Match[str], *, day_first: bool, unambiguous: bool) -> date | None:

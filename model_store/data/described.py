@@ -1,20 +1,20 @@
-"""The columns of ``items.*`` and ``users.*``, each brought to a type that features are made of.
+"""Type detection for the columns of ``items.*`` and ``users.*``.
 
 | column of the file                                        | is read as                                           |
 |-----------------------------------------------------------|------------------------------------------------------|
-| numbers; text that is numbers, amounts of money, per cent | numbers; tags where the column's name says code or id|
+| numbers; text that is numbers, amounts of money, per cent | numbers; tags if the column is named as a code or id |
 | booleans; text that is true/false, yes/no                 | booleans                                             |
 | dates, date-times; text that is dates                     | dates                                                |
 | times of day, durations                                   | numbers, in seconds                                  |
-| lists of floats, booleans; text that is embeddings        | lists of floats, all of the commonest length         |
+| lists of floats, booleans; text that is embeddings        | lists of floats, all of the most common length       |
 | lists of text, of whole numbers, of records with a name   | lists of text                                        |
 | text such as ``a|b``, ``a, b``, ``a > b``, ``['a']``      | lists of text                                        |
 | other text                                                | text                                                 |
 | structs                                                   | one column per field                                 |
-| anything else, and columns of row numbers                 | nothing, which the page says                         |
+| anything else, and columns of row numbers                 | not read; the data summary names the column          |
 
-A table whose columns are all text, as those of CSV files are, says nothing about types. In other tables text that is
-whole numbers is text on purpose.
+If all columns of a table are text, as in CSV files, types are detected from the cells. In other tables, text that looks
+like whole numbers stays text.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from dataclasses import replace
 import polars as pl
 
 from model_store.bundle.cells import text_of
-from model_store.data.reading import Reading, nothing
+from model_store.data.reading import Reading, unreadable
+from model_store.data.summary import counted
 from model_store.data.text_columns import NEARLY_ALL, read_text
 
 _CODE_WORDS = r"ids?|uuid|key|codes?|no|nr|sku|isbn|ean|upc|gtin|asin|zip|zip_?code|post_?code|postal_?code|plz"
-# Things that are numbered rather than measured.
+# Categories, which are often numbered; a number is a name here rather than a quantity.
 _NUMBERED_WORDS = (
     r"categor(?:y|ies)|genres?|brand|dept|department|aisle|section|store|shop|seller|vendor|supplier|manufacturer|maker|"
     r"author|artist|director|publisher|type|kind|class|group|segment|cluster|colou?r|region|country|state|city|language|"
@@ -44,19 +45,19 @@ _TEXT = (pl.String, pl.Categorical, pl.Enum)
 _NAME_FIELDS = ("name", "title", "label", "value", "id")
 
 
-def says_types(frame: pl.DataFrame) -> bool:
-    """Whether a table as it stands in its file has types: not all its columns are text."""
+def has_types(frame: pl.DataFrame) -> bool:
+    """Whether a table, as stored in its file, has columns of other types than text."""
     return any(dtype not in (pl.String, pl.Null) for dtype in frame.dtypes)
 
 
 def read_columns(frame: pl.DataFrame, without: tuple[str, ...], most_levels: int, *, typed: bool) -> list[Reading]:
-    """Read the columns of a table.
+    """Detect the types of a table's columns and convert them.
 
     Args:
         frame: rows of the table.
-        without: columns that are ids or titles.
-        most_levels: distinct numbers that are few, so that codes among them keep a bin of their own.
-        typed: what :func:`says_types` says of the table as it stands in its file.
+        without: columns to skip: ids and titles.
+        most_levels: codes with at most so many distinct numbers stay numbers and get one bin each.
+        typed: result of :func:`has_types` for the table as stored in its file.
     """
     columns = [column for column in frame if column.name not in without]
     return [reading for column in columns for reading in _read(column, most_levels, typed=typed)]
@@ -64,7 +65,7 @@ def read_columns(frame: pl.DataFrame, without: tuple[str, ...], most_levels: int
 
 def _read(column: pl.Series, most_levels: int, *, typed: bool) -> list[Reading]:
     if column.null_count() == len(column):
-        return [nothing(column, f"all {len(column):,} cells are missing" if len(column) else "there are no rows")]
+        return [unreadable(column, f"all {len(column):,} cells are missing" if len(column) else "it has no rows")]
     if isinstance(column.dtype, pl.Struct):
         fields = column.struct.unnest()
         named = [fields[name].alias(f"{column.name}.{name}") for name in fields.columns]
@@ -87,33 +88,33 @@ def _by_type(column: pl.Series, *, typed: bool) -> Reading:
     if dtype.is_temporal():
         return _temporal(column)
     if dtype.is_numeric():
-        return _as(column.cast(pl.Float64).fill_nan(None))
+        return _reading_of(column.cast(pl.Float64).fill_nan(None))
     if isinstance(dtype, pl.Boolean):
-        return _as(column)
-    return nothing(column, f"its type is {dtype}; write it as text, numbers or lists of them")
+        return _reading_of(column)
+    return unreadable(column, f"its type is {dtype}; write text, numbers or lists of these")
 
 
 def _temporal(column: pl.Series) -> Reading:
     if isinstance(column.dtype, pl.Duration):
-        return _as((column.dt.total_microseconds() / 1e6).round(6)).remarked("in seconds")
+        return _reading_of((column.dt.total_microseconds() / 1e6).round(6)).remarked("in seconds")
     if isinstance(column.dtype, pl.Time):
-        return _as((column.cast(pl.Int64) / 1e9).round(6)).remarked("in seconds of the day")
-    return _as(column.cast(pl.Date))
+        return _reading_of((column.cast(pl.Int64) / 1e9).round(6)).remarked("in seconds of the day")
+    return _reading_of(column.cast(pl.Date))
 
 
 def _list(column: pl.Series) -> Reading:
     inner = column.dtype.inner  # type: ignore[attr-defined]  # a list has one
     if isinstance(inner, _TEXT):
-        return _as(column.cast(pl.List(pl.String)))
+        return _reading_of(column.cast(pl.List(pl.String)))
     if isinstance(inner, pl.Struct):
         return _records(column, inner)
     if isinstance(inner, pl.List) and isinstance(inner.inner, _TEXT):
-        return _as(column.list.eval(pl.element().explode()).cast(pl.List(pl.String)))
+        return _reading_of(column.list.eval(pl.element().explode()).cast(pl.List(pl.String)))
     if inner == pl.Boolean or (inner.is_numeric() and (not inner.is_integer() or _are_coordinates(column))):
-        return _as(column.cast(pl.List(pl.Float64)))
+        return _reading_of(column.cast(pl.List(pl.Float64)))
     if inner.is_integer():
-        return _as(column.cast(pl.List(pl.String)))
-    return nothing(column, f"its type is {column.dtype}; write it as lists of text or numbers")
+        return _reading_of(column.cast(pl.List(pl.String)))
+    return unreadable(column, f"its type is {column.dtype}; write lists of text or numbers")
 
 
 def _records(column: pl.Series, record: pl.Struct) -> Reading:
@@ -121,13 +122,13 @@ def _records(column: pl.Series, record: pl.Struct) -> Reading:
     texts = [name for name, dtype in fields.items() if isinstance(dtype, _TEXT)]
     named = next((name for name in (*_NAME_FIELDS, *texts[:1]) if name in texts), None)
     if named is None:
-        return nothing(column, f"its type is {column.dtype}; write it as lists of text")
+        return unreadable(column, f"its type is {column.dtype}; write lists of text")
     names = column.list.eval(pl.element().struct.field(named).cast(pl.String))
-    return _as(names.alias(column.name)).remarked(f"from field {named}")
+    return _reading_of(names.alias(column.name)).remarked(f"from field {named}")
 
 
 def _are_coordinates(column: pl.Series) -> bool:
-    """Whether lists of whole numbers are vectors: of one length, and some number negative or repeated in its list."""
+    """Whether lists of whole numbers are vectors: equal lengths, and some number is negative or repeated in a list."""
     lengths = column.drop_nulls().list.len().unique()
     repeated = column.list.len().sum() > column.list.unique().list.len().sum()
     negative = bool((column.explode() < 0).any())
@@ -135,24 +136,24 @@ def _are_coordinates(column: pl.Series) -> bool:
 
 
 def _number(reading: Reading, most_levels: int) -> Reading:
-    """Numbers without infinite ones; tags where they are codes; nothing where they number the rows."""
+    """Drop infinite numbers; convert codes to tags; refuse columns of row numbers."""
     numbers = reading.column
-    assert numbers is not None  # noqa: S101 - for the type checker; the caller looked
+    assert numbers is not None  # noqa: S101 - for the type checker; checked by the caller
     finite = numbers.set(numbers.is_infinite().fill_null(value=False), None)
     infinite = finite.null_count() - numbers.null_count()
     if infinite:
-        problem = f"{infinite:,} cells are infinite and count as missing"
+        problem = f"infinite numbers in {counted(infinite, 'cell')} are read as missing"
         reading = replace(reading, column=finite, problem=problem).remarked(f"{infinite:,} infinite")
     if not finite.count():
         return replace(reading, column=None, problem=f"none of its {len(finite):,} cells is a finite number")
-    if _numbers_rows(finite):
-        return replace(reading, column=None, problem="it numbers the rows of the file")
+    if _are_row_numbers(finite):
+        return replace(reading, column=None, problem="it contains row numbers")
     whole = bool((finite.drop_nulls() % 1 == 0).all())
     if whole and _has_code_name(reading.name) and finite.n_unique() > most_levels:
         codes = pl.Series(
             reading.name, [None if number is None else text_of(number) for number in finite], dtype=pl.String
         )
-        return replace(reading, column=codes).remarked("as the name says codes")
+        return replace(reading, column=codes).remarked("read as codes because of its name")
     return reading
 
 
@@ -160,36 +161,36 @@ def _has_code_name(name: str) -> bool:
     return bool(_CODE_NAME.fullmatch(name) or _CAMEL_CODE.fullmatch(name))
 
 
-def _numbers_rows(numbers: pl.Series) -> bool:
-    """Whether a column without a name of its own counts 0, 1, 2, … or 1, 2, 3, … down the file, as pandas writes."""
+def _are_row_numbers(numbers: pl.Series) -> bool:
+    """Whether a column is an index as pandas writes it: a generic name, and numbers 0, 1, 2, … or 1, 2, 3, …."""
     if not _INDEX_NAME.fullmatch(numbers.name) or numbers.null_count():
         return False
     return bool((numbers.diff().drop_nulls() == 1).all()) and numbers[0] in (0, 1)
 
 
 def _vector(reading: Reading) -> Reading:
-    """Vectors of the commonest length; what is not finite counts as zero."""
+    """Keep vectors of the most common length; their coordinates that are not finite count as zero later."""
     vectors = reading.column
-    assert vectors is not None  # noqa: S101 - for the type checker; the caller looked
+    assert vectors is not None  # noqa: S101 - for the type checker; checked by the caller
     lengths = vectors.list.len()
     present = lengths.filter(lengths.fill_null(0) > 0)
     if not len(present):
         return replace(reading, column=None, problem=f"all {len(vectors):,} lists are missing or empty")
-    commonest = present.value_counts().sort("count", pl.first(), descending=True)
-    length, count = commonest.row(0)
+    by_frequency = present.value_counts().sort("count", pl.first(), descending=True)
+    length, count = by_frequency.row(0)
     if count < NEARLY_ALL * len(present):
         shortest, longest = present.sort()[0], present.sort()[-1]
-        problem = f"its lists have {shortest} to {longest} numbers; write as many in every row"
+        problem = f"its lists have {shortest} to {longest} numbers; write equally many in every row"
         return replace(reading, column=None, problem=problem)
     ragged = len(present) - count
     kept = vectors.set(lengths.fill_null(0) != length, None) if ragged else vectors
     broken = int((~vectors.explode().drop_nulls().is_finite()).sum())
     remarks = [f"{ragged:,} of another length" if ragged else "", f"{broken:,} numbers not finite" if broken else ""]
     problem = "; ".join(filter(None, remarks))
-    return replace(reading, column=kept, problem=problem and f"vectors are left out in part: {problem}").remarked(
+    return replace(reading, column=kept, problem=problem and f"some vectors are not fully used: {problem}").remarked(
         *remarks
     )
 
 
-def _as(column: pl.Series) -> Reading:
+def _reading_of(column: pl.Series) -> Reading:
     return Reading(column.name, column, column.null_count())

@@ -1,4 +1,4 @@
-"""Worth of the types of event: where a purchase has a higher value than a view, it counts for more as a like."""
+"""Weights of event types: a purchase with a higher value than a view also weighs more as a like."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ from numpy.typing import NDArray
 
 from model_store.bundle.scale import Kind
 
-# A type is common with this share of the events, or with so many of them: few shops sell to one visitor in a hundred.
+# A type is common with this share of the events, or with so many: under 1% of a shop's events may be purchases.
 COMMON_SHARE, COMMON_EVENTS = 0.01, 50
-# Below this share a type says nothing about the others, however many events it has.
+# A type with a smaller share is ignored, however many events it has.
 RARE_SHARE = 0.001
-# Likes must be so common among the user-item pairs that there is enough to learn from.
+# Share of the user-item pairs that must be likes, so that there is enough to learn from.
 LIKED_SHARE = 1 / 3
 MIN_WEIGHT = 0.01
 
 
 def least_common(n_events: int) -> float:
-    """Number of events that a type needs to say something about the others, out of ``n_events``."""
+    """Number of events, out of ``n_events``, that make a type common."""
     return max(RARE_SHARE * n_events, min(COMMON_SHARE * n_events, COMMON_EVENTS))
 
 
 def type_values(events: pl.DataFrame) -> dict[str, float]:
-    """Median value of every common type of event, the lowest first; events without a type are of type "" beside others.
+    """Median value of each common event type, in increasing order; "" is the type of events without one.
 
     Args:
         events: columns ``value`` and ``event``, before user-item pairs are merged.
+
+    Returns:
+        Median by type; empty if no event has a type.
     """
     if events["event"].null_count() == len(events):
         return {}
@@ -36,15 +39,15 @@ def type_values(events: pl.DataFrame) -> dict[str, float]:
 
 
 def differ(kind: Kind, types: dict[str, float]) -> bool:
-    """Whether the types of event say how much an event counts: values of counts that are not all alike."""
+    """Whether event types have different weights: the values are counts and the types' medians differ."""
     return kind == "counts" and len(set(types.values())) > 1
 
 
 def liked_value(types: dict[str, float], values: NDArray[np.float64]) -> float | None:
-    """The highest value of a type that a third of the user-item pairs reach; None if none above 0 is so common.
+    """Find the highest value of a type that a third of the user-item pairs reach; None if no value above 0 is reached.
 
     Args:
-        types: value of each type.
+        types: value by type.
         values: float64 (n_pairs,), value of each user-item pair.
     """
     for value in sorted(set(types.values()), reverse=True):
@@ -54,9 +57,9 @@ def liked_value(types: dict[str, float], values: NDArray[np.float64]) -> float |
 
 
 def like_weights(types: dict[str, float], values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much each user-item pair counts as a like, float32 (n_pairs,), ``MIN_WEIGHT`` … 1.
+    """Weight of each user-item pair as a like, float32 (n_pairs,), ``MIN_WEIGHT`` … 1.
 
-    The weight grows with the pair's value up to that of the most valuable type, so that no number of views is worth
+    The weight is proportional to the pair's value, up to the value of the most valuable type: no number of views weighs
     more than a purchase.
     """
     highest = max(types.values())

@@ -1,4 +1,4 @@
-"""Sentences of the page about columns: what each became, and a warning where that is nothing or in part."""
+"""Lines of the data summary about columns: the features made from each, and warnings about unused columns."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import polars as pl
 
 from model_store.content.features import ColumnFeatures
 from model_store.data.reading import Reading, examples
-from model_store.data.summary import ColumnFact, shorten
+from model_store.data.summary import ColumnFact, counted, shorten
 
 NOUNS = {"tags": "tag", "prose": "word", "number": "bin", "vector": "dimension", None: "feature"}
-# Where fewer of the cells than this get a feature, the column says hardly anything.
-HARDLY = 0.1
-# Tags that the page shows of a column, and characters of each.
+# A column is nearly useless if a smaller share of its cells gets a feature.
+MIN_COVERAGE = 0.1
+# Number of tags shown per column, and of characters per tag.
 TAGS = 4
 MAX_TAG = 20
 
@@ -30,39 +30,34 @@ class Facts(NamedTuple):
 def column_facts(
     table: str, path: str, readings: list[Reading], features: dict[str, ColumnFeatures], sharing: str
 ) -> Facts:
-    """Say what the columns of a table became.
+    """Describe the features made from each column of a table.
 
     Args:
         table: "items" or "users".
         path: name of the table in warnings.
-        readings: its columns as they were read.
+        readings: the columns as they were read.
         features: features by column.
-        sharing: who must share a value for it to be worth having, e.g. "two items".
+        sharing: how many items or users must share a value to make it a feature, e.g. "two items".
     """
     facts, warnings = [], []
     for reading in readings:
         learned = features.get(reading.name, ColumnFeatures(None))
-        problem = reading.problem or _hardly(reading, learned, sharing)
-        became = f"nothing: {problem}" if not learned.names else _became(reading, learned)
+        problem = reading.problem or _low_coverage(reading, learned, sharing)
+        became = f"not used: {problem}" if not learned.names else _describe(reading, learned)
         facts.append(ColumnFact(table, reading.name, became))
         if problem:
-            outcome = "" if learned.names else " became nothing"
+            outcome = "" if learned.names else " is not used"
             warnings.append(f"{path}: column {shorten(repr(reading.name), 40)}{outcome}: {problem}")
     return Facts(facts, warnings)
 
 
-def counted(count: int, noun: str) -> str:
-    """``count`` with its noun, in the plural but for one."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def _became(reading: Reading, learned: ColumnFeatures) -> str:
+def _describe(reading: Reading, learned: ColumnFeatures) -> str:
     by = {"": "", "brackets": " in lists"}.get(reading.by, f" by {reading.by}")
     of_years = " of years" if reading.column is not None and reading.column.dtype.is_temporal() else ""
     parts = [f"{counted(len(learned.names), NOUNS[learned.kind])}{by if learned.kind == 'tags' else of_years}"]
     present = len(reading.column) - reading.column.null_count() if reading.column is not None else 0
     if learned.kind in ("tags", "prose") and learned.rows < present:
-        parts.append(f"{present - learned.rows:,} rows without")
+        parts.append(f"{counted(present - learned.rows, 'row')} without")
     if _is_constant(reading):
         parts.append("the same in every row")
     if reading.missing:
@@ -71,7 +66,7 @@ def _became(reading: Reading, learned: ColumnFeatures) -> str:
 
 
 def _shown_tags(name: str, learned: ColumnFeatures) -> str:
-    """The first tags by name, for a person to see whether a cell was split where it should be."""
+    """List the first tags by name, so that the user can check how cells were split."""
     if learned.kind != "tags":
         return ""
     tags = sorted(shorten(feature[len(name) + 1 :], MAX_TAG) for feature in learned.names)
@@ -83,18 +78,18 @@ def _is_constant(reading: Reading) -> bool:
     return column is not None and len(column) > 1 and not column.null_count() and column.n_unique() == 1
 
 
-def _hardly(reading: Reading, learned: ColumnFeatures, sharing: str) -> str:
-    """Why a column that was read says nothing, or hardly anything; "" where it says something."""
+def _low_coverage(reading: Reading, learned: ColumnFeatures, sharing: str) -> str:
+    """Reason why few or none of a column's cells have features; "" if enough have."""
     column = reading.column
     present = 0 if column is None else column.count()
-    if column is None or (learned.names and learned.rows >= HARDLY * present):
+    if column is None or (learned.names and learned.rows >= MIN_COVERAGE * present):
         return ""
-    values = _values(column)
+    cells, values = counted(present, "cell"), _values(column)
     if learned.kind == "prose":
-        return f"the words of its {counted(present, 'cell')} are in too few or too many of them ({values})"
+        return f"the words of its {cells} occur in too few or too many cells ({values})"
     if learned.names:
-        return f"only {learned.rows:,} of its {counted(present, 'cell')} hold a value that {sharing} share ({values})"
-    return f"none of its {counted(present, 'cell')} holds a value that {sharing} share ({values})"
+        return f"only {learned.rows:,} of its {cells} contain a value that {sharing} share ({values})"
+    return f"none of its {cells} contains a value that {sharing} share ({values})"
 
 
 def _values(column: pl.Series) -> str:

@@ -1,4 +1,4 @@
-"""Meaning of a source's values: their kind, the scale they are on, and from where on an item was liked."""
+"""Interpretation of a source's values: kind, scale, and the threshold for likes."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from model_store.data.summary import Note
 from model_store.errors import DataError
 
 LIKED_SHARE_OF_SCALE = 0.8
-# Up to so many levels, "liked" starts at one of them; decimals have no levels to speak of.
+# With at most so many levels, the threshold for likes is one of them.
 MAX_LEVELS = 21
 MAX_EVENT_TYPES = 20
 MAX_EVENT_TYPE_CHARACTERS = 64
-# Events of a type that may differ from its usual value.
+# Share of a type's events that may differ from its usual value.
 STRAY_SHARE = 0.01
-# Share of repeated pairs from which events are taken to be counted rather than set.
+# Share of repeated user-item pairs from which values are taken for counts.
 REPEATED_SHARE = 0.01
 OFTEN_REPEATED_SHARE = 0.05
 UNUSUALLY_FEW, UNUSUALLY_MANY = 0.05, 0.95
 
 
 class Feedback(NamedTuple):
-    """The events that carry feedback, and what their values mean.
+    """Events with valid feedback, and the meaning of their values.
 
     Attributes:
-        events: the events whose values belong to the scale.
+        events: events with values on the scale.
         kind: kind of the values.
-        reason: why, as a clause.
-        notes: values that were left out.
-        warnings: sentences on what is not certain.
+        reason: reason for the kind, as a clause.
+        notes: counts of dropped values.
+        warnings: uncertain decisions, as sentences.
     """
 
     events: pl.DataFrame
@@ -51,15 +51,15 @@ class Feedback(NamedTuple):
 
 
 def read_feedback(name: str, events: pl.DataFrame, options: ReadOptions) -> Feedback:
-    """Decide what the values are, unless ``options`` says it, and drop those that are none of it.
+    """Detect the kind of the values, unless ``options`` sets it, and drop values outside of the scale.
 
     Args:
-        name: the table, for messages.
+        name: name of the table, for messages.
         events: columns ``user_id``, ``item_id``, ``value`` and ``event``; at least one row.
         options: ``feedback`` sets the kind.
 
     Raises:
-        DataError: no value can be used, or ratings and other types of event are mixed and the kind is not set.
+        DataError: no value can be used, or ratings and other event types are mixed while the kind is not set.
     """
     used = plausible(Distribution.of(events["value"]))
     if not len(used.kept.levels):
@@ -76,15 +76,15 @@ def read_feedback(name: str, events: pl.DataFrame, options: ReadOptions) -> Feed
     kept = _within(inside, scale.kept)
     if verdict.kind == "clicks" and len(scale.kept.levels) > 1:
         kept = kept.with_columns((pl.col("value") > 0).cast(pl.Float64).alias("value"))
-    notes = (*used.excluded, *scale.excluded, *_below_zero(verdict.kind, scale.kept))
-    return Feedback(kept, verdict.kind, verdict.reason, notes, _doubts(verdict))
+    notes = (*used.excluded, *scale.excluded, *_negative_notes(verdict.kind, scale.kept))
+    return Feedback(kept, verdict.kind, verdict.reason, notes, _doubt_warnings(verdict))
 
 
-def _below_zero(kind: Kind, values: Distribution) -> tuple[Note, ...]:
-    """A note on negative counts, such as returned goods."""
+def _negative_notes(kind: Kind, values: Distribution) -> tuple[Note, ...]:
+    """A note about negative counts, such as returned goods; none for other kinds."""
     negative = values.between(-np.inf, np.nextafter(0, -1))
     return (
-        (Note(negative.total, "events have a value below 0: it is subtracted"),)
+        (Note(negative.total, "events with a value below 0, which is subtracted"),)
         if kind == "counts" and negative.total
         else ()
     )
@@ -94,51 +94,51 @@ def _within(events: pl.DataFrame, values: Distribution) -> pl.DataFrame:
     return events.filter(pl.col("value").is_between(values.low, values.high))
 
 
-def _doubts(verdict: Verdict) -> tuple[str, ...]:
-    """A warning where the evidence is weak."""
+def _doubt_warnings(verdict: Verdict) -> tuple[str, ...]:
+    """A warning if the evidence is weak."""
     if not verdict.doubt:
         return ()
     kind, other = verdict.kind, "counts" if verdict.kind == "ratings" else "ratings"
-    way_out = f"set --feedback {kind} or --feedback {other}"
-    return (f"values are taken for {kind}, but {verdict.doubt}, so they may be {other}; {way_out}",)
+    remedy = f"set --feedback {kind} or --feedback {other}"
+    return (f"values are read as {kind}, but {verdict.doubt}, so they may be {other}; {remedy}",)
 
 
 def _decide(name: str, events: pl.DataFrame, values: Distribution) -> Verdict:
-    """The kind by types of event, by the distribution of the values, and by how often pairs repeat."""
+    """Detect the kind from event types, the distribution of the values, and the share of repeated pairs."""
     if len(values.levels) == 1:
-        return _of_one(events, values)
+        return _judge_one_level(events, values)
     by_type = _judge_types(name, events)
     if by_type is not None:
         return by_type
     scale = rating_scale(values).kept
     verdict = judge(scale) if len(scale.levels) > 1 else judge(values)
-    if verdict.doubt and scale.low > 0 and (share := _repeated(events)) >= OFTEN_REPEATED_SHARE:
+    if verdict.doubt and scale.low > 0 and (share := _repeated_share(events)) >= OFTEN_REPEATED_SHARE:
         return Verdict("counts", f"{share:.0%} of the events repeat a user-item pair")
     if verdict.kind == "ratings" and not verdict.doubt and scale.high < values.high and falls(scale):
-        return verdict._replace(doubt=f"the lowest are the most common, and some lie above {figure(scale.high)}")
+        return verdict._replace(doubt=f"the lowest are the most common, and some are above {figure(scale.high)}")
     return verdict
 
 
-def _of_one(events: pl.DataFrame, values: Distribution) -> Verdict:
-    share = _repeated(events)
+def _judge_one_level(events: pl.DataFrame, values: Distribution) -> Verdict:
+    share = _repeated_share(events)
     if share >= REPEATED_SHARE:
         return Verdict("counts", f"all are {figure(values.low)}, and {share:.0%} of the events repeat a user-item pair")
     return Verdict("clicks", f"all are {figure(values.low)}")
 
 
-def _repeated(events: pl.DataFrame) -> float:
+def _repeated_share(events: pl.DataFrame) -> float:
     """Share of the events that repeat a user-item pair, 0 … 1."""
     return 1 - events.select("user_id", "item_id").n_unique() / len(events)
 
 
 def _judge_types(name: str, events: pl.DataFrame) -> Verdict | None:
-    """Values that are weights of the types of event are counts; None where types say nothing.
+    """Read values as counts if event types have one value each; None if the types do not decide the kind.
 
     Raises:
-        DataError: some types have ratings and others one value each.
+        DataError: some types have ratings, and others one value each.
     """
     types = {} if events["event"].n_unique() == 1 else _values_by_type(events)
-    if len(types) < 2:  # noqa: PLR2004 - one type says nothing about another
+    if len(types) < 2:  # noqa: PLR2004 - a single type has nothing to compare with
         return None
     usual = {event: values for event, values in types.items() if values.counts.max() < (1 - STRAY_SHARE) * values.total}
     constant = {event: _mode(values) for event, values in types.items() if event not in usual}
@@ -146,20 +146,20 @@ def _judge_types(name: str, events: pl.DataFrame) -> Verdict | None:
         return None
     weights = ", ".join(f"{event or 'no type'} {figure(value)}" for event, value in list(constant.items())[:3])
     if not usual:
-        one = len(set(constant.values())) == 1
-        return None if one else Verdict("counts", f"every type of event has a value of its own: {weights}")
+        is_one_value = len(set(constant.values())) == 1
+        return None if is_one_value else Verdict("counts", f"each event type has a fixed value: {weights}")
     event, values = next(iter(usual.items()))
     verdict = judge(rating_scale(values).kept)
     if verdict.kind == "ratings" and not verdict.doubt:
         raise DataError(
-            f"{name}: column 'event' mixes ratings ({event or 'no type'} {values}) with events of one value "
-            f"({weights}); keep one sort of them, or set --feedback counts, which adds values, or --feedback ratings"
+            f"{name}: column 'event' mixes ratings ({event or 'no type'} {values}) with types that have a fixed value "
+            f"({weights}); remove one of the two, or set --feedback counts, which adds values, or --feedback ratings"
         )
-    return Verdict("counts", f"some types of event have a value of their own: {weights}")
+    return Verdict("counts", f"some event types have a fixed value: {weights}")
 
 
 def _values_by_type(events: pl.DataFrame) -> dict[str, Distribution]:
-    """Values of the types of event that are not rare, the most common type first; nulls are a type, ""."""
+    """Distribution of the values by common event type, most common first; the type of events without one is ""."""
     named = events.select(pl.col("event").fill_null(""), "value")
     types = named.group_by("event").len("events").filter(pl.col("events") >= least_common(len(events)))
     names = types.sort("events", "event", descending=[True, False])["event"].to_list()
@@ -171,33 +171,33 @@ def _mode(values: Distribution) -> float:
 
 
 def feedback_spec(kind: Kind, events: pl.DataFrame, values: pl.Series, liked_from: float | None = None) -> FeedbackSpec:
-    """Scale, threshold and vocabulary.
+    """Determine scale, threshold for likes and vocabulary of event types.
 
-    Ratings are liked from the first level at 4/5 of the highest one on (4 of 5, 8 of 10), or, on a scale that starts
-    below 0, from 4/5 of the way up (6 of -10 … 10); counts and clicks from the lowest value above 0, of which there
-    must be one. Where types of event differ in value, a pair is liked from the most valuable type that is common.
+    The threshold of ratings is the first level from 4/5 of the highest one (4 of 5, 8 of 10). On a scale that starts
+    below 0, it is 4/5 of the range (6 of -10 … 10). For counts and clicks, it is the lowest value above 0, which must
+    exist. If event types differ in value, it is the value of the most valuable common type.
 
     Args:
         kind: kind of the values.
         events: columns ``value`` and ``event``, before user-item pairs are merged.
-        values: the value of each user-item pair.
-        liked_from: replaces the threshold.
+        values: value of each user-item pair.
+        liked_from: threshold that replaces the detected one.
 
     Raises:
-        DataError: ``liked_from`` lies outside of the scale.
+        DataError: ``liked_from`` is outside of the scale.
     """
     levels = values.unique().sort().to_numpy()
-    # Counts add up, so a single event may lie below all pairs.
+    # Counts of a pair are added, so a single event may be lower than every pair.
     lowest = min(float(levels[0]), float(events["value"].to_numpy().min()))
     highest = float(levels[-1])
     if liked_from is not None and not lowest <= liked_from <= highest:
         raise DataError(
-            f"--liked-from {liked_from:g}: the {kind} run from {figure(lowest)} to {figure(highest)}, "
-            "expected a value out of these"
+            f"--liked-from {liked_from:g}: {kind} are between {figure(lowest)} and {figure(highest)}, "
+            "expected a value in this range"
         )
     liked = liked_from
-    if liked is None and differ(kind, own_types := type_values(events)):
-        liked = liked_value(own_types, values.to_numpy())
+    if liked is None and differ(kind, medians := type_values(events)):
+        liked = liked_value(medians, values.to_numpy())
     if liked is None:
         liked = _threshold(kind, levels)
     if kind == "ratings":
@@ -208,7 +208,7 @@ def feedback_spec(kind: Kind, events: pl.DataFrame, values: pl.Series, liked_fro
 
 
 def _threshold(kind: Kind, levels: NDArray[np.float64]) -> float:
-    """The value from which an item was liked, one of ``levels`` where these are few."""
+    """Lowest value that counts as liked; one of ``levels`` if these are few."""
     if kind != "ratings":
         return float(levels[np.searchsorted(levels, np.nextafter(0, 1))])
     low, high = float(levels[0]), float(levels[-1])
@@ -217,23 +217,23 @@ def _threshold(kind: Kind, levels: NDArray[np.float64]) -> float:
     span = high - low
     if len(levels) > MAX_LEVELS:
         return round(threshold, 2 - math.floor(math.log10(span)))
-    # Four fifths of a decimal may come out a rounding error above the level that they are.
+    # Rounding errors may put four fifths of a decimal number slightly above the level they equal.
     return float(levels[np.searchsorted(levels, threshold - 1e-9 * span)])
 
 
 def unusual_share(feedback: FeedbackSpec, values: pl.Series) -> tuple[str, ...]:
-    """A warning where hardly any ratings are liked, or nearly all; ``values`` are those of the user-item pairs."""
+    """A warning if hardly any or nearly all ratings are liked; ``values`` are those of the user-item pairs."""
     share = float(np.mean(values.to_numpy() >= feedback.liked_at_least))
-    is_thumb = values.n_unique() <= 2  # noqa: PLR2004 - up and down leave no other threshold
+    is_thumb = values.n_unique() <= 2  # noqa: PLR2004 - two levels allow one threshold only
     if feedback.kind != "ratings" or is_thumb or UNUSUALLY_FEW <= share <= UNUSUALLY_MANY:
         return ()
     low, high, liked = map(figure, (feedback.value_min, feedback.value_max, feedback.liked_at_least))
-    what = f"{share:.1%} of the ratings are liked, those from {liked} on a scale from {low} to {high}"
-    return (f"{what}; set --liked-from to another value if that is wrong",)
+    finding = f"{share:.1%} of the ratings are liked, because they are at least {liked} on a scale from {low} to {high}"
+    return (f"{finding}; if this is wrong, set --liked-from",)
 
 
 def _event_types(events: pl.DataFrame, liked: float, lowest: float, highest: float) -> dict[str, float]:
-    """The source's most common types at their medians, and, where these are all alike, the usual ones like them."""
+    """Map the source's most common event types to their median values; if these are all equal, add usual types."""
     typical = float(np.clip(np.median(events["value"].to_numpy()), liked, highest))
     by_name = (
         events.filter(

@@ -10,7 +10,7 @@ from model_store.bundle.cells import MISSING
 from model_store.content.features import encode_catalogue, features_by_column, names_in
 from model_store.content.numbers import MAX_BINS
 from model_store.data.cleaning import distinct_rows
-from model_store.data.described import read_columns, says_types
+from model_store.data.described import has_types, read_columns
 from model_store.data.facts import column_facts
 from model_store.data.matching import check_ids
 from model_store.data.reading import Reading
@@ -69,12 +69,12 @@ def catalogue(table: Table | None, event_item_ids: pl.Series) -> Catalogue:
         return _undescribed(event_item_ids, f"{table.name} has no usable rows", [*notes], warning)
     warnings = check_ids(table.name, distinct["item_id"], event_item_ids, "item")
     titles = _titles(table.name, distinct)
-    readings = read_columns(distinct, ITEM_COLUMNS, MAX_BINS, typed=says_types(table.frame))
+    readings = read_columns(distinct, ITEM_COLUMNS, MAX_BINS, typed=has_types(table.frame))
     described = _frame(distinct["item_id"], titles.titles, readings)
     everything = pl.concat([described["item_id"], event_item_ids]).unique()
     items = everything.to_frame().join(described, on="item_id", how="left").sort("item_id")
     if len(described) < len(items):
-        absent = f"items of the events are absent from {table.name}: no title, no features"
+        absent = f"items of the events absent from {table.name}: no title, no features"
         notes.append(Note(len(items) - len(described), absent))
     content = items.drop(ITEM_COLUMNS, strict=False)
     by_column = features_by_column(content)
@@ -101,7 +101,7 @@ def _frame(ids: pl.Series, titles: pl.Series, readings: list[Reading]) -> pl.Dat
 
 def _undescribed(event_item_ids: pl.Series, reason: str, notes: list[Note], *warnings: str) -> Catalogue:
     ids = event_item_ids.sort().alias("item_id")
-    notes = [*notes, Note(len(ids), f"items have no title and no features: {reason}")]
+    notes = [*notes, Note(len(ids), f"items without title and features: {reason}")]
     return Catalogue(ids, _no_titles(len(ids)), _encoded(pl.DataFrame(), [], len(ids)), notes, [], [*warnings])
 
 
@@ -123,18 +123,18 @@ def _titles(path: str, items: pl.DataFrame) -> Titles:
     words = line.is_in(list(MISSING)).fill_null(value=False)
     titles = line.set(words, None)
     n_words = int((words & (line != "")).sum())
-    notes = [Note(n_words, "titles are a word for a missing one, such as NaN, and count as missing")] if n_words else []
+    notes = [Note(n_words, "titles read as missing, such as NaN")] if n_words else []
     if not isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum | pl.Null):
-        notes.append(Note(titles.count(), f"titles are no text but {column.dtype}, and were written as text"))
+        notes.append(Note(titles.count(), f"titles of type {column.dtype}, converted to text"))
     if not titles.count():
         return Titles(titles, notes, [f"{path}: all {len(titles):,} titles are missing"] if len(titles) else [])
     missing = titles.null_count() - n_words
-    return Titles(titles, [*notes, Note(missing, "items have no title")] if missing else notes, [])
+    return Titles(titles, [*notes, Note(missing, "items without title")] if missing else notes, [])
 
 
 def _title_proposal(path: str, columns: list[str]) -> list[Note]:
     named = next((column for column in columns if column.lower() in TITLE_NAMES), None)
-    says = f"column of {path} may hold the titles: if {named!r} does, add --columns title={named}"
+    says = f"column of {path} may contain titles: if {named!r} does, set --columns title={named}"
     return [Note(1, says)] if named else []
 
 

@@ -1,4 +1,4 @@
-"""Columns of a table: which are read, under which name, and what to do where one is missing."""
+"""Columns of tables: names, synonyms, and messages about missing ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from model_store.config import ReadOptions
 from model_store.data.summary import Note
 from model_store.errors import DataError
 
-# Names that public data sets and exports of shops use, in lower case without marks; the first match is proposed.
+# Column names in public data sets and shop exports, in lower case without punctuation; the first match is proposed.
 SYNONYMS = {
     "user_id": (
         "userid user uid userno username customerid customer custid clientid client memberid member accountid "
@@ -39,9 +39,9 @@ SYNONYMS = {
     "event": "event eventtype action actiontype behavior behaviortype interactiontype",
     "title": "title name itemname productname movietitle booktitle",
 }
-# Optional columns that change what is learned when they go unread.
-TELLING = ("timestamp", "event")
-# Columns that no one has named: what pandas writes for the numbers of rows, in CSV, read again, and in Parquet.
+# Optional columns that change the training; a note proposes candidates if they are not read.
+INFORMATIVE = ("timestamp", "event")
+# Names of columns without a name, and those that pandas gives to row numbers in CSV and Parquet.
 NAMELESS = re.compile(r"\s*|Unnamed: \d+|__index_level_\d+__")
 
 
@@ -49,9 +49,9 @@ class Rows(NamedTuple):
     """Rows of a file.
 
     Attributes:
-        frame: the columns that are read, under the names of the layout.
-        locate: name of a row by its index, as a person finds it: "line 7" or "row 7".
-        notes: rows or columns of the file that the frame does not have.
+        frame: the columns that are read, with the names of the layout.
+        locate: function from a row's index to its name for the user: "line 7" or "row 7".
+        notes: counts of rows and columns of the file that are missing in the frame.
     """
 
     frame: pl.DataFrame
@@ -61,13 +61,13 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns that a table may have.
+    """Columns of a table.
 
     Attributes:
         stem: name of the file without its suffix.
-        required: columns that must be there.
-        optional: further columns that have a meaning.
-        open: whether columns of any other name are read as well.
+        required: required columns.
+        optional: optional columns with a defined meaning.
+        open: whether columns with other names are read as well.
     """
 
     stem: str
@@ -77,7 +77,7 @@ class Layout:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Columns that have a meaning."""
+        """Columns with a defined meaning."""
         return (*self.required, *self.optional)
 
     @property
@@ -92,22 +92,22 @@ USERS = Layout("users", ("user_id",))
 
 
 def columns_to_read(name: str, header: list[str], layout: Layout, options: ReadOptions) -> dict[str, str]:
-    """Name in the layout by name in the file, of the columns that are read, in the file's order.
+    """Choose the columns to read: name in the layout by name in the file, in the file's order.
 
     Args:
-        name: the file, for messages.
+        name: name of the file, for messages.
         header: names of all columns of the file; columns without a name are not read.
-        layout: columns that the table may have.
+        layout: columns of the table.
         options: ``columns`` maps names of the layout to those of the file.
 
     Raises:
-        DataError: two columns have one name, or a required column is missing; the message proposes ``--columns``.
+        DataError: two columns have the same name, or a required column is missing; the message proposes ``--columns``.
     """
     _refuse_duplicates(name, header)
     renamed = {source: target for target, source in options.columns.items() if target in layout.names}
     absent = [source for source in renamed if source not in header]
     if absent and (not layout.open or renamed[absent[0]] not in header):
-        raise DataError(f"{name}: no column {absent[0]!r}, which --columns names; {_listed(header)}")
+        raise DataError(f"{name}: no column {absent[0]!r}, as set by --columns; {_listed(header)}")
     renamed = {source: target for source, target in renamed.items() if source in header}
     read = {
         source: renamed.get(source, source)
@@ -121,16 +121,16 @@ def columns_to_read(name: str, header: list[str], layout: Layout, options: ReadO
 
 
 def unread_notes(name: str, header: list[str], read: dict[str, str], layout: Layout) -> list[Note]:
-    """Notes about columns that are not read although their names suggest a meaning, or that have no name."""
+    """Notes about unread columns whose names suggest a meaning, and about columns without a name."""
     notes = []
-    for target in TELLING:
+    for target in INFORMATIVE:
         candidate = _candidate(target, [source for source in header if source not in read], layout)
         if target in layout.optional and target not in read.values() and candidate:
-            advice = f"to read it: --columns {_pasteable({target: candidate})}"
-            notes.append(Note(1, f"column of {name} is not read, though {candidate!r} may be the {target}; {advice}"))
+            advice = f"to read it, set --columns {_pasteable({target: candidate})}"
+            notes.append(Note(1, f"column of {name} is not read: {candidate!r} may be the {target}; {advice}"))
     nameless = sum(bool(NAMELESS.fullmatch(source)) for source in header)
     if nameless and layout.open:
-        notes.append(Note(nameless, f"columns of {name} have no name and are not read"))
+        notes.append(Note(nameless, f"columns of {name} not read, because of a missing name"))
     return notes
 
 
@@ -139,7 +139,7 @@ def _refuse_duplicates(name: str, header: list[str]) -> None:
         numbers = [str(number) for number, other in enumerate(header, 1) if other == column]
         if len(numbers) > 1 and column.strip():
             raise DataError(
-                f"{name}: columns {' and '.join(numbers)} are both called {column!r}; rename or remove all but one"
+                f"{name}: columns {' and '.join(numbers)} have the same name {column!r}; rename or remove all but one"
             )
 
 
@@ -152,7 +152,7 @@ def _listed(header: list[str]) -> str:
 
 
 def _advice(header: list[str], layout: Layout, options: ReadOptions) -> str:
-    """Advice where a required column is missing."""
+    """Advice for a table without a required column."""
     if any(re.fullmatch(r"\s*[+-]?\d+([.,]\d+)?\s*", cell) for cell in header):
         return f"if its first line is data, add a header line above it, e.g. {','.join(layout.names)}"
     columns = dict(options.columns)
@@ -162,25 +162,25 @@ def _advice(header: list[str], layout: Layout, options: ReadOptions) -> str:
             columns |= {target: candidate} if candidate else {}
     unmatched = [target for target in layout.required if target not in columns and target not in header]
     if unmatched == ["value"]:
-        rename = f"name the others with --columns {_pasteable(columns)} and " if columns else ""
+        rename = f"set --columns {_pasteable(columns)} for the other columns, and " if columns else ""
         return f"{rename}add a column 'value' with a rating, a count, or 1 in every row"
     if len(header) == 1:
-        return "expected fields that commas, semicolons, tabs or | separate"
+        return "expected fields separated by commas, semicolons, tabs or |"
     if unmatched or not columns:
-        return f"name them with --columns, e.g. --columns {layout.required[0]}=NAME"
+        return f"set their names with --columns, e.g. --columns {layout.required[0]}=NAME"
     return f"try: --columns {_pasteable(columns)}"
 
 
 def _candidate(target: str, header: list[str], layout: Layout) -> str | None:
-    """The column of ``header`` whose name suggests ``target``, if there is one."""
+    """Find the column of ``header`` whose name suggests ``target``; None without one."""
     plain = {re.sub(r"[\W_]+", "", cell).casefold(): cell for cell in reversed(header)}
-    # The id of a row in a table of events is not an item's; in a table of items it is.
+    # A column "id" identifies items or users in their tables, but in a table of events it identifies events.
     synonyms = [*SYNONYMS[target].split(), *(["id"] if layout.required == (target,) else [])]
     return next((plain[synonym] for synonym in synonyms if synonym in plain), None)
 
 
 def _pasteable(columns: dict[str, str]) -> str:
-    """The argument of ``--columns`` for a shell."""
+    """Format the argument of ``--columns``, quoted for a shell."""
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow([f"{target}={source}" for target, source in columns.items()])
     return shlex.quote(text.getvalue())

@@ -1,6 +1,6 @@
-"""Whether the ids of ``items.*`` or ``users.*`` are those of the events, and why they may not be.
+"""Checks that the ids of ``items.*`` and ``users.*`` match those of the events, and of ids in two spellings.
 
-Ids of the events alone are looked at, too: one that stands there in two spellings counts as two items or users.
+An id that occurs in two spellings in the events would count as two items or users.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from typing import NamedTuple
 
 import polars as pl
 
-from model_store.data.summary import shorten
+from model_store.data.summary import counted, shorten
 from model_store.errors import DataError
 
-# A file belongs to other data where a smaller share of its ids occurs in the events, and of theirs in the file.
-HARDLY = 0.01
-LOW = 0.5
-# Share of the ids of the smaller side that must agree after a change for the change to be the likely reason.
-LIKELY = 0.5
-# Codes of few characters differ in zeros or case alone now and then.
-RARELY = 0.05
+# A file belongs to other data if smaller shares of its ids occur in the events, and of the events' ids in the file.
+OTHER_DATA_SHARE = 0.01
+LOW_SHARE = 0.5
+# A change is the likely reason if undoing it matches this share of the ids of the smaller side.
+LIKELY_SHARE = 0.5
+# Up to this share of distinct short codes may differ only in zeros or case.
+RARE_SHARE = 0.05
 SAMPLE = 20_000
 SHOWN = 3
 
 
 class Change(NamedTuple):
-    """A change that data often goes through, undone.
+    """A common change of ids, and how to undo it.
 
     Attributes:
-        undo: the id without the change.
-        reason: what probably happened.
-        remedy: what to do about it.
+        undo: function from an id to the id without the change.
+        reason: description of the change.
+        remedy: advice to the user.
     """
 
     undo: Callable[[str], str]
@@ -41,7 +41,7 @@ class Change(NamedTuple):
 
 
 def _whole(text: str) -> str:
-    """A whole number without its fraction or exponent: "7.0" and "7e0" are "7"; "007" stays."""
+    """Remove the fraction or exponent of a whole number: "7.0" and "7e0" become "7"; "007" stays."""
     if re.fullmatch(r"[+-]?\d+(?:\.\d*|\.?\d*[eE][+-]?\d{1,2})", text):
         number = float(text)
         return str(int(number)) if number == int(number) else text
@@ -49,7 +49,7 @@ def _whole(text: str) -> str:
 
 
 def _normal(text: str) -> str:
-    """Characters in their usual form, "é" for "e" with an accent of its own, without invisible ones."""
+    """Normalise characters, such as "e" with a combining accent to "é", and remove invisible ones."""
     return re.sub(r"[\u00ad\u200b-\u200f\u2060\ufeff]", "", unicodedata.normalize("NFKC", text))
 
 
@@ -57,18 +57,18 @@ CHANGES = (
     Change(str.strip, "blanks around the ids", "remove the blanks"),
     Change(
         _normal,
-        "characters that look alike, such as é in one or in two characters, or invisible ones",
-        "write the ids of both files in one form, e.g. with unicodedata.normalize('NFKC', id) in Python",
+        "characters that look alike, such as é as one or two characters, or invisible ones",
+        "normalise the ids of both files, e.g. with unicodedata.normalize('NFKC', id) in Python",
     ),
-    Change(str.casefold, "capital and small letters", "write the ids alike in both files"),
+    Change(str.casefold, "upper and lower case", "use the same case in both files"),
     Change(
         _whole,
-        "numbers with a fraction or an exponent, as pandas writes ids where some are missing",
+        "numbers with a fraction or an exponent, as pandas writes ids if some are missing",
         "write the ids as whole numbers or as text in both files",
     ),
     Change(
         lambda text: _whole(text.strip()).lstrip("0") or "0",
-        "leading zeros, which are lost where ids are read as numbers",
+        "leading zeros, which are lost if ids are read as numbers",
         "read and write the ids as text, e.g. with dtype=str in pandas",
     ),
     Change(
@@ -76,7 +76,7 @@ CHANGES = (
         "a prefix that only one file has",
         "add it to the ids of the other file, or remove it",
     ),
-    Change(lambda text: re.sub(r"[\W_]", "", text).casefold(), "punctuation", "write the ids alike in both files"),
+    Change(lambda text: re.sub(r"[\W_]", "", text).casefold(), "punctuation", "use the same punctuation in both files"),
 )
 
 
@@ -90,10 +90,10 @@ def check_ids(path: str, ids: pl.Series, event_ids: pl.Series, noun: str) -> lis
         noun: "item" or "user".
 
     Returns:
-        A warning where the file lacks ids of the events in a way that has a likely reason, or lacks most items.
+        A warning if the file lacks ids of the events for a likely reason, or lacks most items.
 
     Raises:
-        DataError: none of the ids, or hardly one, occurs in the events.
+        DataError: none or hardly any of the ids occur in the events.
     """
     if not len(ids) or not len(event_ids):
         return []
@@ -105,53 +105,52 @@ def check_ids(path: str, ids: pl.Series, event_ids: pl.Series, noun: str) -> lis
     unused = ids.filter(~ids.is_in(event_ids.implode()))
     likely = _likely_change(unused, unmatched)
     show = ascii if likely and likely.undo is _normal else repr
-    sides = f"the file has {_shown(unused, show) or 'no others'}, the events have {_shown(unmatched, show)}"
-    if matched == 0 or (share < HARDLY and used < HARDLY):
+    sides = f"the file has {_list_ids(unused, show) or 'no other ids'}, the events have {_list_ids(unmatched, show)}"
+    if matched == 0 or (share < OTHER_DATA_SHARE and used < OTHER_DATA_SHARE):
         reason = f"likely reason: {likely.reason}; {likely.remedy}" if likely else _UNKNOWN_REASON
         count = "none" if matched == 0 else f"only {matched:,}"
         raise DataError(f"{path}: {count} of its {len(ids):,} {noun} ids occurs in the events: {sides}; {reason}")
     if likely:
-        return [
-            f"{path}: {len(unmatched):,} {noun} ids of the events are absent: {sides}; likely reason: {likely.reason}"
-        ]
-    if noun == "user" or share >= LOW:
+        absent = f"the file lacks {counted(len(unmatched), f'{noun} id')} of the events"
+        return [f"{path}: {absent}: {sides}; likely reason: {likely.reason}"]
+    if noun == "user" or share >= LOW_SHARE:
         return []
-    return [f"{path}: only {matched:,} of the {len(event_ids):,} {noun}s of the events are in it: {sides}"]
+    return [f"{path}: the file has only {matched:,} of the events' {counted(len(event_ids), noun)}: {sides}"]
 
 
-_UNKNOWN_REASON = "both must hold the same ids; write them alike, or remove the file to train without it"
+_UNKNOWN_REASON = "both must use the same ids; correct the ids, or remove the file to train without it"
 
 
 def _likely_change(ids: pl.Series, event_ids: pl.Series) -> Change | None:
-    """The first change that makes most ids of the smaller side agree."""
+    """Find the first change whose undoing matches enough ids of the smaller side."""
     file_ids, used_ids = ids.sort().head(SAMPLE).to_list(), event_ids.sort().head(SAMPLE).to_list()
     for change in CHANGES:
         changed = {change.undo(text) for text in file_ids} - {""}
-        agreeing = changed & {change.undo(text) for text in used_ids}
-        if len(agreeing) >= LIKELY * max(min(len(changed), len(used_ids)), 1):
+        matches = changed & {change.undo(text) for text in used_ids}
+        if len(matches) >= LIKELY_SHARE * max(min(len(changed), len(used_ids)), 1):
             return change
     return None
 
 
-def _shown(ids: pl.Series, show: Callable[[str], str]) -> str:
+def _list_ids(ids: pl.Series, show: Callable[[str], str]) -> str:
     texts = ids.sort().head(SHOWN)
     return ", ".join(shorten(show(text), 42) for text in texts) + (", …" if len(ids) > SHOWN else "")
 
 
-def _normal_form(ids: pl.Series) -> pl.Series:
-    """``_normal`` of ids; most tables have no character beyond ASCII in them."""
+def _normalised(ids: pl.Series) -> pl.Series:
+    """Apply ``_normal`` to ids, unless all are ASCII, as in most tables."""
     if not ids.str.contains(r"[^\x00-\x7F]").any():
         return ids
     return pl.Series(ids.name, [_normal(text) for text in ids], dtype=pl.String)
 
 
 class Spelling(NamedTuple):
-    """Two ways to write one id.
+    """A variation in the spelling of ids.
 
     Attributes:
-        plain: the id in the usual way.
-        reason: how the other way differs.
-        share: least share of the ids that stand in both ways for them to be taken for the same.
+        plain: function from ids to their usual spelling.
+        reason: description of the difference.
+        share: lowest share of the ids with two spellings that gives a warning.
     """
 
     plain: Callable[[pl.Series], pl.Series]
@@ -161,31 +160,36 @@ class Spelling(NamedTuple):
 
 SPELLINGS = (
     Spelling(lambda ids: ids.str.replace(r"^([+-]?\d+)\.0*$", "$1"), "a fraction of 0, as in 7.0", 0.0),
-    Spelling(lambda ids: ids.str.replace(r"^0+(\d+)$", "$1"), "leading zeros", RARELY),
-    Spelling(_normal_form, "characters that look alike, or invisible ones", 0.0),
-    Spelling(lambda ids: ids.str.to_lowercase(), "capital and small letters", RARELY),
+    Spelling(lambda ids: ids.str.replace(r"^0+(\d+)$", "$1"), "leading zeros", RARE_SHARE),
+    Spelling(_normalised, "characters that look alike, or invisible ones", 0.0),
+    Spelling(lambda ids: ids.str.to_lowercase(), "upper and lower case", RARE_SHARE),
 )
 
 
 def check_spellings(path: str, event_ids: pl.Series, noun: str) -> list[str]:
-    """Warnings where ids of the events stand in two spellings, so that one item or user counts as two.
+    """Find ids of the events in two spellings, which count as two items or users.
 
     Args:
         path: name of the table of events.
         event_ids: distinct ids.
         noun: "item" or "user".
+
+    Returns:
+        Warnings, one per kind of spelling.
     """
-    return [warning for spelling in SPELLINGS if (warning := _twins(path, event_ids, noun, spelling))]
+    return [warning for spelling in SPELLINGS if (warning := _spelling_warning(path, event_ids, noun, spelling))]
 
 
-def _twins(path: str, ids: pl.Series, noun: str, spelling: Spelling) -> str:
-    """A warning about ids that are one in the plain spelling; "" where hardly any are."""
+def _spelling_warning(path: str, ids: pl.Series, noun: str, spelling: Spelling) -> str:
+    """A warning about ids that agree in the plain spelling; "" if there are too few."""
     plain = spelling.plain(ids)
     surplus = len(ids) - plain.n_unique()
     if not surplus or surplus < spelling.share * len(ids):
         return ""
-    twins = pl.DataFrame({"id": ids, "plain": plain}).filter(plain.is_duplicated()).sort("plain", "id")
-    first, second = (shorten(ascii(text), 42) for text in twins["id"].head(2))
-    count = f"{surplus:,} {noun} ids stand" if surplus > 1 else f"1 {noun} id stands"
-    says = f"{count} in a second spelling, e.g. {first} and {second}: they differ in {spelling.reason}"
-    return f"{path}: {says}, and count as two {noun}s; write them alike if they are one"
+    duplicates = pl.DataFrame({"id": ids, "plain": plain}).filter(plain.is_duplicated()).sort("plain", "id")
+    first, second = (shorten(ascii(text), 42) for text in duplicates["id"].head(2))
+    example = f"{first} and {second}, which differ in {spelling.reason} and count as two {noun}s"
+    return (
+        f"{path}: {counted(surplus, f'{noun} id')} with a second spelling, e.g. {example}; "
+        "use one spelling if they mean the same"
+    )

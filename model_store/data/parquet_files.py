@@ -1,4 +1,4 @@
-"""Parquet files, and folders of them as Spark, pandas and pyarrow write: parts in subfolders named KEY=VALUE."""
+"""Parquet files; keys of parts in subfolders named KEY=VALUE, as Spark, pandas and pyarrow write them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from model_store.config import ReadOptions
 from model_store.data.layout import Layout, Rows, columns_to_read, unread_notes
 from model_store.errors import DataError
 
-# The name that Spark and Hive give a missing key.
+# Value that Spark and Hive write for a missing key.
 MISSING_KEY = "__HIVE_DEFAULT_PARTITION__"
 
 
 def read_parquet(path: Path, keys: dict[str, str | None], layout: Layout, options: ReadOptions) -> Rows:
-    """The columns of a Parquet file that ``layout`` has.
+    """Read the columns of ``layout`` from a Parquet file.
 
     Args:
         path: the file.
-        keys: further columns of one value, out of the names of the folders above; columns of the file go before.
-        layout: columns that the table may have.
+        keys: constant columns from the names of the parent folders; columns of the file take precedence.
+        layout: columns of the table.
         options: names of the columns in the file.
 
     Raises:
-        DataError: the file is not Parquet or is damaged, or a column is missing or stands twice.
+        DataError: the file is not Parquet or is damaged, or a column is missing or occurs twice.
     """
     try:
         scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
@@ -39,7 +39,7 @@ def read_parquet(path: Path, keys: dict[str, str | None], layout: Layout, option
         frame = scan.with_row_index("\0row").select(cells).collect() if cells else pl.DataFrame()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
         reason = str(exc).splitlines()[0]
-        expected = "expected a whole Parquet file without two columns of one name"
+        expected = "expected a complete Parquet file with distinct column names"
         raise DataError(f"{path}: cannot be read ({reason}); {expected}") from exc
     return Rows(
         frame, lambda row: f"row {row + 1}", tuple(unread_notes(str(path), [*in_file, *further], names, layout))
@@ -47,6 +47,6 @@ def read_parquet(path: Path, keys: dict[str, str | None], layout: Layout, option
 
 
 def keys_of(part: Path, folder: Path) -> dict[str, str | None]:
-    """Values by key out of the names of the folders between ``folder`` and ``part``, e.g. day=2024-01-31."""
+    """Parse the names of the folders between ``folder`` and ``part``, e.g. day=2024-01-31, to values by key."""
     pairs = (name.partition("=") for name in part.relative_to(folder).parts[:-1])
     return {unquote(key): None if value == MISSING_KEY else unquote(value) for key, equals, value in pairs if equals}

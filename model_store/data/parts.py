@@ -1,4 +1,4 @@
-"""One file of a table, or a folder of files that are one table together."""
+"""Tables stored as a single file or as a folder of parts."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from model_store.errors import DataError
 
 PARQUET = ".parquet"
 SUFFIXES = (PARQUET, ".csv", ".csv.gz", ".tsv", ".tsv.gz")
-# Files of writers that are no part of the table: _SUCCESS, _metadata, .part-0.crc.
+# Prefixes of auxiliary files that writers add: _SUCCESS, _metadata, .part-0.crc.
 HIDDEN = ("_", ".")
-# Logs of table formats whose folders keep the files of earlier versions, too.
+# Log folders of table formats that also keep files of earlier versions.
 VERSIONED = {"_delta_log": "Delta", ".hoodie": "Hudi"}
 
 
 def read_rows(path: Path, layout: Layout, options: ReadOptions) -> Rows:
-    """The columns of a file or folder that ``layout`` has.
+    """Read the columns of ``layout`` from a file or a folder of parts.
 
-    Parts of a folder follow one another in the order of their names. Subfolders named KEY=VALUE give columns.
+    Parts are concatenated in the order of their names. Subfolders named KEY=VALUE add columns.
 
     Raises:
-        DataError: a file cannot be read, or parts do not fit together.
+        DataError: a file cannot be read, or parts have incompatible columns.
     """
     if path.is_file():
         return read_parquet(path, {}, layout, options) if path.suffix == PARQUET else read_csv(path, layout, options)
@@ -39,12 +39,12 @@ def read_rows(path: Path, layout: Layout, options: ReadOptions) -> Rows:
 
 
 def _refuse_versions(folder: Path) -> None:
-    """Refuse a folder whose files hold deleted and replaced rows beside those that count."""
+    """Refuse the folder of a table format that keeps deleted and replaced rows."""
     for log, kind in VERSIONED.items():
         if (folder / log).exists():
             raise DataError(
-                f"{folder}: is a {kind} table, as its {log} says, so its files hold rows of earlier versions, too; "
-                "write its present version as Parquet"
+                f"{folder}: is a {kind} table (it has a folder {log}), so its files include rows of earlier versions; "
+                "write its current version as Parquet"
             )
 
 
@@ -52,7 +52,7 @@ def _parts(folder: Path) -> list[Path]:
     parts = [part for part in sorted(folder.rglob("*")) if part.is_file() and part.stat().st_size]
     parts = [part for part in parts if not any(name.startswith(HIDDEN) for name in part.relative_to(folder).parts)]
     if not parts:
-        raise DataError(f"{folder}: holds no files with rows, expected Parquet or CSV files")
+        raise DataError(f"{folder}: has no files with rows, expected Parquet or CSV files")
     return parts
 
 
@@ -69,33 +69,31 @@ def _joined(folder: Path, paths: list[Path], parts: list[Rows]) -> Rows:
     try:
         joined = pl.concat(frames, how="diagonal_relaxed")
     except pl.exceptions.PolarsError as exc:
-        raise DataError(f"{folder}: its parts are of different types ({str(exc).splitlines()[0]})") from exc
+        raise DataError(f"{folder}: its parts have different types ({str(exc).splitlines()[0]})") from exc
     starts = [0, *accumulate(map(len, frames))]
 
     def locate(row: int) -> str:
         part = bisect_right(starts, row) - 1
         return f"{parts[part].locate(row - starts[part])} of {paths[part].relative_to(folder)}"
 
-    notes = (*_lacking(folder, paths, frames), *_repeated(folder, paths, frames))
+    notes = (*_incomplete_parts(folder, paths, frames), *_repeated_parts(folder, paths, frames))
     return Rows(joined, locate, (*(note for rows in parts for note in rows.notes), *notes))
 
 
-def _lacking(folder: Path, paths: list[Path], frames: list[pl.DataFrame]) -> list[Note]:
-    """A warning per column that only some parts have, with the first part without it."""
+def _incomplete_parts(folder: Path, paths: list[Path], frames: list[pl.DataFrame]) -> list[Note]:
+    """Warn about each column that some parts lack."""
     notes = []
     for column in dict.fromkeys(column for frame in frames for column in frame.columns):
         without = [path for path, frame in zip(paths, frames, strict=True) if column not in frame.columns]
         if without:
-            first = without[0].relative_to(folder)
-            reason = (
-                f"of {len(paths):,} parts of {folder} have no column {column!r}, {first} for one: it is empty there"
-            )
+            example = f"e.g. {without[0].relative_to(folder)}"
+            reason = f"parts (of {len(paths):,}) of {folder} without column {column!r}, {example}: read as missing"
             notes.append(Note(len(without), reason, warns=True))
     return notes
 
 
-def _repeated(folder: Path, paths: list[Path], frames: list[pl.DataFrame]) -> list[Note]:
-    """A warning where parts hold the rows of another part, as a copy does that somebody left there."""
+def _repeated_parts(folder: Path, paths: list[Path], frames: list[pl.DataFrame]) -> list[Note]:
+    """Warn about parts with the same rows as another part, such as copies of files."""
     first: dict[int, Path] = {}
     copies = []
     for path, frame in zip(paths, frames, strict=True):
@@ -106,13 +104,13 @@ def _repeated(folder: Path, paths: list[Path], frames: list[pl.DataFrame]) -> li
     if not copies:
         return []
     copy, original = (path.relative_to(folder) for path in copies[0])
-    reason = f"parts of {folder} repeat another, {copy} the rows of {original}; remove them if they are copies"
+    reason = f"parts of {folder} with the rows of another part, e.g. {copy} and {original}; remove copies"
     return [Note(len(copies), reason, warns=True)]
 
 
 def _refuse_other_types(path: Path, frame: pl.DataFrame, other_path: Path, other: pl.DataFrame) -> None:
-    """Refuse text beside numbers: 7 as text and as a number need not be one id."""
+    """Refuse a column of text in one part and of numbers in another; "7" and 7 may be different ids."""
     for name in set(frame.columns) & set(other.columns):
         first, second = frame[name].dtype, other[name].dtype
         if pl.Null not in (first, second) and (first == pl.String) != (second == pl.String):
-            raise DataError(f"{path}: column {name!r} is {first}, but in {other_path} it is {second}; write one type")
+            raise DataError(f"{path}: column {name!r} is {first}, but in {other_path} it is {second}; use one type")

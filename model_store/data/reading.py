@@ -1,4 +1,4 @@
-"""The reading of a column of ``items.*`` or ``users.*``: its cells by type, and remarks for the page."""
+"""A column of ``items.*`` or ``users.*`` after type detection: typed cells, and remarks for the data summary."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ MAX_EXAMPLES = 2
 
 @dataclass(frozen=True)
 class Reading:
-    """A column in the type that features are made of.
+    """A column in a type that features can be made from.
 
     Attributes:
-        name: name of the column; a field of a struct has its name after a dot.
-        column: booleans, text, lists of text, numbers, dates or lists of floats; None where nothing can be read.
+        name: name of the column; a struct's field is named "column.field".
+        column: booleans, text, lists of text, numbers, dates or lists of floats; None if the column is unreadable.
         missing: number of missing cells.
-        by: mark between the tags of a cell, "" where a cell is one tag.
-        remarks: what the page adds about the cells, e.g. "2 not numbers ('unknown')".
-        problem: why nothing was read, or what somebody should look at; "" where all is well.
+        by: separator between the tags of a cell, "" if a cell is a single tag.
+        remarks: remarks about the cells for the data summary, e.g. "2 not a number ('unknown')".
+        problem: reason why the column is unreadable, or a problem that the user should check; "" without problems.
     """
 
     name: str
@@ -33,17 +33,17 @@ class Reading:
     problem: str = ""
 
     def remarked(self, *remarks: str) -> Reading:
-        """The same reading with more remarks; empty ones are left out."""
+        """Return a copy with more remarks; empty remarks are skipped."""
         return replace(self, remarks=(*self.remarks, *filter(None, remarks)))
 
 
-def nothing(column: pl.Series, problem: str) -> Reading:
-    """A column of which nothing can be read."""
+def unreadable(column: pl.Series, problem: str) -> Reading:
+    """Make the reading of a column that cannot be read."""
     return Reading(column.name, None, column.null_count(), problem=problem)
 
 
 def examples(texts: pl.Series) -> str:
-    """The first two distinct texts in quotes, each on one line: ``'a', 'b'``, and an ellipsis where there are more."""
+    """Quote the first two distinct texts, each on one line: ``'a', 'b'``; an ellipsis follows if there are more."""
     distinct = texts.unique(maintain_order=True)
     shown = ", ".join(repr(shorten(text, MAX_EXAMPLE)) for text in distinct.head(MAX_EXAMPLES))
     return shown + (", …" if len(distinct) > MAX_EXAMPLES else "")

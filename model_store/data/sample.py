@@ -1,4 +1,4 @@
-"""A few users with their first events, for a person to compare with what they know of the data."""
+"""Sample of users with their first events, for the user to check against the source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from rich.text import Text
 
 from model_store.data.schema import Dataset
-from model_store.data.summary import shorten
+from model_store.data.summary import counted, shorten
 
 USERS = 5
 EVENTS = 5
@@ -21,7 +21,7 @@ MAX_ATTRIBUTES = 100
 
 @dataclass(frozen=True)
 class SampleEvent:
-    """An event of a sampled user; ``time`` is ISO 8601 in UTC, None where the data has no times."""
+    """An event of a sampled user; ``time`` is ISO 8601 in UTC, None if the data has no times."""
 
     item_id: str
     title: str
@@ -35,9 +35,9 @@ class SampleUser:
 
     Attributes:
         user_id: stable id.
-        n_events: number of all events of the user.
-        attributes: names of the attributes.
-        events: the first events, in order.
+        n_events: number of the user's events.
+        attributes: names of the user's attributes.
+        events: the user's first events, in order.
     """
 
     user_id: str
@@ -46,12 +46,12 @@ class SampleUser:
     events: tuple[SampleEvent, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """One key per attribute, for JSON."""
+        """Convert to JSON values with one key per attribute."""
         return asdict(self)
 
 
 def sample_users(dataset: Dataset) -> tuple[SampleUser, ...]:
-    """Five users, from one with few events to one with many; all of them where there are no more."""
+    """Sample five users at evenly spaced ranks of activity, from few events to many; all users if there are fewer."""
     by_length = np.argsort(dataset.events.lengths(), kind="stable")
     shares = (np.arange(USERS) + 0.5) / USERS
     positions = np.unique((shares * len(by_length)).astype(np.int64)) if len(by_length) > USERS else slice(None)
@@ -59,14 +59,15 @@ def sample_users(dataset: Dataset) -> tuple[SampleUser, ...]:
 
 
 def render_sample(users: tuple[SampleUser, ...], order: str) -> Text:
-    """The users as text below each other; nothing in it is taken for markup.
+    """Render the sample as plain text; markup characters in the data are printed as they are.
 
     Args:
         users: the sample.
-        order: what the events of a user are ordered by.
+        order: sort order of a user's events: time, sequence or random.
     """
     lines = [line for user in users for line in ("", *_lines(user))]
-    return Text("\n".join([f"sample  {len(users)} users and their first events, order: {order}", *lines]))
+    heading = f"sample  {counted(len(users), 'user')} and their first events, order: {order}"
+    return Text("\n".join([heading, *lines]))
 
 
 def _user(dataset: Dataset, user: int) -> SampleUser:
@@ -87,7 +88,7 @@ def _event(dataset: Dataset, position: int) -> SampleEvent:
 
 
 def _iso(seconds: float) -> str:
-    """A point in time as text; seconds as they are where no calendar has them."""
+    """Format a point in time; seconds outside of the calendar are printed as a number."""
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
     except (ValueError, OverflowError, OSError):
@@ -96,8 +97,8 @@ def _iso(seconds: float) -> str:
 
 def _lines(user: SampleUser) -> Iterator[str]:
     attributes = shorten(", ".join(user.attributes), MAX_ATTRIBUTES)
-    count = "1 event" if user.n_events == 1 else f"{user.n_events:,} events"
-    yield f"  user {shorten(user.user_id, MAX_TITLE)!r}: {count}{f'; {attributes}' if attributes else ''}"
+    count, suffix = counted(user.n_events, "event"), f"; {attributes}" if attributes else ""
+    yield f"  user {shorten(user.user_id, MAX_TITLE)!r}: {count}{suffix}"
     values = [f"{event.value:g}" for event in user.events]
     items = [repr(shorten(event.item_id, MAX_TITLE)) for event in user.events]
     widths = max(map(len, values)), max(map(len, items))

@@ -1,4 +1,4 @@
-"""Data as the rest of the model store uses it: integer codes and flat arrays, users in CSR form."""
+"""Cleaned data as integer codes and flat arrays in CSR form, one run of entries per user or item."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class UserAttributes:
         names: attribute name by id, e.g. "gender=F", "age=18..24".
         indptr: int64 (n_users + 1,).
         ids: int64 (nnz,), attribute of each entry.
-        weights: float32 (nnz,); the weights of a user with any have unit L2 norm.
+        weights: float32 (nnz,); each user's weights have unit L2 norm.
     """
 
     names: list[str]
@@ -44,32 +44,32 @@ class UserAttributes:
     weights: NDArray[np.float32]
 
     def select(self, users: NDArray[np.int64]) -> UserAttributes:
-        """Those of ``users`` only, in that order."""
-        indptr, places = _runs(self.indptr, users)
-        return UserAttributes(self.names, indptr, self.ids[places], self.weights[places])
+        """Select the attributes of ``users``, in that order."""
+        indptr, positions = _runs(self.indptr, users)
+        return UserAttributes(self.names, indptr, self.ids[positions], self.weights[positions])
 
     def padded(self, users: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Ids int64 and weights float32 of ``users``, (B, A) both with A ≥ 1, padded with id 0 of weight 0."""
-        indptr, places = _runs(self.indptr, users)
+        """Attribute ids int64 (B, A) and weights float32 (B, A) of ``users``, A ≥ 1; padding is id 0 of weight 0."""
+        indptr, positions = _runs(self.indptr, users)
         lengths = np.diff(indptr)
         filled = np.arange(max(1, lengths.max(initial=0))) < lengths[:, None]
         ids, weights = np.zeros(filled.shape, dtype=np.int64), np.zeros(filled.shape, dtype=np.float32)
-        ids[filled], weights[filled] = self.ids[places], self.weights[places]
+        ids[filled], weights[filled] = self.ids[positions], self.weights[positions]
         return ids, weights
 
 
 @dataclass(frozen=True)
 class Events:
-    """Events of many users, each user's run in time order (or in a seeded random order without time).
+    """Events of many users in CSR form; a user's events are in time order, or in a seeded random order without times.
 
     Attributes:
-        indptr: int64 (n_users + 1,), where each user's run starts.
+        indptr: int64 (n_users + 1,), start of each user's run.
         items: int32 (n_events,), row of the item.
-        values: float32 (n_events,), on the data's own scale.
-        times: float64 (n_events,), seconds; all zeros where the data has no time.
-        attributes: what else is known about the same users; None where the data has nothing about users.
-        weights: float32 (n_events,), in 0 … 1, how much each event counts as a like where types of event differ in
-            value; None where all count alike.
+        values: float32 (n_events,), on the data's scale.
+        times: float64 (n_events,), seconds; all zeros if the data has no times.
+        attributes: attributes of the same users; None if the data has none.
+        weights: float32 (n_events,), 0 … 1, weight of each event as a like if event types differ in value; None if all
+            events count alike.
     """
 
     indptr: NDArray[np.int64]
@@ -85,7 +85,7 @@ class Events:
         return len(self.indptr) - 1
 
     def lengths(self) -> NDArray[np.int64]:
-        """Events of each user, int64 (n_users,)."""
+        """Number of events per user, int64 (n_users,)."""
         return np.diff(self.indptr)
 
     def user(self, user: int) -> slice:
@@ -93,19 +93,19 @@ class Events:
         return slice(int(self.indptr[user]), int(self.indptr[user + 1]))
 
     def select(self, users: NDArray[np.int64]) -> Events:
-        """The events of ``users`` only, in that order."""
-        indptr, places = _runs(self.indptr, users)
+        """Select the events of ``users``, in that order."""
+        indptr, positions = _runs(self.indptr, users)
         attributes = self.attributes and self.attributes.select(users)
-        return replace(self.at(places, indptr), attributes=attributes)
+        return replace(self.at(positions, indptr), attributes=attributes)
 
-    def at(self, places: NDArray[np.int64] | NDArray[np.bool_], indptr: NDArray[np.int64]) -> Events:
-        """The events at ``places`` as runs of users by ``indptr``, of whom no attributes are known."""
-        weights = None if self.weights is None else self.weights[places]
-        return Events(indptr, self.items[places], self.values[places], self.times[places], weights=weights)
+    def at(self, positions: NDArray[np.int64] | NDArray[np.bool_], indptr: NDArray[np.int64]) -> Events:
+        """Select the events at ``positions``, grouped into users by ``indptr``; attributes are dropped."""
+        weights = None if self.weights is None else self.weights[positions]
+        return Events(indptr, self.items[positions], self.values[positions], self.times[positions], weights=weights)
 
 
 def _runs(indptr: NDArray[np.int64], users: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The runs of ``users`` put one after the other: their own ``indptr``, and the place of each entry."""
+    """Concatenate the runs of ``users``: return the new ``indptr``, and each entry's position in the old arrays."""
     lengths = np.diff(indptr)[users]
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return starts, np.repeat(indptr[users] - starts[:-1], lengths) + np.arange(starts[-1])
@@ -113,16 +113,16 @@ def _runs(indptr: NDArray[np.int64], users: NDArray[np.int64]) -> tuple[NDArray[
 
 @dataclass(frozen=True)
 class Dataset:
-    """One cleaned data source.
+    """A cleaned data source.
 
     Attributes:
-        user_ids: stable id by user code, same order as ``events``.
-        item_ids: stable id by item row: the whole catalogue, items without events included.
-        titles: title by item row, "" where there is none.
-        events: deduplicated events of all users.
-        has_order: whether events stand in a real order (time or seq), not a random one.
+        user_ids: stable id by user code, in the order of ``events``.
+        item_ids: stable id by item row, including items without events.
+        titles: title by item row, "" for items without one.
+        events: events of all users, one per user-item pair.
+        has_order: whether events are ordered by time or seq rather than at random.
         has_time: whether ``events.times`` are real times.
-        feedback: scale, threshold of what counts as liked, and the vocabulary of event types.
+        feedback: scale of the values, threshold for likes, and vocabulary of event types.
         features: content features of the items.
         fingerprint: source, SHA-256 of the cleaned events and attributes, and counts.
     """
@@ -139,15 +139,15 @@ class Dataset:
 
     @property
     def n_items(self) -> int:
-        """Rows of the catalogue."""
+        """Number of rows of the catalogue."""
         return len(self.item_ids)
 
     @property
     def attributes(self) -> UserAttributes | None:
-        """Attributes of the users by user code; None where the data has none."""
+        """Attributes of the users by user code; None if the data has none."""
         return self.events.attributes
 
     @property
     def attribute_names(self) -> list[str]:
-        """Attribute name by id; none where the data has nothing about users."""
+        """Attribute name by id; empty if the data has no user attributes."""
         return self.attributes.names if self.attributes else []

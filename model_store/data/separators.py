@@ -1,7 +1,7 @@
-"""The mark between the tags of a text column, found by how its parts recur.
+"""Detection of the separator between the tags of a text column.
 
-Tags recur in many combinations and at any place: "Action, Drama", "Drama", "Comedy, Action". The parts of other text
-with commas do not: in "Smith, John" and "Boston, MA" each part has its own place, and those of a sentence are unique.
+Tags recur in many combinations and at any position: "Action, Drama", "Drama", "Comedy, Action". Parts of other text
+do not: in "Smith, John" and "Boston, MA" each part keeps its position, and the parts of sentences rarely recur.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import NamedTuple
 
 from model_store.bundle.cells import SEPARATORS, parts_of
 
-# Distinct texts that are looked at.
+# Number of distinct texts that are examined.
 SAMPLE = 5000
 MAX_PART_WORDS = 3.0
 MIN_SHARE = 0.02
-# Between blanks stand words; few of them, of few kinds, in enough texts are tags.
+# Blanks separate words as well as tags. Words are tags if texts are many, and have few words out of a small vocabulary.
 MIN_BLANK_TEXTS = 4
 MAX_BLANK_PARTS = 5.0
 MAX_BLANK_VARIETY = 0.75
 
 
 class Evidence(NamedTuple):
-    """How the parts of distinct texts recur.
+    """Statistics on the recurrence of parts in distinct texts.
 
     Attributes:
         recurrence: parts per distinct part.
-        mobility: share of the parts that stand alone, first or later, and elsewhere at another of these places.
+        mobility: share of the parts that occur at two or more of these positions: alone, first, later.
         words: mean number of words per part.
-        share: share of the texts that have several parts.
+        share: share of the texts with several parts.
         parts: mean number of parts per text.
         variety: distinct parts per text.
     """
@@ -42,16 +42,16 @@ class Evidence(NamedTuple):
     variety: float
 
 
-# Least recurrence and mobility that speak for a list. A semicolon hardly stands elsewhere, and ">" only in paths, where
-# parts keep their places; a blank nearly always stands elsewhere.
-LEAST = {";": (1.1, 0.05), ">": (1.1, 0.0), ",": (1.5, 0.3), "/": (1.5, 0.5), " ": (2.0, 0.8)}
+# Lowest recurrence and mobility of a list of tags. Semicolons are rare outside of lists; ">" occurs in paths, and their
+# parts keep their positions; blanks mostly occur in ordinary text.
+MIN_EVIDENCE = {";": (1.1, 0.05), ">": (1.1, 0.0), ",": (1.5, 0.3), "/": (1.5, 0.5), " ": (2.0, 0.8)}
 
 
 def separator_of(texts: Sequence[str]) -> str | None:
-    """The mark between the tags of a column, "|" included; None where each text is a tag of its own.
+    """Find the separator between the tags of a column; None if each text is a single tag.
 
     Args:
-        texts: distinct texts of the column, not empty.
+        texts: distinct texts of the column, not empty. Any "|" in them is taken for a separator.
     """
     sample = texts[:SAMPLE]
     if any("|" in text for text in texts):
@@ -60,7 +60,7 @@ def separator_of(texts: Sequence[str]) -> str | None:
 
 
 def evidence(texts: Sequence[str], mark: str) -> Evidence | None:
-    """How parts between ``mark`` recur; None where no text has two of them."""
+    """Measure how parts between ``mark`` recur; None if no text has two parts."""
     split = [parts_of(text, mark) for text in texts]
     if not any(len(parts) > 1 for parts in split):
         return None
@@ -82,16 +82,16 @@ def evidence(texts: Sequence[str], mark: str) -> Evidence | None:
 
 
 def _separates(texts: Sequence[str], mark: str) -> bool:
-    signs = evidence(texts, mark)
-    if signs is None or signs.words > MAX_PART_WORDS or signs.share < MIN_SHARE:
+    statistics = evidence(texts, mark)
+    if statistics is None or statistics.words > MAX_PART_WORDS or statistics.share < MIN_SHARE:
         return False
     if mark == "/" and any(part.isdigit() for text in texts for part in text.split("/")):
         return False  # dates and fractions
     if mark == " " and (
-        len(texts) < MIN_BLANK_TEXTS or signs.parts > MAX_BLANK_PARTS or signs.variety > MAX_BLANK_VARIETY
+        len(texts) < MIN_BLANK_TEXTS or statistics.parts > MAX_BLANK_PARTS or statistics.variety > MAX_BLANK_VARIETY
     ):
         return False
-    # One text alone says nothing about recurrence; its parts mean the same to a model as the whole.
-    alone = len(texts) == 1 and mark in ";,"
-    recurrence, mobility = LEAST[mark]
-    return alone or (signs.recurrence >= recurrence and signs.mobility >= mobility)
+    # Recurrence cannot be measured on a single text. Splitting it does no harm: a model learns the same from its parts.
+    is_single = len(texts) == 1 and mark in ";,"
+    recurrence, mobility = MIN_EVIDENCE[mark]
+    return is_single or (statistics.recurrence >= recurrence and statistics.mobility >= mobility)

@@ -1,4 +1,4 @@
-"""From SOURCE to a cleaned data set and a page about it."""
+"""Loading of a SOURCE: a cleaned data set and its data summary."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from model_store.data.feedback import feedback_spec, read_feedback, unusual_shar
 from model_store.data.items import catalogue
 from model_store.data.matching import check_spellings
 from model_store.data.schema import Dataset, Events
-from model_store.data.summary import Note, Summary, summarise
+from model_store.data.summary import Note, Summary, counted, summarise
 from model_store.data.tables import Table, Tables, read_folder
 from model_store.data.users import user_attributes
 from model_store.errors import DataError
@@ -30,35 +30,35 @@ DEMOS = {"demo:movies": demos.movies, "demo:grocery": demos.grocery}
 
 
 class Loaded(NamedTuple):
-    """A data set and the page about it."""
+    """A data set and its data summary."""
 
     dataset: Dataset
     summary: Summary
 
 
 def load(source: str, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Loaded:
-    """Read and clean ``demo:movies``, ``demo:grocery`` or a folder, of which ``options`` say how it is read.
+    """Read and clean ``demo:movies``, ``demo:grocery`` or a folder.
 
     Users and items are coded in the order of their ids. The fingerprint covers ids, cleaned events and attributes.
 
     Raises:
-        DataError: the source cannot be read, or holds nothing to learn from.
+        DataError: the source cannot be read, or lacks data to learn from.
     """
     return prepare(source, read_source(source, options), options)
 
 
 def read_source(source: str, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Tables:
-    """The tables of a source, as they stand there; ``options`` are about those of a folder.
+    """Read the tables of a source without cleaning; ``options`` apply to folders only.
 
     Raises:
-        DataError: there is no such source, its package is not installed, or a file cannot be read.
+        DataError: the source does not exist, its package is not installed, or a file cannot be read.
     """
     if source in DEMOS:
         return DEMOS[source]()
     folder = Path(source)
     if not source.strip() or source.startswith("demo:") or not folder.is_dir():
         expected = f"{', '.join(DEMOS)}, or a folder with interactions.parquet or interactions.csv"
-        problem = "is a file, not its folder" if folder.is_file() else "no such data source"
+        problem = "is a file; name its folder" if folder.is_file() else "no such data source"
         raise DataError(f"{source!r}: {problem}; expected {expected}")
     return read_folder(folder, options)
 
@@ -67,7 +67,7 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
     """Clean the tables of a source.
 
     Raises:
-        DataError: a column is missing or of another type, or nothing is left to learn from.
+        DataError: a column is missing or has the wrong type, or no usable data remains.
     """
     table, name = tables.interactions, tables.interactions.name
     usable, notes = usable_events(table)
@@ -124,7 +124,7 @@ def prepare(source: str, tables: Tables, options: ReadOptions = DEFAULT_READ_OPT
 
 
 def _coded(events: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series) -> pl.DataFrame:
-    """The events with the codes ``user`` and ``item``, places in the sorted ids, instead of ids."""
+    """Replace ids by the codes ``user`` and ``item``: positions in the sorted ids."""
     return events.with_columns(
         user=pl.col("user_id").cast(pl.Enum(user_ids)).to_physical(),
         item=pl.col("item_id").cast(pl.Enum(item_ids)).to_physical(),
@@ -135,16 +135,17 @@ def _check_enough(table: Table, events: pl.DataFrame, notes: list[Note]) -> None
     if not len(table.frame):
         raise DataError(f"{table.name}: has no rows below its header, expected events")
     if not len(events):
-        reasons = "; ".join(f"{note.count:,} {note.reason}" for note in notes)
-        raise DataError(f"{table.name}: none of its {len(table.frame):,} events can be used ({reasons})")
-    for column, noun in (("user_id", "users"), ("item_id", "items")):
+        raise DataError(
+            f"{table.name}: none of its {counted(len(table.frame), 'event')} can be used ({'; '.join(map(str, notes))})"
+        )
+    for column, noun in (("user_id", "usable user"), ("item_id", "usable item")):
         distinct = events[column].n_unique()
-        if distinct < 2:  # noqa: PLR2004 - one alone has nobody to be compared with
-            raise DataError(f"{table.name}: column {column!r} has {distinct} usable {noun}, expected at least 2")
+        if distinct < 2:  # noqa: PLR2004 - a ranking needs something to compare
+            raise DataError(f"{table.name}: column {column!r} has {counted(distinct, noun)}, expected at least 2")
 
 
 def _check_liked(name: str, kind: Kind, values: pl.Series) -> None:
-    """Something must be liked: of ratings the highest are, of anything else what is above 0."""
+    """Refuse values without any likes: the highest ratings are likes, and all other values above 0."""
     levels = values.unique().sort().to_list()
     advice = "" if len(levels) == 1 else ", or --feedback ratings"
     if levels[-1] <= 0 and (kind != "ratings" or len(levels) == 1):
@@ -152,7 +153,7 @@ def _check_liked(name: str, kind: Kind, values: pl.Series) -> None:
 
 
 def _fingerprint(source: str, user_ids: list[str], item_ids: list[str], events: Events) -> DataFingerprint:
-    """SHA-256 over ids and names, which line ends separate (no id holds one), and little-endian arrays."""
+    """Hash ids and names, separated by line ends, which no id contains, and little-endian arrays with SHA-256."""
     digest = hashlib.sha256()
     names = [user_ids, item_ids]
     arrays: list[NDArray[Any]] = [events.indptr, events.items, events.values, events.times]

@@ -1,4 +1,4 @@
-"""Users dealt into training, validation and test: nobody who is judged was ever learned from."""
+"""Split of users into training, validation and test users; test users are never used in training."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from model_store.errors import DataError
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.2
 MIN_USERS = 10
-# A mean over so many is known well enough; judging more of them would take longer than training.
+# A mean over so many users is precise enough; the evaluation of more would take longer than training.
 MAX_JUDGED = 10_000
 
 
 @dataclass(frozen=True)
 class UserSplit:
-    """Disjoint user codes, int64 each, that together are all users; every part in increasing order.
+    """Disjoint groups of user codes that cover all users, int64, each in increasing order.
 
     Attributes:
-        train: users to learn from, about 70%.
-        validation: users to choose settings and the best epoch by, about 10%.
-        test: users that only the final evaluation reads, about 20%.
+        train: users for training, about 70%.
+        validation: users for the choice of settings and of the best epoch, about 10%.
+        test: users for the final evaluation only, about 20%.
     """
 
     train: NDArray[np.int64]
@@ -32,18 +32,18 @@ class UserSplit:
 
     @property
     def judged(self) -> NDArray[np.int64]:
-        """The test users that figures are made of: all, or of very many every n-th."""
+        """Test users that are evaluated: all, or every n-th of more than ``MAX_JUDGED``."""
         return self.test[:: -(-len(self.test) // MAX_JUDGED)]
 
 
 def split_users(n_users: int, seed: int) -> UserSplit:
-    """Split the codes 0 … ``n_users`` - 1 by a seeded permutation; one seed gives one split.
+    """Split the codes 0 … ``n_users`` - 1 by a permutation that depends on ``seed`` only.
 
     Raises:
-        DataError: there are fewer than ``MIN_USERS`` users, so that a part would be empty.
+        DataError: there are fewer than ``MIN_USERS`` users, so that a group could be empty.
     """
     if n_users < MIN_USERS:
-        raise DataError(f"{n_users} users, expected at least {MIN_USERS} to split into training, validation and test")
+        raise DataError(f"{n_users} users, expected at least {MIN_USERS} for training, validation and test")
     n_validation, n_test = round(n_users * VALIDATION_SHARE), round(n_users * TEST_SHARE)
     order = np.random.default_rng(seed).permutation(n_users).astype(np.int64)
     validation, test, train = np.split(order, [n_validation, n_validation + n_test])

@@ -1,4 +1,4 @@
-"""A page about a source: printed before training, kept in the report."""
+"""The data summary: statistics of a cleaned source, printed before training and stored in the report."""
 
 from __future__ import annotations
 
@@ -24,30 +24,36 @@ MAX_NAME_WIDTH = 24
 
 @dataclass(frozen=True)
 class Note:
-    """Rows that were dropped, merged or lack something.
+    """A count of rows that were dropped, merged or incomplete, with the reason.
 
     Attributes:
-        count: number of rows, or of what ``reason`` names.
-        reason: the rest of the sentence that the count begins.
-        warns: whether somebody should look at the data before training; ``kshot inspect --strict`` fails on it.
+        count: number of rows, or of the things that ``reason`` begins with.
+        reason: text after the count; its first word is a plural noun, and its other words fit any count.
+        warns: whether the user should check the data before training; ``kshot inspect --strict`` fails on it.
     """
 
     count: int
     reason: str
     warns: bool = False
 
+    @property
+    def counted_reason(self) -> str:
+        """``reason`` with its noun in the singular if ``count`` is 1."""
+        noun, _, rest = self.reason.partition(" ")
+        return f"{noun.removesuffix('s')} {rest}" if self.count == 1 else self.reason
+
     def __str__(self) -> str:
-        return f"{self.count:,} {self.reason}"
+        return f"{self.count:,} {self.counted_reason}"
 
 
 @dataclass(frozen=True)
 class ColumnFact:
-    """A column of ``items.*`` or ``users.*``, and the features that it became.
+    """A column of ``items.*`` or ``users.*``, and the features made from it.
 
     Attributes:
         table: "items" or "users".
         name: name of the column.
-        became: e.g. "10 bins, 1 missing".
+        became: number and kind of the features, e.g. "10 bins, 1 missing".
     """
 
     table: str
@@ -56,8 +62,8 @@ class ColumnFact:
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One bar of a histogram: events whose value lies in ``low`` … ``high``, both included."""
+class HistogramBar:
+    """A bar of a histogram: the number of events with a value in ``low`` … ``high``, both included."""
 
     low: float
     high: float
@@ -66,31 +72,31 @@ class Bar:
 
 @dataclass(frozen=True)
 class Summary:
-    """One page about a source, after cleaning.
+    """Statistics of a source after cleaning.
 
     Attributes:
         source: SOURCE of the command line.
-        kind: whether values are ratings, counts or clicks.
-        order: what the events of a user are ordered by.
+        kind: ratings, counts or clicks.
+        order: sort order of a user's events: time, sequence or random.
         n_users: users with at least one event.
-        n_items: rows of the catalogue, items without events included.
-        n_items_with_events: those of them that anybody has an event with.
+        n_items: rows of the catalogue, including items without events.
+        n_items_with_events: items with at least one event.
         n_events: distinct user-item pairs.
         n_features: content features of the catalogue.
         n_attributes: attributes of the users.
-        n_users_described: users of whom any attribute is known.
+        n_users_described: users with at least one attribute.
         density: share of all user-item pairs that have an event, 0 … 1.
-        median_events: median number of events of a user.
-        liked_at_least: value from which an event counts as liked.
+        median_events: median number of events per user.
+        liked_at_least: lowest value that counts as liked.
         liked_share: share of the events that are liked, 0 … 1.
-        histogram: events by value.
-        notes: rows that were dropped, merged or lack something, and why.
+        histogram: number of events by value.
+        notes: counts of rows that were dropped, merged or incomplete.
         value_min: lowest value.
         value_max: highest value.
-        reason: why the values are taken for ``kind``, as a clause.
-        types: median value of every common type of event.
-        columns: columns of the items and the users, and what they became.
-        warnings: sentences about what somebody should look at before training.
+        reason: reason for ``kind``, as a clause.
+        types: median value of each common event type.
+        columns: columns of items and users, with the features made from them.
+        warnings: problems to check before training, as sentences.
     """
 
     source: str
@@ -107,7 +113,7 @@ class Summary:
     median_events: float
     liked_at_least: float
     liked_share: float
-    histogram: tuple[Bar, ...]
+    histogram: tuple[HistogramBar, ...]
     notes: tuple[Note, ...]
     value_min: float
     value_max: float
@@ -117,28 +123,27 @@ class Summary:
     warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """One key per attribute, for JSON.
+        """Convert to JSON values with one key per attribute.
 
         Bars are {"low", "high", "count"}, notes {"count", "reason"}, columns {"table", "name", "became"}.
         """
-        notes = [{"count": note.count, "reason": note.reason} for note in self.notes]
+        notes = [{"count": note.count, "reason": note.counted_reason} for note in self.notes]
         return asdict(self) | {"notes": notes}
 
     def render(self) -> Text:
-        """The page as text; nothing in it is taken for markup."""
+        """Render the summary as plain text; markup characters in the data are printed as they are."""
         with_events, liked = f"{self.n_items_with_events:,} with events", figure(self.liked_at_least)
         span = " to ".join(dict.fromkeys((figure(self.value_min), figure(self.value_max))))
-        described = (
-            f", {self.n_attributes:,} attributes known of {self.n_users_described:,}" if self.n_attributes else ""
-        )
+        median = f"median {figure(self.median_events)} event{'' if self.median_events == 1 else 's'}"
+        described = f", {counted(self.n_attributes, 'attribute')} of {counted(self.n_users_described, 'user')}"
         facts = {
             "data": self.source,
-            "users": f"{self.n_users:,}, median {figure(self.median_events)} events{described}",
-            "items": f"{self.n_items:,}, {with_events}, {self.n_features:,} content features",
+            "users": f"{self.n_users:,}, {median}{described if self.n_attributes else ''}",
+            "items": f"{self.n_items:,}, {with_events}, {counted(self.n_features, 'content feature')}",
             "events": f"{self.n_events:,}, density {self.density:.3%}, order: {self.order}",
             "kind": f"{self.kind}, {span}: {self.reason} (--feedback and --liked-from change this)",
-            "types": self._worth(),
-            "liked": f"{self.liked_share:.1%} of the events, those with {self.kind} from {liked}",
+            "types": self._type_values(),
+            "liked": f"{self.liked_share:.1%} of the events: {self.kind} of at least {liked}",
         }
         lines = []
         for name, fact in facts.items():
@@ -148,14 +153,14 @@ class Summary:
         lines += [*_bars(self.histogram), *_listed("notes", map(str, self.notes))]
         return Text("\n".join([*lines, *_listed("warning", self.warnings)]))
 
-    def _worth(self) -> str:
-        """Worth of the types of event; "" where there are not several."""
-        if len(self.types) < 2 or self.kind == "ratings":  # noqa: PLR2004 - one type is worth what all are
+    def _type_values(self) -> str:
+        """Describe the value of each event type; "" for ratings and for fewer than two types."""
+        if len(self.types) < 2 or self.kind == "ratings":  # noqa: PLR2004 - a single type has nothing to compare with
             return ""
-        worth = ", ".join(f"{name or 'no type'} is worth {figure(value)}" for name, value in self.types.items())
+        values = ", ".join(f"{name or 'no type'} is worth {figure(value)}" for name, value in self.types.items())
         if len(set(self.types.values())) == 1:
-            return f"{worth}: all alike; give each type a value of its own to weigh them"
-        return f"{worth}: as likes, in popularity and in adaptation"
+            return f"{values}: all types have the same value; give them different values to weight them"
+        return f"{values}: these weights apply to likes, popularity and adaptation"
 
 
 def summarise(
@@ -170,18 +175,18 @@ def summarise(
     columns: Iterable[ColumnFact] = (),
     warnings: Iterable[str] = (),
 ) -> Summary:
-    """Count what the page says about a cleaned data set.
+    """Compute the summary of a cleaned data set.
 
     Args:
         dataset: the cleaned data.
         source: SOURCE of the command line.
         kind: kind of the values.
-        order: what the events of a user are ordered by.
-        notes: notes of the cleaning; those that warn become warnings.
-        reason: why the values are taken for ``kind``, as a clause.
-        types: median value of every common type of event.
-        columns: columns of the items and the users.
-        warnings: warnings that have no count.
+        order: sort order of a user's events: time, sequence or random.
+        notes: notes of the cleaning; those with ``warns`` become warnings.
+        reason: reason for ``kind``, as a clause.
+        types: median value of each common event type.
+        columns: columns of items and users.
+        warnings: warnings without a count.
     """
     notes = list(notes)
     events, liked_at_least = dataset.events, dataset.feedback.liked_at_least
@@ -212,23 +217,28 @@ def summarise(
     )
 
 
-def shorten(text: str, width: int) -> str:
-    """``text`` on one line of at most ``width`` characters, with "…" where some are left out.
+def counted(count: int, noun: str) -> str:
+    """Format ``count`` with ``noun``, in the plural unless the count is 1."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
-    Control characters, line ends among them, become blanks: what a table holds cannot move a terminal's cursor.
+
+def shorten(text: str, width: int) -> str:
+    """Shorten ``text`` to one line of at most ``width`` characters; a cut is marked by "…".
+
+    Control characters, including line ends, become blanks, so that cells of a table cannot control the terminal.
     """
     line = "".join(character if character.isprintable() else " " for character in text)
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def _histogram(values: NDArray[np.float64]) -> tuple[Bar, ...]:
+def _histogram(values: NDArray[np.float64]) -> tuple[HistogramBar, ...]:
     bins = quantile_bins(values, MAX_BARS)
-    counts = np.bincount(bins.place(values))
+    counts = np.bincount(bins.assign(values))
     rows = zip(bins.lows.tolist(), bins.highs.tolist(), counts.tolist(), strict=True)
-    return tuple(Bar(*row) for row in rows)
+    return tuple(HistogramBar(*row) for row in rows)
 
 
-def _bars(histogram: tuple[Bar, ...]) -> list[str]:
+def _bars(histogram: tuple[HistogramBar, ...]) -> list[str]:
     spans = [dict.fromkeys((figure(bar.low), figure(bar.high))) for bar in histogram]
     names = [" to ".join(span) for span in spans]
     width, most = max(map(len, names)), max(bar.count for bar in histogram)
@@ -238,18 +248,18 @@ def _bars(histogram: tuple[Bar, ...]) -> list[str]:
 
 
 def _columns(columns: tuple[ColumnFact, ...], table: str) -> list[str]:
-    """One line per column of ``table``, names aligned at their colon; the last line counts those left out."""
+    """List the columns of ``table``, one per line, aligned at the colon; a last line counts the omitted columns."""
     facts = [fact for fact in columns if fact.table == table]
     shown = facts[:MAX_COLUMNS]
     names = [shorten(fact.name, MAX_NAME_WIDTH) or "(no name)" for fact in shown]
     width = max(map(len, names), default=0)
     lines = [f"{name:>{width}}: {fact.became}" for name, fact in zip(names, shown, strict=True)]
-    more = [f"and {len(facts) - len(shown)} more columns"] if len(facts) > len(shown) else []
+    more = [f"and {counted(len(facts) - len(shown), 'more column')}"] if len(facts) > len(shown) else []
     return _under("", [*lines, *more])
 
 
 def _listed(heading: str, sentences: Iterable[str]) -> list[str]:
-    """Sentences below a heading, long ones on several lines."""
+    """List sentences beside a heading; long sentences are wrapped."""
     wrapped = [wrap(sentence, LINE_WIDTH, subsequent_indent="  ", break_on_hyphens=False) for sentence in sentences]
     return _under(heading, [line for lines in wrapped for line in lines])
 

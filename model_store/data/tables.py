@@ -1,4 +1,4 @@
-"""Tables as they stand in a source, before anything is judged: read, named, and nothing more."""
+"""Raw tables of a source, before cleaning."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from model_store.errors import DataError
 
 ITEM_COLUMNS = ITEMS.names
 USER_COLUMNS = USERS.names
-# Files of a folder that an error or a note lists.
+# Most files of a folder that an error or a note lists.
 MAX_NAMES = 10
-# Files that may be tables.
+# Suffixes of files that may be tables.
 TABLE_SUFFIXES = {".csv", ".tsv", ".gz", ".txt", ".dat", ".parquet", ".pq", ".json", ".jsonl", ".xlsx", ".feather"}
 
 
 def row_number(row: int) -> str:
-    """Name of a row by its index."""
+    """Name of the row with index ``row``."""
     return f"row {row + 1}"
 
 
 @dataclass(frozen=True)
 class Table:
-    """A frame and how errors name it.
+    """A frame with its name and row names for messages.
 
     Attributes:
         name: usually the path.
         frame: the columns that are read.
-        locate: name of a row by its index, as a person finds it in the file.
-        notes: rows or columns of the file that the frame does not have.
+        locate: function from a row's index to its name for the user.
+        notes: counts of rows and columns of the file that are missing in the frame.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Table:
     notes: tuple[Note, ...] = ()
 
     def column(self, name: str) -> pl.Series:
-        """The column ``name``; raises DataError where the table has none."""
+        """Get the column ``name``; raises DataError if the table lacks it."""
         if name not in self.frame.columns:
             columns = ", ".join(map(repr, self.frame.columns)) or "none"
             raise DataError(f"{self.name}: no column {name!r}; its columns are {columns}")
@@ -53,13 +53,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Tables:
-    """What a source holds.
+    """Tables of a source.
 
     Attributes:
-        interactions: the events.
-        items: what is known about the items; None where there is no such table.
-        notes: what the source itself left out.
-        users: what is known about the users; None where there is no such table.
+        interactions: events.
+        items: titles and features of items; None if the source has no such table.
+        notes: counts of rows, columns and files that were not read.
+        users: attributes of users; None if the source has no such table.
     """
 
     interactions: Table
@@ -72,23 +72,23 @@ def read_folder(folder: Path, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Ta
     """Read ``interactions.*``, ``items.*`` and ``users.*``: Parquet or CSV, each a file or a folder of parts.
 
     Raises:
-        DataError: there are no interactions, a table is there twice, or a file cannot be read.
+        DataError: interactions are missing, a table exists in two formats, or a file cannot be read.
     """
     interactions = _find(folder, INTERACTIONS)
     if interactions is None:
         listing = ", ".join(sorted(path.name for path in folder.iterdir())[:MAX_NAMES]) or "nothing"
         raise DataError(
-            f"{folder}: no interactions.parquet or interactions.csv, expected one of them; it holds {listing}"
+            f"{folder}: no interactions.parquet or interactions.csv, expected one of them; the folder has {listing}"
         )
     items_path, users_path = _find(folder, ITEMS), _find(folder, USERS)
     if items_path is None and "title" in options.columns:
         raise DataError(
-            f"{folder}: --columns title={options.columns['title']!r}: there is no items.parquet or items.csv, "
-            "which would hold titles; add one, or leave the title out"
+            f"{folder}: --columns title={options.columns['title']!r}: no items.parquet or items.csv, expected one of "
+            "them for titles; add one, or remove title from --columns"
         )
     events = _read(interactions, INTERACTIONS, options)
-    items = _read_if_there(items_path, ITEMS, options)
-    users = _read_if_there(users_path, USERS, options)
+    items = _read_optional(items_path, ITEMS, options)
+    users = _read_optional(users_path, USERS, options)
     notes = [note for table in (events, items, users) if table is not None for note in table.notes]
     absent = [layout for layout, table in ((ITEMS, items), (USERS, users)) if table is None]
     notes += _unread_files(folder, {interactions, items_path, users_path}, absent)
@@ -96,27 +96,27 @@ def read_folder(folder: Path, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Ta
 
 
 def _unread_files(folder: Path, read: set[Path | None], absent: list[Layout]) -> list[Note]:
-    """A note on files that may be an absent table; a warning where one has its name but for suffix or case."""
+    """A note about files that may be an absent table; a warning if a name differs only in suffix or case."""
     paths = [path for path in sorted(folder.iterdir()) if path not in read and path.suffix.lower() in TABLE_SUFFIXES]
     if not (paths and absent):
         return []
     stems = {layout.stem for layout in absent}
     listing = ", ".join(repr(path.name) for path in paths[:MAX_NAMES]) + (", …" if len(paths) > MAX_NAMES else "")
     names = ", ".join(f"{layout.stem} in {layout.stem}.csv or {layout.stem}.parquet" for layout in absent)
-    is_near = any(path.name.split(".")[0].strip().casefold() in stems for path in paths)
-    return [Note(len(paths), f"files of {folder} are not read: {listing}; expected {names}", warns=is_near)]
+    is_similar = any(path.name.split(".")[0].strip().casefold() in stems for path in paths)
+    return [Note(len(paths), f"files of {folder} not read: {listing}; expected {names}", warns=is_similar)]
 
 
 def _find(folder: Path, layout: Layout) -> Path | None:
-    """The one file or folder of a table.
+    """Find the file or folder of a table.
 
-    Two are refused, as the times of files say little of which is stale: copying and unpacking change them.
+    Two candidates are refused. File times do not show which one is stale, because copying and unpacking change them.
     """
     paths = [folder / f"{layout.stem}{suffix}" for suffix in SUFFIXES]
     paths = [path for path in paths if path.exists()] + [path for path in [folder / layout.stem] if path.is_dir()]
     if len(paths) > 1:
         names = " and ".join(path.name for path in paths)
-        raise DataError(f"{folder}: has {names}, expected one of them; remove or rename what is out of date")
+        raise DataError(f"{folder}: has {names}, expected one of them; remove or rename the outdated one")
     return paths[0] if paths else None
 
 
@@ -128,5 +128,5 @@ def _read(path: Path, layout: Layout, options: ReadOptions) -> Table:
     return Table(str(path), rows.frame, rows.locate, rows.notes)
 
 
-def _read_if_there(path: Path | None, layout: Layout, options: ReadOptions) -> Table | None:
+def _read_optional(path: Path | None, layout: Layout, options: ReadOptions) -> Table | None:
     return None if path is None else _read(path, layout, options)

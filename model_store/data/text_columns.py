@@ -1,6 +1,6 @@
-"""A column of text, read as what nearly all its cells are: booleans, lists, embeddings, numbers, dates, tags or prose.
+"""Type detection for text columns: booleans, lists, embeddings, numbers, dates, tags or prose.
 
-Evidence is taken over the whole column, so that one "N/A" among prices costs one cell and not the column.
+A column gets the type of nearly all its cells, so a single "N/A" among prices costs one cell, not the column.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from model_store.bundle.cells import (
     parts_of,
 )
 from model_store.data.days import Dates, iso_dates, other_dates
-from model_store.data.reading import Reading, examples, nothing
+from model_store.data.reading import Reading, examples, unreadable
 from model_store.data.separators import separator_of
 
-# Share of the cells that must be numbers, dates or lists for the column to be one of them.
+# Share of the cells that must be numbers, dates or lists to give the column this type.
 NEARLY_ALL = 0.8
 HALF = 0.5
-# Distinct texts that are few, so that they can be levels.
+# Most distinct texts of a column of levels.
 MAX_LEVELS = 32
 SAMPLE = 500
 MARKS = {",": "comma", ";": "semicolon", " ": "blank"}
@@ -38,21 +38,21 @@ _RECORD = re.compile(r"\[?\s*\{\s*['\"][^'\"]*['\"]\s*:")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.(?:\d{1,2}|\d{4,})")
 _VECTOR_MARKS = (",", ";", "|", " ")
 _WITH_UNIT = r"^[+-]?\d[\d.,]* ?(\p{L}{1,10})\.?$"
-# Numbers with a unit are good tags while there are so few of them, as in "5 stars".
+# Up to so many distinct numbers with a unit, such as "5 stars", are good tags.
 FEW, MAX_UNITS = 10, 3
 
 
 def read_text(column: pl.Series, *, typed: bool) -> Reading:
-    """Read a column of text.
+    """Detect the type of a text column and convert it.
 
     Args:
         column: strings.
-        typed: whether the source says types, so that whole numbers among text are names on purpose.
+        typed: whether the table has column types; whole numbers in its text columns are then taken for names.
     """
     text = column.str.strip_chars()
     text = text.set(text.is_in(list(MISSING)).fill_null(value=False), None)
     if text.null_count() == len(text):
-        return nothing(text, f"all {len(text):,} cells are missing")
+        return unreadable(text, f"all {len(text):,} cells are missing")
     sample = text.drop_nulls().unique(maintain_order=True).head(SAMPLE).to_list()
     return (
         _booleans(text)
@@ -65,12 +65,12 @@ def read_text(column: pl.Series, *, typed: bool) -> Reading:
     )
 
 
-# Beside spelled booleans, as where two programs wrote one column.
+# Allowed beside spelled-out booleans, for columns that two programs wrote.
 BITS = {"0": False, "1": True}
 
 
 def is_code(text: pl.Series) -> bool:
-    """Whether some whole number of a column has leading zeros, as codes have and quantities have not."""
+    """Whether some whole number of a column has leading zeros, which only codes have."""
     return bool(text.str.contains(r"^0\d+$").any())
 
 
@@ -88,7 +88,7 @@ def _lists(text: pl.Series, sample: list[str]) -> Reading | None:
         return _records(text, sample)
     lists = _mapped(text, list_of, pl.List(pl.String))
     if lists.list.contains("...").sum() >= NEARLY_ALL * lists.count():
-        return nothing(text, "its vectors were cut when they were written ('...'); write all their numbers")
+        return unreadable(text, "its vectors are abbreviated ('...'); write all their numbers")
     rest = text.filter(lists.is_null() & text.is_not_null())
     vectors = _as_vectors(lists)
     remark = _remark(rest, "a list")
@@ -99,15 +99,15 @@ def _lists(text: pl.Series, sample: list[str]) -> Reading | None:
 
 
 def _records(text: pl.Series, sample: list[str]) -> Reading | None:
-    """Nothing, with the reason, where the cells are records of which no field is a name."""
+    """An unreadable column if the cells are records without a name field; None otherwise."""
     if _share(sample, lambda cell: _RECORD.match(cell) is not None) < NEARLY_ALL:
         return None
     shown = examples(text.drop_nulls())
-    return nothing(text, f"its cells are records without a name ({shown}); write what matters in columns of their own")
+    return unreadable(text, f"its cells are records without a name ({shown}); write their fields as separate columns")
 
 
 def _vectors(text: pl.Series, sample: list[str]) -> Reading | None:
-    """Embeddings without brackets: fractions between commas, semicolons, bars or blanks, as many in each cell."""
+    """Embeddings without brackets: numbers between commas, semicolons, bars or blanks, equally many per cell."""
     for mark in _VECTOR_MARKS:
         read = partial(_coordinates, mark=mark)
         lengths = [len(vector) for vector in map(read, sample) if vector]
@@ -119,7 +119,7 @@ def _vectors(text: pl.Series, sample: list[str]) -> Reading | None:
 
 
 def _coordinates(cell: str, mark: str) -> list[float] | None:
-    """At least two numbers between ``mark``, one of them with a point; None for other text and for "1,000.50"."""
+    """Parse two or more numbers between ``mark``, at least one with a point; None for other text and "1,000.50"."""
     if "." not in cell or number_of(cell) is not None:
         return None
     numbers = [number_of(part, ".") for part in parts_of(cell, mark)]
@@ -128,7 +128,7 @@ def _coordinates(cell: str, mark: str) -> list[float] | None:
 
 
 def _typed_numbers(text: pl.Series, sample: list[str]) -> Reading | None:
-    """Numbers among the text of a typed table: whole numbers are names, fractions and amounts are quantities."""
+    """Numbers in a text column of a typed table: only if some are fractions or amounts; whole numbers are names."""
     quantities = any(not cell.isdigit() and number_of(cell) is not None for cell in sample)
     return _numbers(text, sample) if quantities else None
 
@@ -137,30 +137,30 @@ def _numbers(text: pl.Series, sample: list[str]) -> Reading | None:
     if is_code(text):
         return None
     present = _without_missing(text)
-    if _share(_among(sample, present), lambda cell: number_of(cell) is not None) < HALF:
+    if _share(_present_sample(sample, present), lambda cell: number_of(cell) is not None) < HALF:
         return None
     numbers, remark = _parsed(present)
     count, n_present = numbers.count(), present.count()
     rest = present.filter(numbers.is_null() & present.is_not_null())
-    if _are_levels(present, rest) or rest.str.contains(r"^\d+(?:,\d+){2,}$").any():
+    if _has_levels(present, rest) or rest.str.contains(r"^\d+(?:,\d+){2,}$").any():
         return None
     if count >= NEARLY_ALL * n_present or (count >= HALF * n_present and rest.n_unique() == 1):
         return _reading(numbers, rest).remarked(_remark(rest, "a number"), remark)
     if count >= HALF * n_present:
         reading = _tags(text)
-        says = f"{count:,} of {n_present:,} cells are numbers, the others are not ({examples(rest)}): read as text"
-        return Reading(text.name, reading.column, reading.missing, reading.by, problem=says)
+        problem = f"only {count:,} of {n_present:,} cells are numbers (others: {examples(rest)}), so it is read as text"
+        return Reading(text.name, reading.column, reading.missing, reading.by, problem=problem)
     return None
 
 
-def _are_levels(present: pl.Series, rest: pl.Series) -> bool:
-    """Whether few texts recur, and among those that are not numbers is one like "3+" or "10-19"."""
+def _has_levels(present: pl.Series, rest: pl.Series) -> bool:
+    """Whether the column repeats a few texts, and one that is not a number has digits, like "3+" or "10-19"."""
     n_levels = present.n_unique()
     return n_levels <= MAX_LEVELS and n_levels <= HALF * len(present) and bool(rest.str.contains(r"\d").any())
 
 
 def _parsed(text: pl.Series) -> tuple[pl.Series, str]:
-    """Numbers, null for other text; and a remark about decimal commas, or ""."""
+    """Parse numbers, null for other text; return them with a remark about decimal commas, or ""."""
     plain = text.cast(pl.Float64, strict=False)
     unparsed = text.filter(plain.is_null() & text.is_not_null()).unique().to_list()
     if not unparsed:
@@ -179,7 +179,7 @@ def _iso(text: pl.Series, sample: list[str]) -> Reading | None:
 
 
 def _other_dates(text: pl.Series, sample: list[str]) -> Reading | None:
-    """Dates in other notations, but for days that most items share: those are good tags as they stand."""
+    """Dates in other notations; None if most cells repeat a text, which is then a good tag."""
     counts = text.drop_nulls().value_counts()
     shared = counts.filter(pl.col("count") > 1)["count"].sum()
     return _dates(text, sample, other_dates) if shared < HALF * text.count() else None
@@ -187,7 +187,7 @@ def _other_dates(text: pl.Series, sample: list[str]) -> Reading | None:
 
 def _dates(text: pl.Series, sample: list[str], read: Callable[[Sequence[str]], Dates]) -> Reading | None:
     present = _without_missing(text)
-    if not any(read(_among(sample, present)).days):
+    if not any(read(_present_sample(sample, present)).days):
         return None
     distinct = present.drop_nulls().unique(maintain_order=True).to_list()
     dates = read(distinct)
@@ -199,11 +199,11 @@ def _dates(text: pl.Series, sample: list[str], read: Callable[[Sequence[str]], D
 
 
 def _tags(text: pl.Series) -> Reading:
-    """Tags or prose; tags between other marks than "|" become lists."""
+    """Tags or prose; tags with another separator than "|" are split into lists."""
     distinct = text.drop_nulls().unique(maintain_order=True)
     mark = separator_of(distinct.to_list())
     if mark is None or mark == "|":
-        return Reading(text.name, text, text.null_count(), mark or "", problem=_of_units(distinct))
+        return Reading(text.name, text, text.null_count(), mark or "", problem=_unit_problem(distinct))
     lists = _mapped(
         text, lambda cell: [part for part in parts_of(cell, mark) if part not in MISSING], pl.List(pl.String)
     )
@@ -211,23 +211,23 @@ def _tags(text: pl.Series) -> Reading:
 
 
 def _have_units(distinct: pl.Series) -> bool:
-    """Whether more texts than a few are numbers with one of few units, such as "12.5 kg" and "90 min"."""
+    """Whether a column has many distinct numbers with few units, such as "12.5 kg" and "90 min"."""
     units = distinct.str.extract(_WITH_UNIT)
     most = len(distinct) > FEW and units.count() >= NEARLY_ALL * len(distinct)
     return most and units.drop_nulls().n_unique() <= MAX_UNITS
 
 
-def _of_units(distinct: pl.Series) -> str:
-    """A problem where texts are numbers with units, of which bins would say more; "" elsewhere."""
+def _unit_problem(distinct: pl.Series) -> str:
+    """Describe the problem of numbers with units, which should be binned instead; "" for other texts."""
     if not _have_units(distinct):
         return ""
-    return f"its cells are numbers with units ({examples(distinct)}); write numbers of one unit alone"
+    return f"its cells are numbers with units ({examples(distinct)}); write plain numbers in one unit"
 
 
 def _as_vectors(lists: pl.Series) -> pl.Series | None:
-    """Lists of numbers that are coordinates; None for tags, also where these are numbers.
+    """Convert lists of coordinates to lists of floats; None for lists of tags, which may be numbers too.
 
-    Numbers are coordinates where one is a fraction, negative or repeated in its list, and lists are not empty.
+    Numbers are coordinates if one is a fraction, negative, or repeated in its list.
     """
     parts = lists.drop_nulls().explode().drop_nulls()
     missing = parts.is_in(list(MISSING))
@@ -246,17 +246,17 @@ def _without_missing(text: pl.Series) -> pl.Series:
     return text.set(missing, None)
 
 
-def _among(sample: list[str], present: pl.Series) -> list[str]:
+def _present_sample(sample: list[str], present: pl.Series) -> list[str]:
     kept = [cell for cell in sample if cell.casefold() not in MISSING_AMONG_NUMBERS]
     return kept or present.drop_nulls().head(SAMPLE).to_list()
 
 
-def _share(sample: list[str], holds: Callable[[str], bool]) -> float:
-    return sum(map(holds, sample)) / len(sample) if sample else 0.0
+def _share(sample: list[str], condition: Callable[[str], bool]) -> float:
+    return sum(map(condition, sample)) / len(sample) if sample else 0.0
 
 
 def _mapped(text: pl.Series, read: Callable[[str], Any], dtype: pl.DataType | type[pl.DataType]) -> pl.Series:
-    """``read`` of each cell, called once per distinct text; null where it returns None."""
+    """Apply ``read`` to each cell, with one call per distinct text; its None becomes null."""
     distinct = text.drop_nulls().unique(maintain_order=True).to_list()
     return _joined(text, distinct, [read(cell) for cell in distinct], dtype)
 
@@ -269,10 +269,10 @@ def _joined(
 
 
 def _remark(rest: pl.Series, noun: str) -> str:
-    """A remark about the cells that are not ``noun``; "" where all are."""
+    """Describe the cells that are not ``noun``; "" if there are none."""
     return f"{len(rest):,} not {noun} ({examples(rest)})" if len(rest) else ""
 
 
 def _reading(column: pl.Series, rest: pl.Series | None = None) -> Reading:
-    """A reading of which the cells in ``rest`` are not missing, though nothing was read of them."""
+    """Make a reading; the cells in ``rest`` could not be converted, but do not count as missing."""
     return Reading(column.name, column, column.null_count() - (0 if rest is None else len(rest)))

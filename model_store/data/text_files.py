@@ -1,4 +1,4 @@
-"""Text files as they come: compressed, in any encoding; read as plain UTF-8."""
+"""Conversion of text files, compressed or in any encoding, to plain UTF-8."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import BinaryIO
 from model_store.errors import DataError
 
 GZIP = b"\x1f\x8b"
-# First bytes of files that are no text, whatever their names say.
+# First bytes of other types of files, which may have the name of a text file.
 OTHER_KINDS = {
     b"PAR1": "a Parquet file; name it .parquet",
     b"PK\x03\x04": "a zip archive or an Excel file; unpack it, or save the sheet as CSV",
@@ -38,12 +38,12 @@ CHUNK_BYTES = 1 << 20
 
 @contextmanager
 def plain_text(path: Path, encoding: str) -> Iterator[Path]:
-    """A file with the text of ``path``, uncompressed and in UTF-8: itself, or a copy that lives within the context.
+    """Provide the text of ``path`` uncompressed and in UTF-8: the file itself, or a copy that exists in the context.
 
-    A byte order mark names the encoding, whatever ``encoding`` says.
+    A byte order mark takes precedence over ``encoding``.
 
     Raises:
-        DataError: it is no text file, ``encoding`` is unknown, or the file is not in it.
+        DataError: the file is not a text file, ``encoding`` is unknown, or the file has another encoding.
     """
     with tempfile.TemporaryDirectory(prefix="kshot-") as folder:
         unpacked = _unpacked(path, Path(folder) / "unpacked")
@@ -58,7 +58,7 @@ def plain_text(path: Path, encoding: str) -> Iterator[Path]:
 
 
 def looks_like_utf8(cells: list[str], encoding: str) -> bool:
-    """Whether ``cells``, all beyond ASCII and decoded from ``encoding``, were UTF-8 before: "Ã©" was "é"."""
+    """Whether ``cells``, all beyond ASCII, are UTF-8 that was decoded as ``encoding``, as in "Ã©" for "é"."""
     if codecs.lookup(encoding).name.startswith("utf"):
         return False
     try:
@@ -68,9 +68,9 @@ def looks_like_utf8(cells: list[str], encoding: str) -> bool:
 
 
 def not_in_encoding(name: str, line: int, byte: int, encoding: str) -> DataError:
-    """Error of a byte that is no text in ``encoding``."""
+    """Make the error about a byte that is invalid in ``encoding``."""
     proposals = ", or ".join(f"--encoding {other}" for other in ("utf-8", "cp1252", "latin-1") if other != encoding)
-    return DataError(f"{name}: line {line}: byte 0x{byte:02x} is not {encoding}; name the file's encoding: {proposals}")
+    return DataError(f"{name}: line {line}: byte 0x{byte:02x} is not {encoding}; set the file's encoding: {proposals}")
 
 
 def _unpacked(path: Path, copy: Path) -> Path:
@@ -80,7 +80,7 @@ def _unpacked(path: Path, copy: Path) -> Path:
         with gzip.open(path) as packed, copy.open("wb") as plain:
             shutil.copyfileobj(packed, plain)
     except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
-        raise DataError(f"{path}: the gzip file is damaged or cut off ({exc}); make it again") from exc
+        raise DataError(f"{path}: the gzip file is damaged or incomplete ({exc}); create it again") from exc
     return copy
 
 
@@ -93,16 +93,16 @@ def _refuse_other_kinds(path: Path, start: bytes, encoding: str) -> None:
     kind = next((kind for magic, kind in OTHER_KINDS.items() if start.startswith(magic)), None)
     if kind is not None:
         raise DataError(f"{path}: is {kind}")
-    # UTF-16 has a zero in every other byte of Latin text; a stray one is a character that no id may have.
+    # UTF-16 has a zero in every other byte of Latin text. A single zero byte only makes its id invalid, in cleaning.
     if 4 * start.count(b"\0") > len(start) and not encoding.lower().startswith(("utf-16", "utf-32", "utf16", "utf32")):
-        raise DataError(f"{path}: has zero bytes as UTF-16 has; if it is that, add --encoding utf-16-le")
+        raise DataError(f"{path}: has zero bytes as in UTF-16; if this is its encoding, add --encoding utf-16-le")
 
 
 def _transcoded(path: Path, source: Path, encoding: str, copy: Path) -> Path:
     line = 1
     try:
         decoder = codecs.getincrementaldecoder(encoding)()
-        "".encode(encoding)  # refuses codecs that are not of text, such as base64
+        "".encode(encoding)  # fails for codecs that are not text encodings, such as base64
         with source.open("rb") as packed, copy.open("w", encoding="utf-8", newline="") as text:
             for chunk in _chunks(packed):
                 decoded = decoder.decode(chunk)
@@ -117,7 +117,7 @@ def _transcoded(path: Path, source: Path, encoding: str, copy: Path) -> Path:
         line += exc.object[: exc.start].count(b"\n")
         raise not_in_encoding(str(path), line, exc.object[exc.start], encoding) from exc
     except UnicodeError as exc:  # surrogates
-        raise DataError(f"{path}: is not {encoding} ({exc}); name the file's encoding with --encoding") from exc
+        raise DataError(f"{path}: is not {encoding} ({exc}); set the file's encoding with --encoding") from exc
     return copy
 
 

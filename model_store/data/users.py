@@ -1,4 +1,4 @@
-"""What is known about users beside their events, out of any column of ``users.*``: text, booleans, numbers, lists."""
+"""User attributes from the columns of ``users.*``: text, booleans, numbers, dates and lists of text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model_store.bundle.cells import year_fraction
 from model_store.content import numbers, tags
 from model_store.content.features import ColumnFeatures, Kind, names_in
 from model_store.data.cleaning import distinct_rows
-from model_store.data.described import read_columns, says_types
+from model_store.data.described import has_types, read_columns
 from model_store.data.facts import column_facts
 from model_store.data.matching import check_ids
 from model_store.data.reading import Reading
@@ -22,10 +22,10 @@ from model_store.data.schema import UserAttributes
 from model_store.data.summary import ColumnFact, Note
 from model_store.data.tables import USER_COLUMNS, Table
 
-# Values of fewer users than this could identify them.
+# Rarer values would identify users.
 MIN_USERS = 10
 MAX_NAMES = 500
-# Whole numbers of so few levels are often codes, so each keeps a bin of its own.
+# Whole numbers with at most so many levels are often codes, so each gets its bin.
 MAX_LEVELS = 32
 
 
@@ -33,10 +33,10 @@ class DescribedUsers(NamedTuple):
     """Attributes of users.
 
     Attributes:
-        attributes: the attributes by user code; None where there are none worth having.
-        notes: rows that were dropped or lack something.
-        columns: what the columns of the table became.
-        warnings: sentences about what somebody should look at.
+        attributes: the attributes by user code; None if no value is common enough.
+        notes: counts of rows that were dropped or absent.
+        columns: columns of the table, with the attributes made from them.
+        warnings: problems to check, as sentences.
     """
 
     attributes: UserAttributes | None
@@ -49,23 +49,23 @@ def user_attributes(table: Table | None, user_ids: pl.Series) -> DescribedUsers:
     """Learn the attributes of users and encode them.
 
     Args:
-        table: ``users.*``, if there is one.
-        user_ids: id by user code: the users with events, to whom the table is cut down.
+        table: ``users.*``; None without such a table.
+        user_ids: id by user code, of the users with events; other users of the table are ignored.
 
     Raises:
-        DataError: the table has no ``user_id``, its type cannot be an id, or its ids are not those of the events.
+        DataError: the table lacks ``user_id``, the column cannot be read as ids, or its ids do not match the events.
     """
     if table is None:
         return DescribedUsers(None, [], [], [])
     described, notes = distinct_rows(table, "user_id", "users")
     if not len(described):
-        return DescribedUsers(None, notes, [], [f"{table.name}: it has no usable rows; nothing is known of users"])
+        return DescribedUsers(None, notes, [], [f"{table.name}: it has no usable rows; users have no attributes"])
     warnings = check_ids(table.name, described["user_id"], user_ids, "user")
     described = described.filter(pl.col("user_id").is_in(user_ids.implode()))
     if len(described) < len(user_ids):
-        absent = f"users of the events are absent from {table.name}: no attributes"
+        absent = f"users of the events absent from {table.name}: no attributes"
         notes.append(Note(len(user_ids) - len(described), absent))
-    columns = read_columns(described, USER_COLUMNS, MAX_LEVELS, typed=says_types(table.frame))
+    columns = read_columns(described, USER_COLUMNS, MAX_LEVELS, typed=has_types(table.frame))
     readings = [_without_vectors(reading) for reading in columns]
     attributes, by_column = _learned(described, readings, user_ids)
     facts = column_facts("users", table.name, readings, by_column, f"{MIN_USERS} users")
@@ -75,33 +75,33 @@ def user_attributes(table: Table | None, user_ids: pl.Series) -> DescribedUsers:
 def _learned(
     described: pl.DataFrame, readings: list[Reading], user_ids: pl.Series
 ) -> tuple[UserAttributes | None, dict[str, ColumnFeatures]]:
-    """Attributes by user code, None where there are none; and those worth having by column."""
+    """Attributes by user code, None if no value is common enough; and the attributes' names by column."""
     columns = {reading.name: reading.column for reading in readings if reading.column is not None}
     by_column = attributes_by_column(_by_code(user_ids, described["user_id"], columns))
     names = names_in(by_column)
     if not names:
         return None, by_column
-    sent = {name: _as_sent(column, described) for name, column in columns.items()}
-    return encode_users(_by_code(user_ids, described["user_id"], sent), Attributes(names)), by_column
+    as_sent = {name: _as_sent(column, described) for name, column in columns.items()}
+    return encode_users(_by_code(user_ids, described["user_id"], as_sent), Attributes(names)), by_column
 
 
 def _by_code(user_ids: pl.Series, ids: pl.Series, columns: dict[str, pl.Series]) -> pl.DataFrame:
-    """One row per user code, null for users without a row."""
+    """Arrange ``columns`` as one row per user code, null for users without a row."""
     rows = pl.DataFrame({"user_id": ids, **columns})
     joined = user_ids.to_frame("user_id").join(rows, on="user_id", how="left", maintain_order="left")
     return joined.drop(USER_COLUMNS)
 
 
 def _as_sent(column: pl.Series, described: pl.DataFrame) -> pl.Series:
-    """A column as a client would send it: text of several tags as it stands, for the service's rule to split."""
+    """The column as clients send it: cells with several tags stay text, which the bundle's encoder splits."""
     has_text = column.name in described.columns and isinstance(described[column.name].dtype, pl.String)
     return described[column.name] if has_text and column.dtype == pl.List(pl.String) else column
 
 
 def attributes_by_column(users: pl.DataFrame) -> dict[str, ColumnFeatures]:
-    """Attributes worth having by column: the most common ones, of ten users at least.
+    """Choose attributes by column: the most common values, each shared by at least ten users.
 
-    Numbers of a bin that is left out go to the one below it.
+    Numbers of a rarer bin belong to the next lower bin.
     """
     return {column.name: _attributes_of(column) for column in users}
 
@@ -121,7 +121,7 @@ def _attributes_of(column: pl.Series) -> ColumnFeatures:
 
 
 def encode_users(users: pl.DataFrame, attributes: Attributes) -> UserAttributes:
-    """Encode users, one per row, as a service encodes the attributes that clients send."""
+    """Encode users, one per row, with the encoder that the service uses for clients' attributes."""
     encoded = [attributes.encode(_present(row)) for row in users.iter_rows(named=True)]
     ids = [user.ids[user.weights > 0] for user in encoded]
     weights = [user.weights[user.weights > 0] for user in encoded]
@@ -134,7 +134,7 @@ def encode_users(users: pl.DataFrame, attributes: Attributes) -> UserAttributes:
 
 
 def _present(row: dict[str, Any]) -> dict[str, Value]:
-    """The row's values without missing ones and numbers that are not finite; dates as years with fractions."""
+    """A row's non-null, finite values; dates become years with fractions."""
     return {
         name: _plain(value)
         for name, value in row.items()

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from model_store.baselines.grids import Tuning
 from model_store.config import TrainingConfig
-from model_store.data.summary import Bar
+from model_store.data.summary import HistogramBar
 from model_store.evaluation.figures import HEADLINE, MODEL, Difference, Figure, KShotFigures
 from model_store.reports import charts
 from model_store.reports.charts import Histogram, Line, LineChart, Point
@@ -219,7 +219,7 @@ def _epochs(history: tuple[Epoch, ...], key: str, title: str, best: int) -> Plot
     )
 
 
-def _values(histogram: tuple[Bar, ...]) -> Plot | None:
+def _values(histogram: tuple[HistogramBar, ...]) -> Plot | None:
     """Share of the events by value, as bars and as a table; None without events."""
     total = sum(bar.count for bar in histogram)
     if not total:

@@ -8,7 +8,7 @@ import numpy as np
 
 from model_store.baselines.grids import Tuning
 from model_store.config import TrainingConfig
-from model_store.data.summary import Bar, ColumnFact, Note, Summary
+from model_store.data.summary import ColumnFact, HistogramBar, Note, Summary
 from model_store.evaluation import comparison
 from model_store.evaluation.protocol import Judgement
 from model_store.reports.results import CalibratedShots, Calibration, Epoch, KShotResults, Protocol, Training
@@ -49,7 +49,7 @@ def summary_of(**changes: object) -> Summary:
         "source": "demo:movies", "kind": "ratings", "order": "time", "n_users": 671, "n_items": 9125,
         "n_items_with_events": 9066, "n_events": 100_004, "n_features": 30, "n_attributes": 0, "n_users_described": 0,
         "density": 0.0164, "median_events": 71.0, "liked_at_least": 4.0, "liked_share": 0.51,
-        "histogram": (Bar(4.0, 4.0, 28_750), Bar(4.5, 5.0, 7_723)),
+        "histogram": (HistogramBar(4.0, 4.0, 28_750), HistogramBar(4.5, 5.0, 7_723)),
         "notes": (Note(17, "events dropped: the rating is no number"),), "value_min": 0.5, "value_max": 5.0,
         "reason": "", "types": {}, "columns": (ColumnFact("items", "year", "10 bins, 7 missing"),
         ColumnFact("users", "gender", "2 tags")), "warnings": ("items: column url became nothing",),

@@ -141,7 +141,7 @@ def test_the_order_of_columns_changes_no_bit() -> None:
 def test_a_number_goes_where_the_bins_of_the_data_put_it(lows: list[int], number: float) -> None:
     attributes = Attributes([f"n={low}..{low}" for low in lows])
     edges = np.array(lows, dtype=np.float64)
-    assert attributes.encode({"n": number}).ids == Bins(edges, edges).place(np.array([number]))
+    assert attributes.encode({"n": number}).ids == Bins(edges, edges).assign(np.array([number]))
 
 
 def test_a_tag_that_looks_like_a_bin_of_no_numbers_is_a_tag() -> None:

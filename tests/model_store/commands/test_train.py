@@ -37,9 +37,9 @@ def test_training_on_a_folder_without_data_ends_with_one_line(training: Command,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--liked-from", "7"], "--liked-from 7: the ratings run from 1 to 5, expected a value out of these"),
-        (["--liked-from", "nan"], "--liked-from nan: the ratings run from 1 to 5, expected a value out of these"),
-        (["--feedback", "counts", "--liked-from", "99"], "--liked-from 99: the counts run from 1 to 5"),
+        (["--liked-from", "7"], "--liked-from 7: ratings are between 1 and 5, expected a value in this range"),
+        (["--liked-from", "nan"], "--liked-from nan: ratings are between 1 and 5, expected a value in this range"),
+        (["--feedback", "counts", "--liked-from", "99"], "--liked-from 99: counts are between 1 and 5"),
     ],
 )
 def test_a_threshold_outside_the_values_is_named_with_their_scale(
@@ -85,4 +85,4 @@ def test_columns_of_other_names_and_another_encoding_are_read(command: Callable[
     assert expected in ended.stderr
     columns = ["--columns", expected.rsplit(maxsplit=1)[-1], "--encoding", "latin-1"]
     ended = CliRunner().invoke(app, ["--data", str(tmp_path), *columns])
-    assert "column 'item_id' has 1 usable items, expected at least 2" in ended.stderr
+    assert "column 'item_id' has 1 usable item, expected at least 2" in ended.stderr

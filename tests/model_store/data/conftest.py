@@ -11,18 +11,18 @@ SHORT = 200
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--tables", type=int, default=SHORT, help="tables that each property of reading is tried on")
+    parser.addoption("--tables", type=int, default=SHORT, help="number of tables per property test")
 
 
 @pytest.fixture(scope="session")
 def examples(pytestconfig: pytest.Config) -> int:
-    """Tables that each property is tried on; this file is read late where a run starts above its folder."""
+    """Number of tables per property test; pytest ignores the option if it reads this file too late."""
     return int(pytestconfig.getoption("--tables", SHORT))
 
 
 @pytest.fixture
 def write_source(tmp_path: Path) -> WriteSource:
-    """Writes a folder with interactions, items and users, and returns its SOURCE."""
+    """A function that writes a folder with interactions, items and users, and returns its SOURCE."""
 
     def write(
         interactions: dict[str, Any],

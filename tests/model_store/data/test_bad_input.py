@@ -23,7 +23,7 @@ def notes(source: str) -> tuple[Note, ...]:
 
 
 @pytest.mark.parametrize("missing", GOOD)
-def test_missing_column_is_named_with_those_that_are_there(write_source, missing):
+def test_missing_column_is_named_beside_the_existing_ones(write_source, missing):
     rest = {name: cells for name, cells in (GOOD | {"fold": [1, 2, 3, 4]}).items() if name != missing}
     columns = ", ".join(map(repr, rest))
     with pytest.raises(DataError, match=rf"interactions\.parquet: no column '{missing}'; its columns are {columns}; "):
@@ -79,8 +79,8 @@ def test_damage_inside_a_parquet_file_is_refused_or_harmless(write_source):
     path = Path(write_source({name: cells * 50 for name, cells in GOOD.items()})) / "interactions.parquet"
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     refused = 0
-    for place in rng.integers(0, len(whole), 60):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+    for position in rng.integers(0, len(whole), 60):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
         try:
             load(str(path.parent))
         except DataError:
@@ -88,14 +88,14 @@ def test_damage_inside_a_parquet_file_is_refused_or_harmless(write_source):
     assert refused
 
 
-@pytest.mark.parametrize(("column", "noun"), [("user_id", "users"), ("item_id", "items")])
-def test_one_user_or_one_item_is_nothing_to_learn_from(write_source, column, noun):
+@pytest.mark.parametrize(("column", "noun"), [("user_id", "user"), ("item_id", "item")])
+def test_a_single_user_or_item_is_refused(write_source, column, noun):
     expected = rf"interactions\.parquet: column '{column}' has 1 usable {noun}, expected at least 2"
     with pytest.raises(DataError, match=expected):
         load(write_source(GOOD | {column: ["same"] * 4}))
 
 
-def test_values_of_which_none_is_above_zero_are_refused(write_source):
+def test_values_are_refused_if_none_is_above_zero(write_source):
     with pytest.raises(DataError, match=r"column 'value' is at most 0\.0, expected some values above 0"):
         load(write_source(GOOD | {"value": [0.0, -1.0, 0.0, 0.0]}))
     set_to_ratings = load(write_source(GOOD | {"value": [0.0, -1.0, 0.0, 0.0]}), ReadOptions(feedback="ratings"))
@@ -103,7 +103,7 @@ def test_values_of_which_none_is_above_zero_are_refused(write_source):
 
 
 @pytest.mark.parametrize("source", ["demo:music", "no/such/folder"])
-def test_unknown_source_is_refused_with_what_there_is(source):
+def test_unknown_source_is_refused_with_the_existing_ones(source):
     with pytest.raises(DataError, match="no such data source; expected demo:movies, demo:grocery, or a folder"):
         load(source)
 
@@ -149,62 +149,62 @@ def test_unusable_and_repeated_rows_of_items_are_dropped_and_counted(write_sourc
 def test_columns_of_items_that_cannot_be_read_are_named(write_source):
     described = {"item_id": ["x", "y", "z"], "size": [[[1.0]]] * 3}
     (warning,) = load(write_source(GOOD, described)).summary.warnings
-    assert "items.parquet: column 'size' became nothing: its type is List(List(Float64))" in warning
+    assert "items.parquet: column 'size' is not used: its type is List(List(Float64))" in warning
 
 
-def test_absent_items_file_is_said(write_source):
-    assert notes(write_source(GOOD)) == (Note(3, "items have no title and no features: there is no items file"),)
+def test_absent_items_file_is_noted(write_source):
+    assert notes(write_source(GOOD)) == (Note(3, "items without title and features: there is no items file"),)
 
 
 @pytest.mark.parametrize("huge", [1e16, -3e38, 1e300])
-def test_values_that_no_rating_or_count_has_are_dropped_and_counted(write_source, huge):
+def test_impossibly_large_values_are_dropped_and_counted(write_source, huge):
     loaded = load(write_source(GOOD | {"value": [1.0, huge, 1.0, 1.0]}))
     assert loaded.summary.n_events == 3
-    expected = "events dropped: value is beyond ±1e+15, which stands for a missing number"
+    expected = "events dropped: value is beyond ±1e+15, read as a missing number"
     assert Note(1, expected) in loaded.summary.notes
 
 
-def test_events_of_which_none_can_be_used_are_refused_with_the_reason(write_source):
+def test_events_are_refused_with_the_reason_if_none_is_usable(write_source):
     expected = r"none of its 4 events can be used \(4 events dropped: value is missing or not finite\)"
     with pytest.raises(DataError, match=expected):
         load(write_source(GOOD | {"value": pl.Series([None] * 4)}))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, None])
-def test_one_event_without_a_timestamp_is_dropped_and_the_order_stays(write_source, bad):
+def test_event_without_a_timestamp_is_dropped_and_the_order_stays(write_source, bad):
     loaded = load(write_source(GOOD | {"timestamp": [1.0, 2.0, 3.0, bad]}))
     assert loaded.summary.order == "time"
     assert loaded.summary.n_events == 3
     assert Note(1, "events dropped: timestamp is missing") in loaded.summary.notes
 
 
-def test_one_event_without_a_place_in_the_sequence_is_dropped_and_the_order_stays(write_source):
+def test_event_without_seq_is_dropped_and_the_order_stays(write_source):
     loaded = load(write_source(GOOD | {"seq": [1, 2, None, 3]}))
     assert loaded.summary.order == "sequence"
     assert Note(1, "events dropped: seq is missing") in loaded.summary.notes
 
 
-def test_timestamps_that_most_events_lack_are_not_used(write_source):
+def test_timestamps_are_not_used_if_most_events_lack_one(write_source):
     loaded = load(write_source(GOOD | {"timestamp": [1.0, None, None, None]}))
     assert (loaded.summary.order, loaded.summary.n_events) == ("random", 4)
-    assert Note(3, "events have no timestamp, so none is used; order: random") in loaded.summary.notes
+    assert Note(3, "events without a timestamp, so timestamps are not used; order: random") in loaded.summary.notes
 
 
-def test_timestamps_that_are_all_alike_are_no_order(write_source):
+def test_equal_timestamps_are_not_an_order(write_source):
     loaded = load(write_source(GOOD | {"timestamp": [1_700_000_000] * 4}))
     assert not loaded.dataset.has_time
-    expected = Note(4, "events share one timestamp, which is not used; order: random")
+    expected = Note(4, "events share one timestamp, so timestamps are not used; order: random")
     assert expected in loaded.summary.notes
 
 
-def test_columns_without_any_value_are_as_good_as_absent(write_source):
+def test_empty_columns_count_as_absent(write_source):
     empty = pl.Series([None] * 4)
     loaded = load(write_source(GOOD | {"timestamp": empty, "seq": empty, "event": empty}))
     assert loaded.summary.order == "random"
     assert "".join(note.reason for note in loaded.summary.notes).count("timestamp") == 0
 
 
-def test_folder_of_parts_without_any_is_refused(tmp_path: Path):
+def test_empty_folder_of_parts_is_refused(tmp_path: Path):
     (tmp_path / "interactions.parquet").mkdir()
-    with pytest.raises(DataError, match=r"interactions\.parquet: holds no files with rows"):
+    with pytest.raises(DataError, match=r"interactions\.parquet: has no files with rows"):
         load(str(tmp_path))

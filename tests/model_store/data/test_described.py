@@ -1,4 +1,4 @@
-"""Columns of items and users in the notations of people's files: their features, and what the page says of them."""
+"""Columns of items and users in various notations: their features, and their lines in the data summary."""
 
 import datetime as dt
 import json
@@ -21,22 +21,22 @@ from model_store.data.users import user_attributes
 N = 30
 IDS = [f"i{row}" for row in range(N)]
 EVENTS = {
-    "user_id": [f"u{place // 3}" for place in range(3 * N)],
-    "item_id": [f"i{place % N}" for place in range(3 * N)],
-    "value": [1.0 + place % 5 for place in range(3 * N)],
+    "user_id": [f"u{row // 3}" for row in range(3 * N)],
+    "item_id": [f"i{row % N}" for row in range(3 * N)],
+    "value": [1.0 + row % 5 for row in range(3 * N)],
 }
 GENRES = [["Comedy", "Drama"], ["Drama", "Horror"], ["Action"], ["Horror", "Comedy"], ["Action", "Drama"], ["Drama"]]
 TAGS = ["Action", "Comedy", "Drama", "Horror"]
 
 
 def described(cells: Any, name: str = "x", *, typed: bool = False) -> tuple[list[str], str, list[str]]:
-    """Feature names of a column of items, its line on the page, and the warnings; text of CSV unless ``typed``."""
+    """Feature names of a column of items, its line in the data summary, and the warnings."""
     frame = pl.DataFrame({"item_id": IDS, name: cells})
     if typed:
         frame = frame.with_columns(n=pl.lit(1))
-    found = catalogue(Table("items.csv", frame), pl.Series(IDS))
-    names = [feature for feature in found.features.names if not feature.startswith("n=")]
-    return names, next(fact.became for fact in found.columns if fact.name == name), found.warnings
+    encoded = catalogue(Table("items.csv", frame), pl.Series(IDS))
+    names = [feature for feature in encoded.features.names if not feature.startswith("n=")]
+    return names, next(fact.became for fact in encoded.columns if fact.name == name), encoded.warnings
 
 
 def cycled(cells: list[Any]) -> list[Any]:
@@ -83,7 +83,7 @@ def test_levels_with_an_open_end_stay_levels():
     assert described(cycled(["18-24", "25-34", "65+"]))[0] == ["x=18-24", "x=25-34", "x=65+"]
 
 
-def test_one_word_beside_numbers_costs_its_cells_only():
+def test_one_word_among_numbers_costs_its_cells_only():
     names, became, warnings = described(["Unknown" if row % 5 < 2 else f"{row}" for row in range(N)], "episodes")
     assert (len(names), became, warnings) == (10, "10 bins, 12 not a number ('Unknown')", [])
 
@@ -92,14 +92,14 @@ def test_one_word_beside_numbers_costs_its_cells_only():
 def test_numbers_with_units_are_a_warning(form):
     (warning,) = described([form.format(row + 1) for row in range(N)], "x")[2]
     assert "its cells are numbers with units" in warning
-    assert "write numbers of one unit alone" in warning
+    assert "write plain numbers in one unit" in warning
     assert "units" not in "".join(described([f"{row}{chr(97 + row % 26)}" for row in range(N)], "x")[2])
 
 
 def test_half_numbers_are_text_with_a_warning():
     cells = [f"{row // 2 * 2}.5" if row % 3 else f"w{row // 9}" for row in range(N)]
     _, _, (warning,) = described(cells)
-    assert "20 of 30 cells are numbers, the others are not ('w0', 'w1', …): read as text" in warning
+    assert "only 20 of 30 cells are numbers (others: 'w0', 'w1', …), so it is read as text" in warning
 
 
 WRITTEN = {
@@ -135,8 +135,8 @@ def test_a_list_is_its_tags_in_any_notation(notation, typed):
     assert warnings == []
 
 
-def test_the_page_names_the_mark_between_tags():
-    marks = [described([WRITTEN[each](tags) for tags in cycled(GENRES)])[1].split(":")[0] for each in WRITTEN]
+def test_the_summary_names_the_separator_of_tags():
+    marks = [described([WRITTEN[notation](tags) for tags in cycled(GENRES)])[1].split(":")[0] for notation in WRITTEN]
     assert marks == [
         *("4 tags by |", "4 tags by comma", "4 tags by comma", "4 tags by semicolon"),
         *["4 tags in lists"] * 11,
@@ -156,7 +156,7 @@ def test_the_page_names_the_mark_between_tags():
         ["1/2", "1/3", "2/3", "3/1", "2/1"],
     ],
 )
-def test_text_whose_parts_keep_their_places_stays_whole(texts):
+def test_text_whose_parts_keep_their_positions_is_not_split(texts):
     assert described(cycled(texts))[0] == sorted(f"x={text}" for text in texts)
 
 
@@ -184,17 +184,17 @@ def test_dates_of_csv_are_the_dates_of_parquet(pattern):
     assert (became, warnings) == ("10 bins of years", [])
 
 
-def test_dates_within_a_year_are_told_apart():
+def test_dates_within_a_year_are_distinguished():
     days = [f"2023-{1 + row // 3:02}-01" for row in range(N)]
     names, became, _ = described(days, "added")
     assert (len(names), became) == (10, "10 bins of years")
     assert names[0] == "added=2023..2023"
 
 
-def test_dates_whose_day_and_month_look_alike_count_by_year():
+def test_dates_with_ambiguous_day_and_month_are_read_by_year():
     names, became, _ = described([f"01/02/{1990 + row}" for row in range(N)], "released")
     assert names[0] == "released=1990..1992"
-    assert "day and month cannot be told apart" in became
+    assert "the order of day and month is ambiguous" in became
 
 
 @pytest.mark.parametrize("cells", [[f"{2000 + row % 20:05}" for row in range(N)], cycled(["007", "7", "0815"])])
@@ -219,11 +219,11 @@ def test_codes_with_leading_zeros_are_tags(cells):
     ],
 )
 @pytest.mark.parametrize("typed", [False, True])
-def test_whole_numbers_that_are_called_codes_are_tags(name, typed):
+def test_whole_numbers_are_tags_if_the_column_is_named_as_a_code(name, typed):
     codes = [101 + row % 15 for row in range(N)]
     names, became, _ = described(codes if typed else list(map(str, codes)), name, typed=typed)
     assert names == [f"{name}={code}" for code in range(101, 116)]
-    assert "as the name says codes" in became
+    assert "read as codes because of its name" in became
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ EMBEDDINGS = np.random.default_rng(0).normal(size=(N, 4)).round(3)
 )
 def test_embeddings_of_csv_are_those_of_parquet(written):
     names, became, warnings = described([written(row) for row in EMBEDDINGS], "image")
-    assert names == [f"image[{place}]" for place in range(4)]
+    assert names == [f"image[{index}]" for index in range(4)]
     assert (became, warnings) == ("4 dimensions", [])
 
 
@@ -266,30 +266,30 @@ def test_whole_numbers_in_lists_are_codes_unless_they_repeat_in_one():
 
 
 @pytest.mark.parametrize(
-    ("cells", "says"),
+    ("cells", "message"),
     [
-        ([None] * N, "nothing: all 30 cells are missing"),
+        ([None] * N, "not used: all 30 cells are missing"),
         ([f"http://x/{row}.jpg" for row in range(N)], "web addresses: 'http://x/0.jpg'"),
-        ([f"id{row}" for row in range(N)], "nothing: none of its 30 cells holds a value that two items share"),
-        ([f"id{max(row, 1)}" for row in range(N)], "only 2 of its 30 cells hold a value that two items share"),
-        ([[0.5] * (1 + row % 5) for row in range(N)], "nothing: its lists have 1 to 5 numbers"),
-        ([[[1.0]]] * N, "nothing: its type is List(List(Float64))"),
-        (cycled(["{'Toys': 21}", "{'Games': 3, 'Toys': 7}"]), "nothing: its cells are records without a name"),
-        ([b"\x00\xff"] * N, "nothing: its type is Binary"),
-        ([float("nan"), float("inf"), float("-inf")] * 10, "nothing: none of its 30 cells is a finite number"),
+        ([f"id{row}" for row in range(N)], "not used: none of its 30 cells contains a value that two items share"),
+        ([f"id{max(row, 1)}" for row in range(N)], "only 2 of its 30 cells contain a value that two items share"),
+        ([[0.5] * (1 + row % 5) for row in range(N)], "not used: its lists have 1 to 5 numbers"),
+        ([[[1.0]]] * N, "not used: its type is List(List(Float64))"),
+        (cycled(["{'Toys': 21}", "{'Games': 3, 'Toys': 7}"]), "not used: its cells are records without a name"),
+        ([b"\x00\xff"] * N, "not used: its type is Binary"),
+        ([float("nan"), float("inf"), float("-inf")] * 10, "not used: none of its 30 cells is a finite number"),
         ([[float("nan"), 1.0]] * N, "30 numbers not finite"),
         ([float("inf"), *map(float, range(N - 1))], "1 infinite"),
         ([[0.5, 1.0]] * 29 + [[1.0]], "1 of another length"),
-        ([f"[0.{row} 0.1 ... 0.2 0.3]" for row in range(N)], "nothing: its vectors were cut when they were written"),
-        ([f"{'a b c d e f g'} {row}" for row in range(N)], "are in too few or too many of them"),
+        ([f"[0.{row} 0.1 ... 0.2 0.3]" for row in range(N)], "not used: its vectors are abbreviated"),
+        ([f"{'a b c d e f g'} {row}" for row in range(N)], "occur in too few or too many cells"),
     ],
 )
-def test_what_becomes_nothing_or_less_is_said_and_warned_of(cells, says):
+def test_unused_and_partly_used_columns_give_warnings(cells, message):
     names, became, warnings = described(cells, "column", typed=True)
-    assert says in became or says in warnings[0]
+    assert message in became or message in warnings[0]
     assert len(warnings) == 1
     assert "items.csv: column 'column'" in warnings[0]
-    assert became.startswith("nothing: ") == (not names)
+    assert became.startswith("not used: ") == (not names)
 
 
 @pytest.mark.parametrize(
@@ -310,15 +310,15 @@ def test_types_of_parquet(cells, names, became):
 
 def test_fields_of_a_struct_are_columns():
     items = pl.DataFrame({"item_id": IDS, "meta": cycled([{"size": 1, "kind": "a"}, {"size": 2, "kind": "b"}])})
-    found = catalogue(Table("items.parquet", items), pl.Series(IDS))
-    assert found.features.names == ["meta.kind=a", "meta.kind=b", "meta.size=1..1", "meta.size=2..2"]
-    assert [fact.name for fact in found.columns] == ["meta.size", "meta.kind"]
+    encoded = catalogue(Table("items.parquet", items), pl.Series(IDS))
+    assert encoded.features.names == ["meta.kind=a", "meta.kind=b", "meta.size=1..1", "meta.size=2..2"]
+    assert [fact.name for fact in encoded.columns] == ["meta.size", "meta.kind"]
 
 
-def test_the_index_that_pandas_writes_is_no_content():
+def test_the_index_that_pandas_writes_is_not_a_feature():
     for name, start in (("", 0), ("Unnamed: 0", 0), ("index", 1)):
         names, became, warnings = described([str(row + start) for row in range(N)], name)
-        assert (names, became) == ([], "nothing: it numbers the rows of the file")
+        assert (names, became) == ([], "not used: it contains row numbers")
         assert len(warnings) == 1
     assert len(described([str(row) for row in range(N)], "price")[0]) == 10
 
@@ -330,40 +330,40 @@ def test_names_of_products_become_words():
     assert became.endswith(" words")
 
 
-def test_whole_numbers_that_a_typed_table_has_as_text_are_names():
+def test_whole_numbers_in_text_of_a_typed_table_are_names():
     assert described(cycled(["2", "1"]), "size", typed=True)[0] == ["size=1", "size=2"]
 
 
 @pytest.mark.parametrize(
-    ("titles", "first", "says"),
+    ("titles", "first", "message"),
     [
-        ([["A", "B"]] * N, "A, B", "titles are no text but List(String)"),
-        ([1984.0] * N, "1984", "titles are no text but Float64"),
-        ([True] * N, "true", "titles are no text but Boolean"),
-        ([dt.datetime(2024, 1, 2)] * N, "2024-01-02", "titles are no text"),  # noqa: DTZ001 - as files have it
+        ([["A", "B"]] * N, "A, B", "titles of type List(String), converted to text"),
+        ([1984.0] * N, "1984", "titles of type Float64, converted to text"),
+        ([True] * N, "true", "titles of type Boolean, converted to text"),
+        ([dt.datetime(2024, 1, 2)] * N, "2024-01-02", "titles of type Datetime"),  # noqa: DTZ001 - as in files
         (["a\x00b\n\u202ec"] * N, "a b c", ""),
-        (["NaN", *["T"] * 29], "", "1 titles are a word for a missing one"),
+        (["NaN", *["T"] * 29], "", "1 title read as missing"),
         ([None] * N, "", "all 30 titles are missing"),
         ([{"en": "A"}] * N, "", "column 'title' is Struct({'en': String}), expected text; no item has a title"),
         ([[{"en": "A"}]] * N, "", "expected text; no item has a title"),
         ([b"A"] * N, "", "column 'title' is Binary, expected text"),
     ],
 )
-def test_titles_are_text_on_one_line_whatever_they_were(titles, first, says):
-    found = catalogue(Table("items.csv", pl.DataFrame({"item_id": IDS, "title": titles})), pl.Series(IDS))
-    assert found.titles[0] == first
-    assert says in " ".join([*map(str, found.notes), *found.warnings])
+def test_titles_of_any_type_become_text_on_one_line(titles, first, message):
+    encoded = catalogue(Table("items.csv", pl.DataFrame({"item_id": IDS, "title": titles})), pl.Series(IDS))
+    assert encoded.titles[0] == first
+    assert message in " ".join([*map(str, encoded.notes), *encoded.warnings])
 
 
 def test_a_name_that_may_be_the_title_is_proposed():
-    found = catalogue(Table("items.csv", pl.DataFrame({"item_id": IDS, "Name": IDS})), pl.Series(IDS))
-    assert any("--columns title=Name" in note.reason for note in found.notes)
+    encoded = catalogue(Table("items.csv", pl.DataFrame({"item_id": IDS, "Name": IDS})), pl.Series(IDS))
+    assert any("--columns title=Name" in note.reason for note in encoded.notes)
 
 
-def test_a_file_without_rows_is_said():
-    found = catalogue(Table("items.csv", pl.DataFrame({"item_id": IDS, "genre": IDS})[:0]), pl.Series(IDS))
-    assert found.titles.to_list() == [""] * N
-    assert found.warnings == ["items.csv: it has no usable rows; no item has a title or features"]
+def test_a_file_without_rows_is_a_warning():
+    encoded = catalogue(Table("items.csv", pl.DataFrame({"item_id": IDS, "genre": IDS})[:0]), pl.Series(IDS))
+    assert encoded.titles.to_list() == [""] * N
+    assert encoded.warnings == ["items.csv: it has no usable rows; no item has a title or features"]
 
 
 words = st.text(st.characters(categories=["L", "N"], max_codepoint=0x24F), min_size=1, max_size=6)
@@ -386,14 +386,14 @@ TYPES = {
 
 
 def as_csv(value: Any) -> str:
-    """A value as Python's ``csv`` writes it, missing ones as nothing."""
+    """A value as Python's ``csv`` writes it; a missing one is empty."""
     return "" if value is None else str(value)
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.fixed_dictionaries(cells), min_size=1, max_size=40))
 def test_csv_and_parquet_of_one_table_have_the_same_features(rows):
-    ids = [f"i{place:03}" for place in range(len(rows))]
+    ids = [f"i{row:03}" for row in range(len(rows))]
     typed = pl.DataFrame(rows, schema=TYPES).with_columns(item_id=pl.Series(ids))
     text = {name: [as_csv(row[name]) for row in rows] for name in TYPES} | {"item_id": ids}
     of_parquet, of_csv = (catalogue(Table("items", pl.DataFrame(table)), pl.Series(ids)) for table in (typed, text))
@@ -411,11 +411,11 @@ def test_csv_and_parquet_of_one_table_have_the_same_features(rows):
     )
 )
 def test_any_column_of_text_becomes_features_or_a_warning(texts):
-    ids = [f"i{place:03}" for place in range(len(texts))]
-    found = catalogue(Table("items", pl.DataFrame({"item_id": ids, "x": texts})), pl.Series(ids))
-    (fact,) = found.columns
-    assert bool(found.features.names) != fact.became.startswith("nothing: ")
-    assert found.warnings or found.features.names
+    ids = [f"i{row:03}" for row in range(len(texts))]
+    encoded = catalogue(Table("items", pl.DataFrame({"item_id": ids, "x": texts})), pl.Series(ids))
+    (fact,) = encoded.columns
+    assert bool(encoded.features.names) != fact.became.startswith("not used: ")
+    assert encoded.warnings or encoded.features.names
 
 
 USER_CELLS = {
@@ -430,18 +430,18 @@ USER_CELLS = {
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.fixed_dictionaries(USER_CELLS), min_size=20, max_size=60))
-def test_a_user_of_csv_and_one_whose_text_a_service_receives_are_one(rows):
-    ids = [f"u{place:03}" for place in range(len(rows))]
+def test_users_from_csv_are_encoded_as_the_service_encodes_their_text(rows):
+    ids = [f"u{user:03}" for user in range(len(rows))]
     learned = user_attributes(
         Table("users.csv", pl.DataFrame(rows).with_columns(user_id=pl.Series(ids))), pl.Series(ids)
     )
     assert learned.attributes is not None
     served = Attributes(learned.attributes.names)
     ids_of, weights_of = learned.attributes.padded(np.arange(len(rows)))
-    for place, row in enumerate(rows):
+    for user, row in enumerate(rows):
         encoded = served.encode(row)
-        size = int((weights_of[place] > 0).sum())
-        np.testing.assert_array_equal(encoded.ids[encoded.weights > 0], ids_of[place, :size])
+        size = int((weights_of[user] > 0).sum())
+        np.testing.assert_array_equal(encoded.ids[encoded.weights > 0], ids_of[user, :size])
 
 
 TEXTS = [
@@ -486,21 +486,21 @@ COLUMNS = st.lists(st.sampled_from(NOTATIONS), min_size=1, max_size=6).flatmap(
 @given(COLUMNS)
 @example(["a > b", "b", "a/b", "a > b"] * 10)
 @example(["0001-01-01"] * 10)
-def test_text_means_the_same_in_any_column_of_a_file_and_to_a_service(cells_of_users):
-    ids = [f"u{place:03}" for place in range(len(cells_of_users))]
+def test_text_of_any_column_is_encoded_as_the_service_encodes_it(cells_of_users):
+    ids = [f"u{user:03}" for user in range(len(cells_of_users))]
     frame = pl.DataFrame({"user_id": ids, "x": cells_of_users})
     attributes = user_attributes(Table("users.csv", frame), pl.Series(ids)).attributes
     if attributes is None:
         return
     served = Attributes(attributes.names)
     ids_of, weights_of = attributes.padded(np.arange(len(ids)))
-    for place, cell in enumerate(cells_of_users):
+    for user, cell in enumerate(cells_of_users):
         encoded = served.encode({"x": cell})
-        size = int((weights_of[place] > 0).sum())
-        assert encoded.ids[encoded.weights > 0].tolist() == ids_of[place, :size].tolist(), cell
+        size = int((weights_of[user] > 0).sum())
+        assert encoded.ids[encoded.weights > 0].tolist() == ids_of[user, :size].tolist(), cell
 
 
-def test_users_of_csv_are_what_a_client_says_in_json(write_source):
+def test_users_from_csv_are_encoded_as_those_from_json(write_source):
     n_users = 40
     users = {
         "user_id": [f"u{user}" for user in range(n_users)],
@@ -516,10 +516,10 @@ def test_users_of_csv_are_what_a_client_says_in_json(write_source):
     }
     source = write_source(events, {"item_id": ["a", "b"], "title": ["A", "B"]}, ".csv", users)
     dataset = load(source).dataset
-    known = Attributes(dataset.attribute_names)
-    said = known.encode({"member": True, "zip": "02139", "likes": ["jazz", "rock"], "age": 25})
-    written = known.encode({"member": "True", "zip": "02139", "likes": "jazz, rock", "age": "25"})
-    assert said.ids.tolist() == written.ids.tolist()
-    assert len(said.ids) == 5
-    assert known.unknown({"zip": 2139}) == [("zip", "2139")]
+    attributes = Attributes(dataset.attribute_names)
+    from_json = attributes.encode({"member": True, "zip": "02139", "likes": ["jazz", "rock"], "age": 25})
+    from_text = attributes.encode({"member": "True", "zip": "02139", "likes": "jazz, rock", "age": "25"})
+    assert from_json.ids.tolist() == from_text.ids.tolist()
+    assert len(from_json.ids) == 5
+    assert attributes.unknown({"zip": 2139}) == [("zip", "2139")]
     assert Path(source, "users.csv").exists()

@@ -1,4 +1,4 @@
-"""What each type of event is worth: a purchase counts for more than a view wherever likes are counted."""
+"""Weights of event types: a purchase weighs more than a view in thresholds, popularity, adaptation and training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRICES = {"view": 1.0, "purchase": 20.0}
 
 
 def events(shown: int, sold: int, users: int = 30, values: dict[str, float] = PRICES) -> pl.DataFrame:
-    """Of each user views of ``shown`` items that nobody buys, and purchases of ``sold`` others out of twice as many."""
+    """Per user: views of ``shown`` items without purchases, and purchases of ``sold`` items out of twice as many."""
     rows = []
     rng = np.random.default_rng(0)
     for user in range(users):
@@ -41,7 +41,7 @@ def most_popular(dataset: Dataset) -> str:
     return dataset.item_ids[int(likes.argmax())]
 
 
-def test_values_of_types_are_medians_and_rare_types_say_nothing() -> None:
+def test_values_of_types_are_medians_and_rare_types_are_ignored() -> None:
     frame = pl.DataFrame(
         {"value": [1.0, 1, 3, 20, 20] * 30 + [500.0], "event": ["view"] * 3 + ["buy"] * 2 + (29 * 5) * ["view"] + ["x"]}
     ).with_columns(event=pl.when(pl.col("value") == 20).then(pl.lit("buy")).otherwise(pl.col("event")))
@@ -50,7 +50,7 @@ def test_values_of_types_are_medians_and_rare_types_say_nothing() -> None:
 
 @pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("share", [0.004, 0.3])
-def test_rare_purchases_weigh_and_so_do_views_without_a_type(named: bool, share: float) -> None:
+def test_rare_purchases_and_views_without_a_type_have_weights(named: bool, share: float) -> None:
     rows, bought = 20_000, int(20_000 * share)
     frame = pl.DataFrame(
         {
@@ -68,12 +68,12 @@ def test_rare_purchases_weigh_and_so_do_views_without_a_type(named: bool, share:
     assert sorted(set(weights.tolist())) == pytest.approx([0.05, 1.0])
 
 
-def test_a_handful_of_stray_events_outweighs_nothing() -> None:
+def test_a_few_stray_events_are_ignored() -> None:
     frame = pl.DataFrame({"value": [1.0] * 70_000 + [1e6] * 60, "event": ["view"] * 70_000 + ["test"] * 60})
     assert type_values(frame) == {"view": 1.0}
 
 
-def test_only_counts_of_types_with_different_values_weigh() -> None:
+def test_only_counts_of_types_with_different_values_have_weights() -> None:
     assert differ("counts", PRICES)
     assert not differ("counts", {"view": 1.0, "purchase": 1.0})
     assert not differ("ratings", PRICES)
@@ -95,8 +95,8 @@ def test_no_number_of_views_is_worth_more_than_a_purchase() -> None:
     assert weights.tolist() == pytest.approx([0.05, 0.5, 1.0, 1.0, 0.01])
 
 
-def test_an_item_that_all_look_at_and_nobody_buys_is_not_the_most_popular() -> None:
-    """Whether views are common (then only purchases are likes) or nearly all there is (then they weigh little)."""
+def test_an_item_with_views_but_no_purchases_is_not_the_most_popular() -> None:
+    """Both if views are common, so that only purchases are likes, and if views dominate, so that they weigh little."""
     for shown, sold in ((2, 4), (10, 2)):
         dataset = prepared(events(shown, sold)).dataset
         assert most_popular(dataset).startswith("sold"), (shown, sold)
@@ -104,23 +104,23 @@ def test_an_item_that_all_look_at_and_nobody_buys_is_not_the_most_popular() -> N
     assert most_popular(alike).startswith("shown")
 
 
-def test_a_threshold_that_was_set_goes_before_the_common_type() -> None:
+def test_a_threshold_option_takes_precedence_over_the_common_type() -> None:
     assert prepared(events(2, 4)).dataset.feedback.liked_at_least == 20
     assert prepared(events(2, 4), liked_from=1).dataset.feedback.liked_at_least == 1
 
 
-def test_the_vocabulary_has_the_types_of_the_source_and_no_guesses_beside_them() -> None:
+def test_the_vocabulary_has_only_the_types_of_the_source() -> None:
     assert prepared(events(2, 4)).dataset.feedback.types == PRICES
 
 
-def test_the_page_says_what_each_type_is_worth() -> None:
-    page = prepared(events(2, 4)).summary.render().plain
-    assert "view is worth 1, purchase is worth 20" in page
+def test_the_summary_shows_the_values_of_event_types() -> None:
+    text = prepared(events(2, 4)).summary.render().plain
+    assert "view is worth 1, purchase is worth 20" in text
     alike = prepared(events(2, 4, values={"view": 1.0, "purchase": 1.0})).summary.render().plain
-    assert "all alike; give each type a value of its own" in alike
+    assert "all types have the same value; give them different values" in alike
 
 
-def test_adaptation_and_votes_begin_with_the_worth_of_an_event() -> None:
+def test_adaptation_and_votes_start_at_the_weight_of_an_event() -> None:
     dataset = prepared(events(10, 2)).dataset
     network = build(dataset, dataset.events, CONFIG, (0, 1))
     view, purchase = network.gate.event_votes(
@@ -138,7 +138,7 @@ def test_adaptation_and_votes_begin_with_the_worth_of_an_event() -> None:
 
 
 def test_the_outer_loss_counts_a_purchase_for_more_than_a_view() -> None:
-    """Held against the loss of each query item by itself."""
+    """Compared with the weighted mean over the losses of single query items."""
     dataset = prepared(events(10, 2)).dataset
     network = build(dataset, dataset.events, CONFIG, (0, 1))
     rng = np.random.default_rng(0)

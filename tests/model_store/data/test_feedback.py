@@ -21,16 +21,16 @@ SIZES = (500, 20_000)
 
 
 def loaded(values: Iterable[float], event: list[str] | None = None, repeat: int = 1, **options: object) -> Loaded:
-    """One item per value, of three users in turn; every event stands there ``repeat`` times."""
+    """One item per value, by three users in turn; every event occurs ``repeat`` times."""
     numbers = np.repeat(np.array(list(values), dtype=np.float64), repeat)
-    places = np.arange(len(numbers)) // repeat
-    frame = {"user_id": places % 3, "item_id": places, "value": numbers}
+    index = np.arange(len(numbers)) // repeat
+    frame = {"user_id": index % 3, "item_id": index, "value": numbers}
     table = Table("test", pl.DataFrame(frame | ({"event": event} if event else {})))
     return prepare("test", Tables(table, None), ReadOptions(**options))
 
 
 def drawn(shares: Stars, events: int) -> NDArray[np.float64]:
-    """Values drawn with given shares."""
+    """Values drawn with probabilities proportional to ``shares``."""
     weights = np.array(list(shares.values()), dtype=np.float64)
     return np.random.default_rng(events).choice(
         np.array(list(shares), dtype=np.float64), events, p=weights / weights.sum()
@@ -52,7 +52,7 @@ def repeated(counts: dict[float, int]) -> list[float]:
         ({1: 6, 2: 11, 3: 26, 4: 35, 5: 23}, 4.0),
         ({0.5: 1, 1: 3, 1.5: 2, 2: 7, 2.5: 4, 3: 20, 3.5: 10, 4: 28, 4.5: 8, 5: 15}, 4.0),
         ({1: 2, 3: 3, 5: 4, 8: 9, 9: 5, 10: 3}, 8.0),
-        ({1: 20, 2: 5, 3: 6, 4: 15, 5: 50}, 4.0),  # reviews: the best and the worst
+        ({1: 20, 2: 5, 3: 6, 4: 15, 5: 50}, 4.0),  # reviews: mostly the best and the worst
         ({1: 3, 2: 2, 3: 9}, 3.0),
     ],
 )
@@ -92,7 +92,7 @@ def test_a_rating_scale_is_recognised_and_liked_from_four_fifths_on(counts, like
         ({1: 50, 5: 50}, 1, 5, 5),
         ({0: 1, 0.25: 1, 0.5: 1, 0.75: 1, 1: 2}, 0, 1, 1),
         ({0: 70, 0.25: 15, 0.5: 9, 0.75: 4, 1: 2}, 0, 1, 1),
-        ({1: 20, 2: 20, 3: 10, 8: 20, 9: 30}, 1, 9, 8),  # 9 is a point, not "no answer"
+        ({1: 20, 2: 20, 3: 10, 8: 20, 9: 30}, 1, 9, 8),  # 9 is a rating, not "no answer"
         ({1: 20, 2: 20, 3: 10, 9: 30}, 1, 9, 9),
         ({7: 55, 8: 30, 9: 12, 10: 3}, 7, 10, 8),
         ({0.5: 40, 1: 20, 1.5: 12, 2: 8, 2.5: 6, 3: 5, 3.5: 4, 4: 3, 4.5: 2, 5: 3}, 0.5, 5, 4),
@@ -151,7 +151,7 @@ def amounts(name: str, events: int) -> ArrayLike:
         "up to 39",
     ],
 )
-def test_amounts_are_not_taken_for_ratings(name, events):
+def test_amounts_are_not_read_as_ratings(name, events):
     values = amounts(name, events)
     spec = loaded(values).dataset.feedback
     assert spec.kind == "counts"
@@ -167,7 +167,7 @@ def test_amounts_are_not_taken_for_ratings(name, events):
         [float(value) for value in range(1, 40)],
     ],
 )
-def test_few_counts_are_not_taken_for_ratings(values):
+def test_few_counts_are_not_read_as_ratings(values):
     feedback = loaded(values).dataset.feedback
     assert (feedback.kind, feedback.liked_at_least, feedback.value_max) == ("counts", 1, max(values))
 
@@ -193,7 +193,7 @@ def test_one_wrong_row_changes_neither_kind_nor_scale(shares, events, stray):
     assert result.dataset.n_items == events
 
 
-def test_one_good_rating_among_bad_ones_is_no_outlier():
+def test_one_good_rating_among_bad_ones_is_not_an_outlier():
     result = loaded([1.0] * 479 + [5.0], feedback="ratings")
     assert (result.dataset.feedback.value_max, result.dataset.feedback.liked_at_least) == (5, 5)
 
@@ -223,7 +223,7 @@ def test_a_rare_value_within_the_scale_stays(stray):
         (STARS | {3.4e38: 12}, 1e15, 1, 5),
     ],
 )
-def test_marks_of_a_missing_rating_are_left_out_and_counted(shares, dropped, low, high):
+def test_markers_of_a_missing_rating_are_dropped_and_counted(shares, dropped, low, high):
     values = drawn(shares, 5000)
     result = loaded(values)
     spec = result.dataset.feedback
@@ -240,19 +240,19 @@ def test_99_is_not_a_joke_rating():
 
 
 @pytest.mark.parametrize("shares", [{0: 38, 1: 62}, {0: 20, 1: 15, 2: 15, 3: 20, 4: 20, 5: 10}, {-1: 1, 0: 1, 1: 1}])
-def test_zero_is_a_rating_where_its_neighbours_are_as_common(shares):
+def test_zero_is_a_rating_if_adjacent_values_are_as_common(shares):
     values = drawn(shares, 2000)
     assert len(loaded(values).dataset.events.values) == len(values)
 
 
-def test_minus_one_is_no_share_of_a_video():
+def test_minus_one_is_not_a_share_of_a_video():
     shares = np.random.default_rng(3).beta(0.6, 0.8, 2000).round(2)
     result = loaded(np.where(np.random.default_rng(4).random(2000) < 0.3, -1, shares))
     assert (result.summary.kind, result.summary.value_min) == ("ratings", 0)
     assert result.dataset.feedback.liked_at_least == pytest.approx(0.8)
 
 
-def test_percentages_that_many_give_up_early_are_still_percentages():
+def test_percentages_with_many_low_values_are_ratings():
     rng = np.random.default_rng(5)
     watched = np.where(rng.random(3000) < 0.2, 100, np.minimum(rng.exponential(12, 3000), 100).round())
     result = loaded(watched)
@@ -260,7 +260,7 @@ def test_percentages_that_many_give_up_early_are_still_percentages():
     assert "so they may be counts" in result.summary.warnings[0]
 
 
-def test_negative_counts_are_named():
+def test_negative_counts_are_noted():
     result = loaded(amounts("returns", 5000))
     (note,) = [note for note in result.summary.notes if "below 0" in note.reason]
     assert note.count == int((np.asarray(amounts("returns", 5000)) < 0).sum())
@@ -295,11 +295,11 @@ def test_weak_evidence_is_a_warning_that_names_the_option(shares, kind, other):
 
 
 @pytest.mark.parametrize("shares", [STARS, TEN, MOVIES, COMPLAINTS, {0: 38, 1: 62}])
-def test_clear_evidence_warns_of_nothing(shares):
+def test_clear_evidence_gives_no_warning(shares):
     assert loaded(drawn(shares, 2000)).summary.warnings == ()
 
 
-def test_repeated_pairs_speak_for_counts_where_the_values_leave_it_open():
+def test_repeated_pairs_decide_for_counts_if_the_values_are_ambiguous():
     values = drawn({1: 45, 2: 25, 3: 15, 4: 10, 5: 5}, 3000)
     assert loaded(values).summary.kind == "ratings"
     result = loaded(values, repeat=2)
@@ -316,7 +316,7 @@ def test_the_kind_can_be_set(chosen, low, high, liked):
     assert "set by --feedback" in result.summary.render().plain
 
 
-def test_as_clicks_what_is_not_above_zero_is_not_liked():
+def test_clicks_are_likes_only_above_zero():
     feedback = loaded([-1.0, 0.0, 3.0, 5.0, 1.0, 0.0], feedback="clicks").dataset.feedback
     assert (feedback.value_min, feedback.liked_at_least, feedback.value_max) == (0, 1, 1)
 
@@ -330,25 +330,25 @@ def test_the_first_liked_rating_can_be_set(liked_from):
 
 @pytest.mark.parametrize("liked_from", [0.5, 6, -3])
 def test_a_threshold_outside_of_the_scale_is_refused_with_the_scale(liked_from):
-    with pytest.raises(DataError, match=rf"--liked-from {liked_from:g}: the ratings run from 1 to 5"):
+    with pytest.raises(DataError, match=rf"--liked-from {liked_from:g}: ratings are between 1 and 5"):
         loaded(drawn(STARS, 300), liked_from=liked_from)
 
 
 @pytest.mark.parametrize(("liked_from", "share"), [(10, "2."), (2, "9")])
-def test_a_threshold_that_likes_hardly_anything_or_nearly_all_is_a_warning(liked_from, share):
+def test_a_threshold_with_hardly_any_or_nearly_all_likes_is_a_warning(liked_from, share):
     (warning,) = loaded(drawn(TEN | {10: 3}, 3000), liked_from=liked_from).summary.warnings
     assert warning.startswith(share)
     assert "--liked-from" in warning
 
 
-def test_the_page_says_what_was_decided_and_why():
-    page = loaded(drawn(STARS, 300)).summary.render().plain
+def test_the_summary_shows_the_kind_and_the_reason():
+    text = loaded(drawn(STARS, 300)).summary.render().plain
     assert (
-        "kind    ratings, 1 to 5: they end at 5, where counts would go on (--feedback and --liked-from change" in page
+        "kind    ratings, 1 to 5: they end at 5, but counts would continue (--feedback and --liked-from change" in text
     )
 
 
-def test_values_that_are_no_numbers_of_anything_are_refused():
+def test_impossibly_large_values_are_refused():
     with pytest.raises(DataError, match="column 'value' has no number within ±1e\\+15"):
         loaded([1e38, 2e38, 3e38])
 
@@ -365,9 +365,9 @@ def test_a_stray_name_of_an_event_changes_nothing():
     assert loaded(values, ["rate"] * 499 + ["view"]).summary.kind == "ratings"
 
 
-def test_names_that_never_repeat_are_no_types_of_event():
+def test_names_that_never_repeat_are_not_event_types():
     values = drawn(STARS, 500)
-    assert loaded(values, [f"session-{place}" for place in range(500)]).summary.kind == "ratings"
+    assert loaded(values, [f"session-{row}" for row in range(500)]).summary.kind == "ratings"
 
 
 def test_ratings_of_several_types_of_event_are_ratings():
@@ -390,13 +390,13 @@ def test_quantities_mixed_with_events_of_one_value_are_counts():
     assert loaded(values, ["buy"] * 500 + ["view"] * 300).summary.kind == "counts"
 
 
-def test_what_is_not_above_zero_is_not_liked():
+def test_counts_are_likes_only_above_zero():
     feedback = loaded([-1.0, 1.0, 0.0, 2.0, 1.0, -1.0], feedback="counts").dataset.feedback
     assert (feedback.value_min, feedback.liked_at_least, feedback.value_max) == (-1, 1, 2)
 
 
 def test_only_the_most_common_names_of_events_enter_the_vocabulary():
-    names = ["often", "often", "bad\nname", "x" * 65, *(f"rare-{place:02}" for place in range(30))]
+    names = ["often", "often", "bad\nname", "x" * 65, *(f"rare-{index:02}" for index in range(30))]
     types = loaded([1.0] * len(names), names).dataset.feedback.types
     assert len(types) == 4 + 20
     assert "often" in types

@@ -1,4 +1,4 @@
-"""Columns by other names: a message that proposes an option, and the option, which then works."""
+"""Columns with other names: the message proposes an option, and the option works."""
 
 import csv
 import gzip
@@ -30,7 +30,7 @@ def write(folder: Path, names: list[str], suffix: str = ".csv") -> str:
 
 
 def proposed(error: DataError) -> ReadOptions:
-    """The options that a message proposes, parsed as a shell and the command line do."""
+    """The options that a message proposes, parsed as by the shell and the command line."""
     words = shlex.split(str(error)[str(error).index("--columns") :])
     return ReadOptions(columns=columns_of(words[1]))
 
@@ -51,7 +51,7 @@ def proposed(error: DataError) -> ReadOptions:
         ["user,id", '"item"id', "star's", "ts"],
     ],
 )
-def test_following_the_message_reads_columns_of_other_names(tmp_path, names, suffix):
+def test_the_proposed_option_reads_columns_with_other_names(tmp_path, names, suffix):
     plain = tmp_path / "plain"
     plain.mkdir()
     expected = load(write(plain, NAMES)).dataset.fingerprint.sha256
@@ -61,7 +61,7 @@ def test_following_the_message_reads_columns_of_other_names(tmp_path, names, suf
     assert load(source, proposed(caught.value)).dataset.fingerprint.sha256 == expected
 
 
-def test_proposal_keeps_what_was_named_already(tmp_path):
+def test_proposal_keeps_the_columns_set_before(tmp_path):
     source = write(tmp_path, ["who", "movieId", "rating", "timestamp"])
     with pytest.raises(DataError, match="--columns user_id=NAME"):
         load(source)
@@ -77,29 +77,29 @@ def test_proposal_keeps_what_was_named_already(tmp_path):
         (["user_id", "item_id"], "no column 'value'.* add a column 'value' with a rating, a count, or 1 in every row"),
         (
             ["userId", "item_id"],
-            "name the others with --columns user_id=userId and add a column 'value'|no column 'user",
+            "set --columns user_id=userId for the other columns, and add a column 'value'|no column 'user",
         ),
-        (["user_id::item_id::value"], "expected fields that commas, semicolons, tabs or | separate"),
+        (["user_id::item_id::value"], "expected fields separated by commas, semicolons, tabs or |"),
     ],
 )
-def test_header_without_required_columns_says_what_to_do(tmp_path, names, expected):
+def test_header_without_required_columns_gives_advice(tmp_path, names, expected):
     with pytest.raises(DataError, match=expected):
         load(write(tmp_path, names))
 
 
-def test_named_column_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"no column 'stars', which --columns names; its columns are 'user_id', "):
+def test_missing_column_of_the_option_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"no column 'stars', as set by --columns; its columns are 'user_id', "):
         load(write(tmp_path, NAMES), ReadOptions(columns={"value": "stars"}))
 
 
-def test_named_column_goes_before_one_of_the_name(tmp_path):
+def test_column_of_the_option_takes_precedence(tmp_path):
     pl.DataFrame({"user_id": [1, 2], "client": ["a", "b"], "item_id": [3, 4], "value": [5, 1]}).write_csv(
         tmp_path / "interactions.csv"
     )
     assert load(str(tmp_path), ReadOptions(columns={"user_id": "client"})).dataset.user_ids == ["a", "b"]
 
 
-def test_names_of_interactions_leave_further_columns_of_items_alone(tmp_path):
+def test_options_for_interactions_do_not_rename_other_columns_of_items(tmp_path):
     source = write(tmp_path, ["userId", "movieId", "rating", "timestamp"])
     items = pl.DataFrame({"movieId": ["i1", "i2"], "rating": ["PG", "R"], "title": ["One", "Two"]})
     items.write_csv(tmp_path / "items.csv")
@@ -107,7 +107,7 @@ def test_names_of_interactions_leave_further_columns_of_items_alone(tmp_path):
     assert loaded.dataset.titles == ["One", "Two"]
 
 
-def test_items_of_other_names_are_proposed(tmp_path):
+def test_columns_of_items_are_proposed(tmp_path):
     source = write(tmp_path, NAMES)
     pl.DataFrame({"id": ["i1", "i2"], "name": ["One", "Two"]}).write_csv(tmp_path / "items.csv")
     with pytest.raises(DataError, match=r"items\.csv: no column 'item_id'.* try: --columns item_id=id,title=name"):
@@ -117,9 +117,9 @@ def test_items_of_other_names_are_proposed(tmp_path):
 @pytest.mark.parametrize(
     ("name", "meaning"), [("date", "timestamp"), ("created_at", "timestamp"), ("event_type", "event")]
 )
-def test_column_that_may_be_meant_is_said_when_it_is_not_read(tmp_path, name, meaning):
+def test_unread_column_with_a_suggestive_name_is_noted(tmp_path, name, meaning):
     notes = load(write(tmp_path, ["user_id", "item_id", "value", name])).summary.notes
-    expected = f"is not read, though '{name}' may be the {meaning}; to read it: --columns {meaning}={name}"
+    expected = f"is not read: '{name}' may be the {meaning}; to read it, set --columns {meaning}={name}"
     assert any(expected in note.reason for note in notes)
 
 
@@ -130,7 +130,7 @@ def test_column_that_may_be_meant_is_said_when_it_is_not_read(tmp_path, name, me
         *("user_id=a\nb", "user_id=a\r,item_id=b"),
     ],
 )
-def test_columns_option_that_cannot_be_followed_is_refused(text):
+def test_invalid_columns_option_is_refused(text):
     with pytest.raises(DataError, match=re.escape(f"--columns {text!r}: ")):
         columns_of(text)
 
@@ -155,36 +155,36 @@ def test_table_in_two_formats_is_refused(tmp_path, stem, suffixes):
 
 def test_folder_of_other_files_lists_them(tmp_path):
     (tmp_path / "ratings.csv").write_text("user_id,item_id,value\n")
-    with pytest.raises(DataError, match=r"no interactions\.parquet or interactions\.csv.*; it holds ratings\.csv"):
+    with pytest.raises(DataError, match=r"no interactions\.parquet or interactions\.csv.*folder has ratings\.csv"):
         load(str(tmp_path))
 
 
-def test_file_as_source_is_refused_with_what_to_give(tmp_path):
+def test_file_as_source_is_refused_with_advice(tmp_path):
     write(tmp_path, NAMES)
-    with pytest.raises(DataError, match="is a file, not its folder"):
+    with pytest.raises(DataError, match="is a file; name its folder"):
         load(str(tmp_path / "interactions.csv.gz"))
 
 
-def test_title_that_no_items_file_can_have_is_refused(tmp_path):
+def test_title_option_without_an_items_file_is_refused(tmp_path):
     write(tmp_path, NAMES)
-    with pytest.raises(DataError, match=r"--columns title='name': there is no items\.parquet or items\.csv"):
+    with pytest.raises(DataError, match=r"--columns title='name': no items\.parquet or items\.csv"):
         load(str(tmp_path), ReadOptions(columns={"title": "name"}))
 
 
 @pytest.mark.parametrize("name", ["Items.csv", "items.CSV", "items.txt", "items.json", "USERS.csv"])
-def test_file_that_is_nearly_named_as_a_table_is_a_warning(tmp_path, name):
+def test_file_with_a_name_similar_to_a_table_is_a_warning(tmp_path, name):
     write(tmp_path, NAMES)
     (tmp_path / name).write_text("item_id,title\ni1,a\n")
     (warning,) = load(str(tmp_path)).summary.warnings
-    assert f"1 files of {tmp_path} are not read: {name!r}; expected items in items.csv or items.parquet" in warning
+    assert f"1 file of {tmp_path} not read: {name!r}; expected items in items.csv or items.parquet" in warning
 
 
-def test_other_files_are_noted_while_a_table_is_absent(tmp_path):
+def test_other_files_are_noted_if_a_table_is_absent(tmp_path):
     write(tmp_path, NAMES)
     (tmp_path / "movies.csv").write_text("movieId,title\ni1,a\n")
     (tmp_path / "README.md").write_text("about")
     summary = load(str(tmp_path)).summary
     assert summary.warnings == ()
     (reason,) = [note.reason for note in summary.notes if "movies.csv" in note.reason]
-    assert reason.startswith(f"files of {tmp_path} are not read: 'movies.csv'; expected items in items.csv")
+    assert reason.startswith(f"files of {tmp_path} not read: 'movies.csv'; expected items in items.csv")
     assert reason.endswith("users in users.csv or users.parquet")

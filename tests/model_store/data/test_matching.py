@@ -1,4 +1,4 @@
-"""Files about items and users whose ids are not those of the events: refused, with the likely reason."""
+"""Ids of items and users that do not match the events: refused with the likely reason."""
 
 import polars as pl
 import pytest
@@ -27,7 +27,7 @@ def check(ids, event_ids, noun="item"):
     ],
 )
 @pytest.mark.parametrize("swapped", [False, True])
-def test_ids_that_went_through_a_change_are_refused_with_it(change, reason, swapped):
+def test_changed_ids_are_refused_with_the_change(change, reason, swapped):
     sides = [PLAIN, [change(text) for text in PLAIN]]
     ids, event_ids = sides[::-1] if swapped else sides
     with pytest.raises(DataError) as refused:
@@ -35,47 +35,47 @@ def test_ids_that_went_through_a_change_are_refused_with_it(change, reason, swap
     message = str(refused.value)
     assert message.startswith("items.csv: none of its 40 item ids occurs in the events: the file has '")
     assert f"likely reason: {reason}" in message
-    for three in (sorted(ids)[:3], sorted(event_ids)[:3]):
-        assert ", ".join(map(repr, three)) in message
+    for first in (sorted(ids)[:3], sorted(event_ids)[:3]):
+        assert ", ".join(map(repr, first)) in message
 
 
-def test_capital_letters_and_punctuation_are_reasons_too():
-    with pytest.raises(DataError, match="capital and small letters"):
+def test_case_and_punctuation_are_likely_reasons():
+    with pytest.raises(DataError, match="upper and lower case"):
         check(["AB", "CD"], ["ab", "cd"])
     with pytest.raises(DataError, match="punctuation"):
         check(["a-b", "c-d"], ["ab", "cd"])
 
 
 def test_ids_of_other_data_are_refused_without_a_reason():
-    with pytest.raises(DataError, match="both must hold the same ids; write them alike, or remove the file"):
+    with pytest.raises(DataError, match="both must use the same ids; correct the ids, or remove the file"):
         check(["x", "y"], PLAIN)
     with pytest.raises(DataError, match="only 1 of its 1,000 item ids"):
         check(["1", *(f"x{number}" for number in range(999))], [str(number) for number in range(1000)])
 
 
-def test_an_empty_file_and_ids_that_all_match_are_no_matter_of_ids():
+def test_an_empty_file_and_matching_ids_give_no_warning():
     assert check([], PLAIN) == check([*PLAIN, "unsold"], PLAIN) == []
 
 
-def test_a_file_of_few_of_the_items_is_warned_of():
+def test_a_file_with_few_of_the_items_is_a_warning():
     (warning,) = check(PLAIN[:10], PLAIN)
     assert (
-        "only 10 of the 40 items of the events are in it: the file has no others, the events have '11', '12'" in warning
+        "the file has only 10 of the events' 40 items: the file has no other ids, the events have '11', '12'" in warning
     )
-    assert check(PLAIN[:10], PLAIN, "user") == []  # of few users something is known: that is common
+    assert check(PLAIN[:10], PLAIN, "user") == []  # it is common that few users have attributes
 
 
-def test_ids_of_which_some_lost_their_zeros_are_warned_of():
+def test_some_ids_without_leading_zeros_are_a_warning():
     (warning,) = check(PLAIN, [text.zfill(2) for text in PLAIN])
     assert (
-        "9 item ids of the events are absent: the file has '1', '2', '3', …, the events have '01', '02', '03', …"
+        "the file lacks 9 item ids of the events: the file has '1', '2', '3', …, the events have '01', '02', '03', …"
         in warning
     )
     assert "leading zeros" in warning
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_a_source_whose_items_or_users_are_not_its_own_is_refused(write_source, suffix):
+def test_a_source_with_items_or_users_of_other_data_is_refused(write_source, suffix):
     items = {"item_id": [text.zfill(5) for text in PLAIN], "title": PLAIN}
     with pytest.raises(DataError, match=rf"items\{suffix}: none of its 40 item ids .*leading zeros"):
         load(write_source(EVENTS, items, suffix))
@@ -85,7 +85,7 @@ def test_a_source_whose_items_or_users_are_not_its_own_is_refused(write_source, 
 
 
 @pytest.mark.parametrize("other", ["caf\u00e9 {}", "cafe\u0301 {}\u200b", "\ufeffcaf\u00e9 {}"])
-def test_ids_that_look_alike_are_refused_with_what_differs(other):
+def test_ids_that_look_alike_are_refused_with_the_difference(other):
     ids, event_ids = ([form.format(number) for number in range(40)] for form in (other, "cafe\u0301 {}"))
     with pytest.raises(DataError, match="likely reason: characters that look alike") as refused:
         check(ids, event_ids)
@@ -97,7 +97,7 @@ def test_ids_that_look_alike_are_refused_with_what_differs(other):
     [
         (lambda text: f"{text}.0", "a fraction of 0"),
         (lambda text: text.zfill(6), "leading zeros"),
-        (lambda text: f"A{text}", "capital and small letters"),
+        (lambda text: f"A{text}", "upper and lower case"),
         (lambda text: f"a\u200b{text}", "characters that look alike, or invisible ones"),
     ],
 )
@@ -106,10 +106,10 @@ def test_ids_of_the_events_in_two_spellings_are_a_warning(write_source, second, 
     first = (lambda text: text) if "." in second("1") or second("1").isdigit() else (lambda text: f"a{text}")
     cells = [(second if row % 3 else first)(text) for row, text in enumerate(EVENTS[column])]
     (warning,) = load(write_source(EVENTS | {column: cells}, suffix=".csv")).summary.warnings
-    assert f"{column.removesuffix('_id')} ids stand in a second spelling" in warning
-    assert f"they differ in {reason}" in warning
+    assert f"{column.removesuffix('_id')} ids with a second spelling" in warning
+    assert f"which differ in {reason}" in warning
 
 
-def test_codes_that_differ_in_case_or_zeros_now_and_then_are_no_spellings():
+def test_codes_that_rarely_differ_in_case_or_zeros_give_no_warning():
     codes = [f"a{number}" for number in range(100)] + ["A7", "0815", "815"]
     assert check_spellings("interactions.csv", pl.Series(codes), "item") == []

@@ -20,7 +20,7 @@ FRAME = pl.DataFrame(
 
 
 def write_parts(folder: Path, suffix: str = ".parquet") -> str:
-    """A table of three parts, one of them in no rows, among files that writers leave beside parts."""
+    """A table of three parts, one without rows, beside auxiliary files of writers."""
     parts = folder / f"interactions{suffix}"
     parts.mkdir()
     for number, piece in enumerate([FRAME[:2], FRAME[:0], FRAME[2:]]):
@@ -73,22 +73,22 @@ def test_ids_as_text_in_one_part_and_numbers_in_another_are_refused(tmp_path):
         load(str(tmp_path))
 
 
-@pytest.mark.parametrize(("suffix", "place"), [(".parquet", "row 2"), (".csv", "line 3")])
-def test_bad_cell_is_named_with_its_part(tmp_path, suffix, place):
+@pytest.mark.parametrize(("suffix", "row"), [(".parquet", "row 2"), (".csv", "line 3")])
+def test_bad_cell_is_named_with_its_part(tmp_path, suffix, row):
     source = write_parts(tmp_path, suffix)
     bad = FRAME[2:].with_columns(value=pl.Series(["3", "four", "5"]))
     path = tmp_path / f"interactions{suffix}" / f"part-00002{suffix}"
     bad.write_csv(path) if suffix == ".csv" else bad.write_parquet(path)
     (tmp_path / f"interactions{suffix}" / f"part-00000{suffix}").unlink()
     (tmp_path / f"interactions{suffix}" / f"part-00001{suffix}").unlink()
-    with pytest.raises(DataError, match=f"column 'value', {place} of part-00002{suffix}: 'four', expected a number"):
+    with pytest.raises(DataError, match=f"column 'value', {row} of part-00002{suffix}: 'four', expected a number"):
         load(source)
 
 
-def test_part_that_is_no_table_is_refused_by_name(tmp_path):
+def test_part_that_is_not_a_table_is_refused_by_name(tmp_path):
     source = write_parts(tmp_path)
     (tmp_path / "interactions.parquet" / "notes.txt").write_text("made by hand")
-    with pytest.raises(DataError, match=r"notes\.txt: cannot be read .*; expected a whole Parquet file"):
+    with pytest.raises(DataError, match=r"notes\.txt: cannot be read .*; expected a complete Parquet file"):
         load(source)
 
 
@@ -104,7 +104,7 @@ def test_two_columns_of_one_name_in_parquet_are_refused(tmp_path):
     path = tmp_path / "interactions.parquet"
     FRAME.rename({"timestamp": "valux"}).write_parquet(path, compression="uncompressed", statistics=False)
     path.write_bytes(path.read_bytes().replace(b"valux", b"value"))
-    with pytest.raises(DataError, match=r"interactions\.parquet: .*(one occurrence|both called|no two columns)"):
+    with pytest.raises(DataError, match=r"interactions\.parquet: .*(one occurrence|the same name|distinct column)"):
         load(str(tmp_path))
 
 
@@ -112,7 +112,7 @@ def test_two_columns_of_one_name_in_parquet_are_refused(tmp_path):
 def test_table_that_keeps_earlier_versions_is_refused(tmp_path, log, kind):
     source = write_parts(tmp_path)
     (tmp_path / "interactions.parquet" / log).mkdir()
-    with pytest.raises(DataError, match=rf"is a {kind} table.*rows of earlier versions.*; write its present version"):
+    with pytest.raises(DataError, match=rf"is a {kind} table.*rows of earlier versions.*; write its current version"):
         load(source)
 
 
@@ -122,7 +122,7 @@ def test_column_that_some_parts_lack_is_a_warning(tmp_path):
     FRAME[:2].drop("timestamp").write_parquet(folder / "a.parquet")
     FRAME[2:].write_parquet(folder / "b.parquet")
     (warning,) = [warning for warning in load(str(tmp_path)).summary.warnings if "timestamp" in warning]
-    assert warning == f"1 of 2 parts of {folder} have no column 'timestamp', a.parquet for one: it is empty there"
+    assert warning == f"1 part (of 2) of {folder} without column 'timestamp', e.g. a.parquet: read as missing"
 
 
 def test_copy_of_a_part_is_a_warning(tmp_path):
@@ -131,5 +131,5 @@ def test_copy_of_a_part_is_a_warning(tmp_path):
     original = tmp_path / "interactions.parquet" / "part-00002.parquet"
     (original.parent / "part-00002 copy.parquet").write_bytes(original.read_bytes())
     (warning,) = load(source).summary.warnings
-    assert "1 parts of" in warning
-    assert "part-00002.parquet the rows of part-00002 copy.parquet; remove them if they are copies" in warning
+    assert "1 part of" in warning
+    assert "e.g. part-00002.parquet and part-00002 copy.parquet; remove copies" in warning

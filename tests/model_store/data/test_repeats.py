@@ -1,4 +1,4 @@
-"""Several events about one item amount to the same in training and in the service, whatever order they arrive in."""
+"""Repeated events of an item give the same support in training and in the service, in any order of arrival."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCALES = {
 }
 
 kinds = st.sampled_from(["ratings", "counts", "clicks"])
-# (item, value, day) in their order of arrival; few days, so that many events are late and many of one time.
+# (item, value, day) in order of arrival; few days, so that many events are late or have equal times.
 logs = st.lists(st.tuples(st.sampled_from(ITEMS), st.integers(1, 9), st.integers(0, 4)), min_size=1, max_size=25)
 
 Log = list[tuple[str, int, int]]
@@ -43,7 +43,7 @@ def served(record: UserRecord, scale: Scale, max_support: int = 100) -> Support:
 
 
 def trained(log: Log, kind: Kind) -> dict[str, tuple[float, float]]:
-    """Value and age in days of every item, as training reads the same events from a table."""
+    """Value and age in days per item, as training reads the same events from a table."""
     frame = pl.DataFrame(
         {
             "user": np.zeros(len(log), dtype=np.int64),
@@ -79,7 +79,7 @@ def test_an_item_beyond_a_full_record_keeps_its_count(log: Log, max_support: int
 def test_the_order_of_arrival_does_not_matter_where_times_differ(
     log: Log, kind: Kind, max_support: int, data: st.DataObject
 ) -> None:
-    timed = [(item_id, value, place) for place, (item_id, value, _) in enumerate(log)]
+    timed = [(item_id, value, day) for day, (item_id, value, _) in enumerate(log)]
     shuffled = data.draw(st.permutations(timed))
     records = [record_of(arrived, SCALES[kind], max_support) for arrived in (timed, shuffled)]
     supports = [served(record, SCALES[kind], max_support) for record in records]
@@ -119,7 +119,7 @@ def test_an_event_keeps_the_scale_that_it_came_in(value: float, expected: float)
     assert served(mixed, stars).values.tolist() == [value, 5.0]
 
 
-def test_an_event_without_a_value_on_the_scale_is_left_out_of_the_support() -> None:
+def test_an_event_without_a_value_on_the_scale_is_not_in_the_support() -> None:
     stars, counts = SCALES["ratings"], SCALES["counts"]
     record = append(EMPTY, Events.of([Event("a", 1.0, 0.0, 1, stars), Event("b", 9.0, 1.0, 2, stars)]), 10).record
     assert served(record, counts).rows.tolist() == [1]
@@ -131,8 +131,8 @@ typed_logs = st.lists(st.tuples(st.sampled_from(ITEMS[:3]), st.integers(1, 9), k
 
 
 @given(log=typed_logs, data=st.data())
-def test_counts_add_up_whatever_stands_between_them(log: list[tuple[str, int, Kind]], data: st.DataObject) -> None:
-    """As when bundles of counts, of ratings and of counts again are live one after the other."""
+def test_counts_add_up_with_other_events_between_them(log: list[tuple[str, int, Kind]], data: st.DataObject) -> None:
+    """As with bundles of counts, ratings and counts again, live one after another."""
     events = [Event(item, float(value), day * DAY_S, day, SCALES[kind]) for day, (item, value, kind) in enumerate(log)]
     record = EMPTY
     for event in data.draw(st.permutations(events)):
@@ -155,10 +155,10 @@ def test_events_from_before_scales_were_kept_take_the_scale_of_the_next_batch() 
     assert served(later, counts).values.tolist() == [5.0]
 
 
-def test_the_part_of_a_sum_that_is_not_held_any_more_outlives_forgetting() -> None:
+def test_the_part_of_a_sum_from_lost_events_outlives_forgetting() -> None:
     counts = SCALES["counts"]
     batch = Events.of([Event("a", float(value), float(value), value, counts) for value in (1, 2, 4, 8)])
     record, older = (appended := append(EMPTY, batch, 10)).record, appended.departed
-    forgotten = forget(record, older[1:], 4, 10)  # the first event is lost, the third is to be forgotten
+    forgotten = forget(record, older[1:], 4, 10)  # the first event is lost, the third is forgotten
     assert forgotten is not None
     assert forgotten.record.events.values_on(counts).tolist() == [1.0 + 2.0 + 8.0]

@@ -10,21 +10,21 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 @given(n_users=st.integers(MIN_USERS, 3000), seed=seeds)
-def test_every_user_is_in_exactly_one_part(n_users, seed):
+def test_every_user_is_in_exactly_one_group(n_users, seed):
     split = split_users(n_users, seed)
-    together = np.concatenate([split.train, split.validation, split.test])
-    assert np.array_equal(np.sort(together), np.arange(n_users))
+    users = np.concatenate([split.train, split.validation, split.test])
+    assert np.array_equal(np.sort(users), np.arange(n_users))
     assert all(part.dtype == np.int64 and len(part) for part in (split.train, split.validation, split.test))
 
 
 @given(seed=seeds)
-def test_parts_are_70_10_20_percent(seed):
+def test_groups_are_70_10_20_percent(seed):
     split = split_users(1000, seed)
     assert (len(split.train), len(split.validation), len(split.test)) == (700, 100, 200)
 
 
 @pytest.mark.parametrize(("n_users", "judged"), [(50_000, 10_000), (50_010, 5_001), (140_000, 9_334)])
-def test_of_very_many_test_users_every_nth_is_judged(n_users, judged):
+def test_every_nth_of_very_many_test_users_is_evaluated(n_users, judged):
     split = split_users(n_users, 0)
     assert len(split.judged) == judged
     assert np.isin(split.judged, split.test).all()

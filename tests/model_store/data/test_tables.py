@@ -1,4 +1,4 @@
-"""Any table is read as Python's own reader reads it, or refused by one line: never a traceback, never fewer rows."""
+"""Property tests: any table is read as Python's ``csv`` reads it, or refused with a one-line message."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from model_store.errors import DataError
 
 NAMES = ["user_id", "item_id", "value", "timestamp", "name"]
 ITEM_NAMES = ["item_id", "title", "price", "added", "name"]
-# Characters that readers of tables disagree about, among plain ones.
+# Plain characters, and some that readers of tables treat differently.
 TEXT = st.text(st.sampled_from("ab1 ,;\t|\"'\\\r\n\0#=é日🙂"), max_size=6)
 QUOTED_TEXT = st.sampled_from(
     ['TV 24" black', '"best" buy', '"unclosed', 'closed"', 'a "b" c', '""', "x\ny", "u1,i1,5"]
@@ -43,7 +43,7 @@ STRANGE = st.one_of(TEXT, QUOTED_TEXT)
 
 
 def cells(usual: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Mostly cells of one kind, some of any."""
+    """Mostly ``usual`` cells, and some arbitrary text."""
     return st.one_of(usual, usual, usual, STRANGE)
 
 
@@ -51,7 +51,7 @@ def rows(*kinds: st.SearchStrategy[Any], max_size: int = 12) -> st.SearchStrateg
     return st.lists(st.tuples(*kinds), max_size=max_size)
 
 
-# A table may be clean, so that what is right with it shows, or hold anything anywhere.
+# Tables are either clean, which tests that they are read, or have arbitrary cells.
 CLEAN = rows(
     st.sampled_from(["u1", "u2", "007"]),
     st.sampled_from(["i1", "i2", "i3"]),
@@ -64,7 +64,7 @@ MESSY = rows(cells(IDS), cells(IDS), cells(NUMBERS), cells(TIMES), STRANGE)
 
 @st.composite
 def csv_texts(draw: st.DrawFn, names: list[str] = NAMES) -> str:
-    """A table written by Python's csv in some dialect, or without any care for quotes."""
+    """A table written by Python's csv in some dialect, or joined without quoting."""
     table = [tuple(names), *draw(st.one_of(CLEAN, MESSY))]
     separator = draw(st.sampled_from([",", ",", ";", "\t", "|"]))
     end = draw(st.sampled_from(["\n", "\n", "\r\n", "\r"]))
@@ -74,14 +74,14 @@ def csv_texts(draw: st.DrawFn, names: list[str] = NAMES) -> str:
         csv.writer(text, delimiter=separator, lineterminator=end, quoting=quoting).writerows(table)
         return text.getvalue()
     lines = [separator.join(row) for row in table]
-    places = draw(st.lists(st.integers(1, len(lines)), max_size=2))
-    for place in places:
-        lines.insert(place, draw(st.sampled_from(["", " ", "# note", "u1,i1", '"'])))
+    positions = draw(st.lists(st.integers(1, len(lines)), max_size=2))
+    for position in positions:
+        lines.insert(position, draw(st.sampled_from(["", " ", "# note", "u1,i1", '"'])))
     return end.join(lines) + draw(st.sampled_from(["", end, end * 2]))
 
 
 def rows_by_csv(text: str) -> list[list[str | None]]:
-    """Rows below the header as Python's own reader reads them, empty cells as None: the oracle."""
+    """The oracle: rows below the header as Python's ``csv`` reads them, with None for empty cells."""
     separator = re.search(r'_id"?([^"])', text)[1]
     rows_of_text = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
     return [[cell or None for cell in row] for row in rows_of_text[1:]]
@@ -104,13 +104,13 @@ def assert_one_line(error: DataError, folder: str) -> None:
 
 
 def assert_every_row_is_accounted_for(tables: Tables, folder: str) -> None:
-    """Clean the tables; rows are events, or counted in notes."""
+    """Clean the tables; every row is an event or counted in a note."""
     try:
         events, notes = usable_events(tables.interactions)
         dropped = sum(note.count for note in notes if note.reason.startswith("events dropped"))
         assert len(tables.interactions.frame) == len(events) + dropped
         summary = prepare(folder, tables).summary
-        reasons = ("events dropped", "events repeat a user-item pair")
+        reasons = ("events dropped", "events merged with others")
         counted = sum(note.count for note in summary.notes if note.reason.startswith(reasons))
         assert summary.n_events + counted == len(tables.interactions.frame)
     except DataError as refusal:
@@ -145,7 +145,7 @@ def check_csv_of_items(text: str) -> None:
 
 
 def run(test: Any, examples: int) -> None:
-    """Run a property on as many examples as the command line says."""
+    """Run a property test on ``examples`` tables."""
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     settings(max_examples=examples, deadline=None, suppress_health_check=checks)(test)()
 
@@ -159,7 +159,7 @@ def test_csv_of_items_is_read_as_python_reads_it_or_refused(examples):
 
 
 FIRST, LAST = datetime(1960, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001 - columns without a zone
-IDS_OF_ANY_TYPE = st.one_of(st.none(), st.text(max_size=4), st.sampled_from(["u1", "nan", " u1"]))
+TEXT_IDS = st.one_of(st.none(), st.text(max_size=4), st.sampled_from(["u1", "nan", " u1"]))
 COLUMNS = {
     "user_id": st.sampled_from(["text", "integers", "floats", "booleans", "bytes", "dates", "null", "lists"]),
     "item_id": st.sampled_from(["text", "integers", "floats"]),
@@ -167,7 +167,7 @@ COLUMNS = {
     "timestamp": st.sampled_from(["integers", "floats", "date-times", "dates", "numerals", "text", "null"]),
 }
 CELLS: dict[str, tuple[st.SearchStrategy[Any], pl.DataType | type[pl.DataType]]] = {
-    "text": (IDS_OF_ANY_TYPE, pl.String),
+    "text": (TEXT_IDS, pl.String),
     "integers": (st.one_of(st.none(), st.integers(0, 5), st.integers(-(2**63), 2**63 - 1)), pl.Int64),
     "floats": (st.one_of(st.none(), st.sampled_from([0.0, 1.0, 7.0, 0.5]), st.floats()), pl.Float64),
     "booleans": (st.one_of(st.none(), st.booleans()), pl.Boolean),
@@ -182,7 +182,7 @@ CELLS: dict[str, tuple[st.SearchStrategy[Any], pl.DataType | type[pl.DataType]]]
 
 @st.composite
 def frames(draw: st.DrawFn) -> pl.DataFrame:
-    """A table whose columns are of any types."""
+    """A table with columns of arbitrary types."""
     n_rows = draw(st.integers(0, 10))
     columns = []
     for name, kinds in COLUMNS.items():

@@ -15,14 +15,14 @@ from model_store.errors import DataError
 
 USERS = 24
 EVENTS = {
-    "user_id": [f"u{place // 2:02}" for place in range(2 * USERS)],
-    "item_id": [f"i{place % 5}" for place in range(2 * USERS)],
-    "value": [float(1 + place % 5) for place in range(2 * USERS)],
+    "user_id": [f"u{row // 2:02}" for row in range(2 * USERS)],
+    "item_id": [f"i{row % 5}" for row in range(2 * USERS)],
+    "value": [float(1 + row % 5) for row in range(2 * USERS)],
 }
 IDS = [f"u{user:02}" for user in range(USERS)]
 
 
-def known(dataset: Dataset, user_id: str) -> dict[str, float]:
+def attributes_of(dataset: Dataset, user_id: str) -> dict[str, float]:
     attributes = dataset.attributes
     assert attributes is not None
     user = dataset.user_ids.index(user_id)
@@ -31,14 +31,14 @@ def known(dataset: Dataset, user_id: str) -> dict[str, float]:
     return {attributes.names[index]: float(weight) for index, weight in pairs}
 
 
-def test_without_a_users_file_nothing_is_known_and_nothing_is_said(write_source):
+def test_data_without_a_users_file_has_no_attributes(write_source):
     dataset, summary = load(write_source(EVENTS))
     assert dataset.attributes is None
     assert dataset.attribute_names == []
     assert "attributes" not in summary.render().plain
 
 
-def test_attributes_stand_by_user_code_in_whatever_order_the_file_has_them(write_source):
+def test_attributes_are_in_the_order_of_user_codes_for_any_order_of_the_file(write_source):
     users = {
         "user_id": IDS[::-1],
         "gender": ["F", "M"] * (USERS // 2),
@@ -46,16 +46,16 @@ def test_attributes_stand_by_user_code_in_whatever_order_the_file_has_them(write
     }
     dataset, summary = load(write_source(EVENTS, users=users))
     assert dataset.attribute_names == ["age=20..20", "age=30..30", "gender=F", "gender=M"]
-    assert known(dataset, "u23") == pytest.approx({"gender=F": 0.5**0.5, "age=20..20": 0.5**0.5})
-    assert known(dataset, "u22") == pytest.approx({"gender=M": 0.5**0.5, "age=20..20": 0.5**0.5})
-    assert "24, median 2 events, 4 attributes known of 24\n" in summary.render().plain
+    assert attributes_of(dataset, "u23") == pytest.approx({"gender=F": 0.5**0.5, "age=20..20": 0.5**0.5})
+    assert attributes_of(dataset, "u22") == pytest.approx({"gender=M": 0.5**0.5, "age=20..20": 0.5**0.5})
+    assert "24, median 2 events, 4 attributes of 24 users\n" in summary.render().plain
 
 
-def test_a_tag_of_fewer_than_ten_users_is_nobodys_attribute(write_source):
+def test_a_tag_of_fewer_than_ten_users_is_not_an_attribute(write_source):
     towns = ["big"] * 10 + ["small"] * 9 + [None] * (USERS - 19)
     dataset = load(write_source(EVENTS, users={"user_id": IDS, "town": towns})).dataset
     assert dataset.attribute_names == ["town=big"]
-    assert (known(dataset, "u00"), known(dataset, "u12")) == ({"town=big": 1}, {})
+    assert (attributes_of(dataset, "u00"), attributes_of(dataset, "u12")) == ({"town=big": 1}, {})
 
 
 def test_users_who_share_nothing_have_no_attributes(write_source):
@@ -63,7 +63,7 @@ def test_users_who_share_nothing_have_no_attributes(write_source):
     assert dataset.attributes is None
 
 
-def test_a_number_of_fewer_than_ten_users_counts_as_the_one_below():
+def test_a_number_of_fewer_than_ten_users_belongs_to_the_next_lower_bin():
     ages = pl.Series("age", [18] * 10 + [40] * 9 + [60] * 11)
     assert names_in(attributes_by_column(ages.to_frame())) == ["age=18..18", "age=60..60"]
     encoded = encode_users(ages.to_frame(), Attributes(["age=18..18", "age=60..60"]))
@@ -92,12 +92,12 @@ def test_csv_and_parquet_of_the_same_users_are_the_same_users(write_source):
 
 def test_the_fingerprint_covers_the_attributes(write_source):
     towns = (["a", "b"] * 12, ["b", "a"] * 12, ["a", "c"] * 12)
-    users = [None, *({"user_id": IDS, "town": each} for each in towns)]
-    shas = [load(write_source(EVENTS, users=each)).dataset.fingerprint.sha256 for each in users]
+    users = [None, *({"user_id": IDS, "town": cells} for cells in towns)]
+    shas = [load(write_source(EVENTS, users=table)).dataset.fingerprint.sha256 for table in users]
     assert len(set(shas)) == 4
 
 
-def test_what_cannot_be_used_is_said(write_source):
+def test_unused_rows_and_columns_are_noted(write_source):
     users = {
         "user_id": ["stranger", None, "u00", *IDS[:-1]],
         "town": ["a"] * (USERS + 2),
@@ -105,13 +105,13 @@ def test_what_cannot_be_used_is_said(write_source):
         "face": [[[2.0]]] * (USERS + 2),
     }
     dataset, summary = load(write_source(EVENTS, users=users))
-    page = summary.render().plain
-    assert "1 users dropped: user_id is missing" in page
-    assert "1 users dropped: user_id stands again further down" in page
-    assert any("users.parquet: column 'face' became nothing: its type is List" in each for each in summary.warnings)
-    assert "born: 1 bin of years, the same in every row" in page
-    assert "1 users of the events are absent from" in page
-    assert known(dataset, IDS[-1]) == {}
+    text = summary.render().plain
+    assert "1 user dropped: user_id is missing" in text
+    assert "1 user dropped: user_id occurs again in a later row" in text
+    assert any("users.parquet: column 'face' is not used: its type is List" in warning for warning in summary.warnings)
+    assert "born: 1 bin of years, the same in every row" in text
+    assert "1 user of the events absent from" in text
+    assert attributes_of(dataset, IDS[-1]) == {}
     assert "born=1990..1990" in dataset.attribute_names
 
 
@@ -133,37 +133,37 @@ def test_attributes_are_padded_to_the_longest_of_the_batch():
     assert ATTRIBUTES.padded(np.array([1]))[0].shape == (1, 1)
 
 
-def test_selected_users_take_their_attributes_along():
+def test_selected_users_keep_their_attributes():
     chosen = THREE.select(np.array([2, 0]))
     assert chosen.attributes is not None
     assert chosen.attributes.padded(np.arange(2))[0].tolist() == [[1, 0], [0, 2]]
 
 
-def test_a_support_knows_its_user():
-    places = [np.array([4]), np.array([], dtype=np.int64)]
-    support = pack_support(THREE, places, np.array([2, 0]))
+def test_a_support_has_the_attributes_of_its_user():
+    positions = [np.array([4]), np.array([], dtype=np.int64)]
+    support = pack_support(THREE, positions, np.array([2, 0]))
     assert support.attribute_ids.tolist() == [[1, 0], [0, 2]]
-    assert not pack_support(THREE, places).attribute_weights.any()
+    assert not pack_support(THREE, positions).attribute_weights.any()
 
 
-def test_dealt_users_keep_their_attributes_but_for_the_share_that_is_hidden():
+def test_episodes_keep_attributes_except_for_the_hidden_share():
     users = np.tile([2, 0, 1], 200)
     episodes = deal(THREE, users, 1, 1, np.random.default_rng(0))
     np.testing.assert_array_equal(episodes.support.attribute_ids, ATTRIBUTES.padded(users)[0])
     hidden = hide_attributes(episodes, 0.25, np.random.default_rng(0)).support.attribute_weights
-    known = users != 1
+    has_attributes = users != 1
     whole = (hidden == episodes.support.attribute_weights).all(1)
     assert (whole | ~hidden.any(1)).all()  # a user is hidden as a whole
-    assert whole[known].mean() == pytest.approx(0.75, abs=0.05)
+    assert whole[has_attributes].mean() == pytest.approx(0.75, abs=0.05)
 
 
-def test_chronological_episodes_ask_for_what_came_after_the_first_events():
+def test_chronological_episodes_query_the_events_after_the_first_ones():
     users = np.tile([0, 1, 2], 50)
     episodes = deal(THREE, users, 1, 1, np.random.default_rng(0), chronological=True)
     supports = [
         rows[mask > 0].tolist() for rows, mask in zip(episodes.support.rows, episodes.support.mask, strict=True)
     ]
-    rests = [episodes.rest[1, episodes.rest[0] == place].tolist() for place in range(len(users))]
+    rests = [episodes.rest[1, episodes.rest[0] == episode].tolist() for episode in range(len(users))]
     assert {len(support) for support in supports} == {0, 1}
     assert [[*support, *rest] for support, rest in zip(supports, rests, strict=True)] == [
         [2 * user, 2 * user + 1] for user in users.tolist()

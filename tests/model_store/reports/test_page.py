@@ -6,7 +6,7 @@ from made_up_results import GAINS, SHOTS, results_of, summary_of
 
 from model_store.baselines.grids import Tuning
 from model_store.config import TrainingConfig
-from model_store.data.summary import Bar, ColumnFact, Note
+from model_store.data.summary import ColumnFact, HistogramBar, Note
 from model_store.evaluation.figures import Difference
 from model_store.reports.charts import ON_PAGE
 from model_store.reports.page import render
@@ -205,14 +205,16 @@ class TestData:
 
     def test_optional_facts_are_shown_if_there_are_any(self, results):
         summary = summary_of(
-            reason="they end at 5", types={"view": 1.0, "buy": 20.0}, histogram=(Bar(1.0, 3.5, 1), Bar(5.0, 5.0, 3))
+            reason="they end at 5",
+            types={"view": 1.0, "buy": 20.0},
+            histogram=(HistogramBar(1.0, 3.5, 1), HistogramBar(5.0, 5.0, 3)),
         )
         words = text(page(changed(results, data=summary)))
         for expected in ("ratings: they end at 5", "Event type buy", "1 to 3.5", "75.0%", "10 bins, 7 missing"):
             assert expected in words
 
     def test_many_values_are_labelled_sparsely(self, results):
-        bars = tuple(Bar(value, value, 1 + value) for value in range(100))
+        bars = tuple(HistogramBar(value, value, 1 + value) for value in range(100))
         drawing = plot(page(changed(results, data=summary_of(histogram=bars))), "Share of events by value")
         labels = [label.text for label in drawing.iter("text") if label.get("y") == str(ON_PAGE.bottom + 16)]
         assert len(drawing.findall("rect")) == 100
@@ -221,6 +223,6 @@ class TestData:
     def test_one_k_one_epoch_and_one_value_are_enough(self):
         results = results_of({"kshot": GAINS["kshot"]}, shots=(1,))
         training = results.training.model_copy(update={"history": results.training.history[:1]})
-        small = changed(results, training=training, data=summary_of(histogram=(Bar(4.0, 4.0, 9),)))
+        small = changed(results, training=training, data=summary_of(histogram=(HistogramBar(4.0, 4.0, 9),)))
         middle = str((ON_PAGE.left + ON_PAGE.right) / 2)
         assert plot(page(small), "NDCG@10").find(".//circle").get("cx") == middle
