@@ -44,7 +44,7 @@ def differ(kind: Kind, types: dict[str, float]) -> bool:
 
 
 def liked_value(types: dict[str, float], values: NDArray[np.float64]) -> float | None:
-    """Find the highest value of a type that a third of the user-item pairs reach; None if no value above 0 is reached.
+    """Find the highest value of a type that a third of the user-item pairs reach; None if none above 0 is so common.
 
     Args:
         types: value by type.
