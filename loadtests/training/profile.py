@@ -40,9 +40,10 @@ from model_store.learning.calibrate import calibrate
 from model_store.learning.learn import validate
 from model_store.meta.algorithms import begin
 from model_store.meta.items.mapping import map_content
+from model_store.meta.loss import episode_loss
 from model_store.meta.outer import _follow as update_average
-from model_store.meta.outer import episode_loss, meta_train
-from model_store.meta.parts.ease import LinearMemory, ease
+from model_store.meta.outer import meta_train
+from model_store.meta.parts.ease import EaseMemory, ease
 
 # Part → the function whose time it is, calls included. A part with a leading space belongs to the part above it.
 PARTS: dict[str, Callable[..., Any]] = {
@@ -57,7 +58,7 @@ PARTS: dict[str, Callable[..., Any]] = {
     " validation": validate,
     "content mapping": map_content,
     "calibration": calibrate,
-    " fitting EASE as a part": LinearMemory.remember,
+    " fitting EASE as a part": EaseMemory.fit,
     "export": write_draft,
     "evaluation": judge_beside_baselines,
     " judging on users": evaluate,

@@ -10,18 +10,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 import torch
-from numpy.typing import NDArray
 
 from model_store.bundle import FeedbackSpec, Registry
 from model_store.bundle.manifest import DataFingerprint
 from model_store.config import IndexName, TrainingConfig
 from model_store.data.schema import Dataset, Events, ItemFeatures
 from model_store.export import write_draft
-from model_store.meta.inner import InnerLoop, Levels, Share
-from model_store.meta.network import ItemEncoder, Network
-from model_store.meta.parts.ease import LinearMemory
-from model_store.meta.parts.votes import Neighbours, VoteGate
+from model_store.meta.inner import InnerLoop, Levels
+from model_store.meta.items.encoder import ItemEncoder
+from model_store.meta.network import Network, assemble
+from model_store.meta.parts.part import FittedPart, Ingredients, NeighbourLists
+from model_store.meta.statistics import Statistics
 
 VALUES = np.arange(1, 6, dtype=np.float32)
 WEIGHTS = torch.tensor([-0.3, -0.1, 0.1, 0.7, 1.0])  # weight of an untrained event of each value
@@ -59,13 +60,22 @@ def _network(n_items: int, config: TrainingConfig, rng: np.random.Generator) -> 
     liked_by = USERS / np.arange(1, n_items + 1)  # Zipf with exponent 1
     prior = torch.from_numpy(np.log(liked_by + 1)).float()
     encoder = ItemEncoder(_vectors(n_items, config.dim, rng), _no_features(n_items), prior - prior.mean(), 0.0)
-    levels = Levels(torch.from_numpy(VALUES))
-    anchors = encoder.id_vectors[: config.anchors].detach()
-    inner = InnerLoop(config.dim, config.inner_steps, anchors, levels, WEIGHTS, Share(SHOTS))
-    share = torch.from_numpy((liked_by + 1) / (USERS + 1)).float()
-    gate = VoteGate(levels, WEIGHTS, share, Share(SHOTS))
-    neighbours, linear = _neighbours(n_items, config.neighbours, rng), _linear_memory(n_items, config.neighbours, rng)
-    return Network(encoder, inner, gate, neighbours, linear)
+    ingredients = Ingredients(
+        config=config,
+        shots=SHOTS,
+        encoder=encoder,
+        statistics=Statistics(sp.csr_array((USERS, n_items), dtype=np.float32), liked_by),
+        levels=Levels(torch.from_numpy(VALUES)),
+        event_weight=WEIGHTS,
+        weighted_likes=False,
+        liked_at_least=4.0,
+        n_attributes=0,
+        adaptation=InnerLoop,
+    )
+    network = assemble(ingredients)
+    for part in network.list_parts:
+        part.replace_lists(_lists(n_items, config.neighbours, rng, signed=isinstance(part, FittedPart)))
+    return network
 
 
 def _vectors(n_items: int, dim: int, rng: np.random.Generator) -> torch.Tensor:
@@ -79,17 +89,13 @@ def _no_features(n_items: int) -> torch.Tensor:
     return torch.sparse_coo_tensor(indices, values, (n_items, 1), check_invariants=True).coalesce()
 
 
-def _neighbours(n_items: int, count: int, rng: np.random.Generator) -> Neighbours:
-    rows: NDArray[np.int32] = rng.integers(0, n_items, (n_items, count), dtype=np.int32)
-    weights = np.sort(rng.beta(1, 20, (n_items, count)).astype(np.float32))[:, ::-1].copy()
-    return Neighbours(rows, weights, np.full(n_items, 1e-3, dtype=np.float32))
-
-
-def _linear_memory(n_items: int, count: int, rng: np.random.Generator) -> LinearMemory:
-    memory = LinearMemory(n_items, 4.0, Share(SHOTS))
-    memory.rows = torch.from_numpy(rng.integers(0, n_items, (n_items, count)))
-    memory.weights = 0.05 * torch.from_numpy(rng.standard_normal((n_items, count), dtype=np.float32))
-    return memory
+def _lists(n_items: int, length: int, rng: np.random.Generator, *, signed: bool) -> NeighbourLists:
+    """Random neighbours of every item, with weights like those of votes or, signed, of a regression."""
+    rows = torch.from_numpy(rng.integers(0, n_items, (n_items, length)))
+    if signed:
+        return NeighbourLists(rows, 0.05 * torch.from_numpy(rng.standard_normal((n_items, length), dtype=np.float32)))
+    weights = np.sort(rng.beta(1, 20, (n_items, length)).astype(np.float32))[:, ::-1].copy()
+    return NeighbourLists(rows, torch.from_numpy(weights))
 
 
 def _dataset(n_items: int, rng: np.random.Generator) -> Dataset:

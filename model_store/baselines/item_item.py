@@ -38,7 +38,7 @@ class ItemItem:
 
 def item_knn(counts: CoCounts, shrinkage: float) -> NDArray[np.float32]:
     """Cosine similarity with shrinkage, n(i, j) / (√(n_i n_j) + shrinkage) (Sarwar et al. 2001)."""
-    root = np.sqrt(np.diag(counts.together))
-    weights = counts.together / np.maximum(np.outer(root, root) + np.float32(shrinkage), 1e-9)
+    root = np.sqrt(np.diag(counts.gram))
+    weights = counts.gram / np.maximum(np.outer(root, root) + np.float32(shrinkage), 1e-9)
     weights[np.diag_indices_from(weights)] = 0
     return weights.astype(np.float32)

@@ -14,7 +14,7 @@ from model_store.data.schema import Dataset, Events
 from model_store.data.split import UserSplit, split_users
 from model_store.evaluation.beyond_accuracy import ItemFacts
 from model_store.evaluation.protocol import KShot, Tasks, choose_protocol, make_tasks
-from model_store.meta.network import count
+from model_store.meta.statistics import Statistics, count
 
 # Validation is read after every epoch; this many users are enough to choose by.
 MAX_VALIDATION_USERS = 1000
@@ -59,9 +59,14 @@ class Cohorts:
         return self.dataset.events.select(self.split.train)
 
     @cached_property
+    def statistics(self) -> Statistics:
+        """Likes of the training users."""
+        return count(self.training, self.dataset.n_items, self.liked_at_least)
+
+    @property
     def liked(self) -> sp.csr_array:
         """Likes of the training users, (n_training_users, n_items), ones."""
-        return count(self.training, self.dataset.n_items, self.liked_at_least).liked
+        return self.statistics.liked
 
     @cached_property
     def facts(self) -> ItemFacts:

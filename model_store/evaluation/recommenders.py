@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from model_store.bundle import Catalogue, Encoded, Graphs
 from model_store.data.episodes import Support
 from model_store.meta.network import Network
+from model_store.meta.parts.dense import Dense
+from model_store.meta.parts.prior import Prior
+from model_store.meta.supports import SupportBatch
 
 
 class TrainingModel:
@@ -40,13 +43,10 @@ class DenseModel:
     def score(self, support: Support) -> NDArray[np.float32]:
         """Scores float32 (B, n_items), the batch at once."""
         vectors = self._network.encoder.vectors()
-        values, ages, mask = map(torch.from_numpy, (support.values, support.ages, support.mask))
-        columns = (vectors[torch.from_numpy(support.rows)], values, ages, mask)
-        attributes = [torch.from_numpy(each) for each in (support.attribute_ids, support.attribute_weights)]
-        inner = self._network.inner
-        # The weights of a state are scaled by their calibrated share, those that ``adapt`` returns are not.
-        weights = inner.adapt(*columns, inner.own_start(*attributes)).squeeze(-2)
-        states = torch.cat([weights, inner(*columns, *attributes)[:, -1:]], dim=1)
+        supports = SupportBatch.of(support, vectors)
+        # The dense part's state is scaled by its calibrated weight, that of its adaptation is not.
+        blocks = [self._network.part(Dense).adaptation(supports), self._network.part(Prior).state(supports)]
+        states = torch.cat(blocks, dim=-1).squeeze(-2)
         scores: NDArray[np.float32] = (states @ vectors.T).numpy()
         return scores
 

@@ -14,8 +14,9 @@ from model_store.bundle import Addends, Encoded, Graphs, padded
 from model_store.bundle.candidates import INDEX_FILE
 from model_store.bundle.golden import GoldenCase
 from model_store.errors import ExportRefused
-from model_store.export.torch_graphs import Vote
+from model_store.export.torch_graphs import Adapt, Vote
 from model_store.meta.network import Network
+from model_store.meta.parts.dense import Dense
 
 SUPPORT_LENGTHS = (1, 2, 7, 50)
 TOLERANCE = 1e-4
@@ -72,11 +73,11 @@ def _draw(network: Network, values: NDArray[np.float32], shots: int, rng: np.ran
     """A made-up user's support and attributes; shots = 0 is one masked place."""
     length, known = max(shots, 1), int(rng.integers(1, MAX_ATTRIBUTES, endpoint=True))
     return {
-        "rows": rng.integers(0, len(network.own_share), length),
+        "rows": rng.integers(0, network.n_items, length),
         "values": rng.choice(values, length).astype(np.float32),
         "ages": np.sort(rng.exponential(30, length).astype(np.float32))[::-1].copy(),
         "mask": np.full(length, float(shots > 0), dtype=np.float32),
-        "attribute_ids": rng.integers(0, len(network.inner.scaled_attributes), known),
+        "attribute_ids": rng.integers(0, len(network.part(Dense).adaptation.scaled_attributes), known),
         "attribute_weights": rng.random(known, dtype=np.float32),
     }
 
@@ -96,7 +97,7 @@ def _to_adapt(graphs: Graphs, vectors: NDArray[np.float32], supports: list[Array
 def _adapt_case(graphs: Graphs, network: Network, vectors: NDArray[np.float32], support: Arrays) -> GoldenCase:
     inputs = _to_adapt(graphs, vectors, [support])
     case = _run(graphs, "adapt.onnx", inputs)
-    _check(case, {"user_state": network.inner(**_tensors(inputs))})
+    _check(case, {"user_state": Adapt(network)(**_tensors(inputs))})
     return case
 
 

@@ -92,8 +92,7 @@ def write_draft(registry: Registry, dataset: Dataset, network: Network, config: 
             features=Features(dataset.features.names),
         )
         Attributes(dataset.attribute_names).write(folder / ATTRIBUTES_FILE)
-        knows_attributes = bool(dataset.attribute_names)
-        export_adapt(folder / "adapt.onnx", network.inner, vectors.shape[1], knows_attributes=knows_attributes)
+        export_adapt(folder / "adapt.onnx", network, has_attributes=bool(dataset.attribute_names))
         export_vote(folder / "vote.onnx", network)
         export_encode_item(folder / "encode_item.onnx", network.encoder)
         approximate = config.index is IndexName.APPROXIMATE

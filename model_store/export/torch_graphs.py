@@ -1,4 +1,4 @@
-"""The graphs that come out of torch: adapt, vote, encode_item. There is no second copy of their formulas."""
+"""The graphs exported from torch: adapt, vote, encode_item. The formulas exist once, in ``meta``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -20,51 +20,84 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from model_store.errors import ExportRefused
-from model_store.export.nodes import in_one_place
-from model_store.meta.inner import Adaptation
-from model_store.meta.network import ItemEncoder, Network
+from model_store.meta.items.encoder import ItemEncoder
+from model_store.meta.network import Network
+from model_store.meta.parts.part import NeighbourLists, VotingEvents, user_state
+from model_store.meta.supports import SupportBatch
 
 OPSET = 20
 # Sizes to trace with; 0 and 1 would be taken for constants.
 EXAMPLE_SUPPORT = 7
 EXAMPLE_BATCH = 3
 EXAMPLE_ATTRIBUTES = 5
-# Numbers that onnxruntime takes the logarithm of at once; the widest vectors that processors have.
+# Numbers per call of onnxruntime's vectorised logarithm, on the processors with the widest vectors.
 LANES = 16
 
 Translations = dict[Callable[..., Any], Callable[..., Any]]
 
-op: Any = onnxscript.opset20  # its types know no scalars
+op: Any = onnxscript.opset20  # its type annotations lack scalars
 
 
 def steady_log1p(x: Any) -> Any:
-    """log(1 + x), where a number's result does not depend on its place.
+    """log(1 + x), with the same result for a number at any position.
 
-    onnxruntime gives whole vectors of numbers to one logarithm and the few that are left over to another, which
-    differs in the last bit. Padding takes their place, so that a user's votes are the same bits in any batch. Supports
-    side by side, whose sizes are free along two axes, are whole vectors already: see ``bundle.graphs.padded``.
+    onnxruntime computes full vectors of numbers by one logarithm and the remainder by another, which differs in the
+    last bit. Padding becomes the remainder, so that a user's votes have the same bits in any batch. Supports of a
+    batch, whose sizes are free along two axes, are full vectors already: see ``bundle.sessions.padded``.
     """
     axis, *more = (axis for axis, size in enumerate(x.shape) if not isinstance(size, int))  # all others are known
     if more:
         return op.Log(op.Add(x, 1.0))
-    others = [size for size in x.shape if isinstance(size, int)]
-    length = math.ceil((LANES - 1) / math.prod(others))
-    padding = np.zeros((*others[:axis], length, *others[axis:]), dtype=np.float32)
+    fixed = [size for size in x.shape if isinstance(size, int)]
+    length = math.ceil((LANES - 1) / math.prod(fixed))
+    padding = np.zeros((*fixed[:axis], length, *fixed[axis:]), dtype=np.float32)
     padded = op.Concat(x, op.Constant(value=numpy_helper.from_array(padding)), axis=axis)
-    start, end, along = (op.Constant(value_ints=[each]) for each in (0, -length, axis))
+    start, end, along = (op.Constant(value_ints=[number]) for number in (0, -length, axis))
     return op.Slice(op.Log(op.Add(padded, 1.0)), start, end, along)
 
 
 STEADY: Translations = {torch.ops.aten.log1p.default: steady_log1p}
 
 
-class Vote(nn.Module):
-    """All memories: their lists stand side by side, the conditional one's first."""
+class Adapt(nn.Module):
+    """The state parts: a support → ``user_state``."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.gate, self.linear = network.gate, network.linear
-        self.split = [network.neighbour_rows.shape[1], network.linear.rows.shape[1]]
+        self._state_parts = network.state_parts
+        self.registered = nn.ModuleList(self._state_parts)
+
+    def forward(
+        self,
+        vectors: Tensor,
+        values: Tensor,
+        ages: Tensor,
+        mask: Tensor,
+        attribute_ids: Tensor | None = None,
+        attribute_weights: Tensor | None = None,
+    ) -> Tensor:
+        """The state of each user, float32 (B, state_dim).
+
+        Args:
+            vectors: float32 (B, S, state_dim), item vectors of the support.
+            values: float32 (B, S), feedback values on the data's own scale.
+            ages: float32 (B, S), days before the user's most recent event.
+            mask: float32 (B, S), 1 for an event and 0 for padding.
+            attribute_ids: int64 (B, A), attributes of the users; None if the data has none.
+            attribute_weights: float32 (B, A), 0 for padding.
+        """
+        supports = SupportBatch.from_vectors(vectors, values, ages, mask, attribute_ids, attribute_weights)
+        return user_state(self._state_parts, supports)
+
+
+class Vote(nn.Module):
+    """The list parts, whose lists stand side by side in the order of the parts."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self._list_parts = network.list_parts
+        self.registered = nn.ModuleList(self._list_parts)
+        self.widths = [part.width for part in self._list_parts]
 
     def forward(
         self,
@@ -75,41 +108,51 @@ class Vote(nn.Module):
         users: Tensor,
         shots: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Arguments as for ``VoteGate.forward``, with the lists of all memories and int32 rows.
+        """Votes of a batch of B users as sparse addends; those of one user and row add up.
+
+        Args:
+            neighbour_rows: int32 (E, M), the lists of every event of the batch.
+            neighbour_weights: float32 (E, M), their weights as a bundle holds them.
+            values: float32 (E,), as all other arguments explained by ``VotingEvents``.
+            ages: float32 (E,).
+            users: int64 (E,).
+            shots: float32 (B,).
 
         Returns:
-            Users int64, rows int64 and addends float32, one of each for every place of the lists.
+            Users int64, rows int64 and addends float32, one of each for every position of the lists.
         """
-        rows = neighbour_rows.long()
-        weights, linear_weights = torch.split(neighbour_weights, self.split, dim=1)
-        addends = self.gate(rows[:, : self.split[0]], weights, values, ages, users, shots)
-        if self.split[1]:
-            known = shots.index_select(0, users).unsqueeze(1)
-            linear = self.linear.addends(linear_weights, values.unsqueeze(1), known)
-            addends = torch.cat([addends, linear], dim=1)
+        rows, events = neighbour_rows.long(), VotingEvents(values, ages, users, shots)
+        ends = accumulate(self.widths)
+        weights = torch.split(neighbour_weights, self.widths, dim=1)
+        by_part = [
+            part.addends(NeighbourLists(rows[:, end - part.width : end], part_weights), events)
+            for part, part_weights, end in zip(self._list_parts, weights, ends, strict=True)
+            if part.width
+        ]
+        addends = torch.cat(by_part, dim=1)
         return users.unsqueeze(1).expand_as(rows).flatten(), rows.flatten(), addends.flatten()
 
 
-def export_adapt(path: Path, inner: Adaptation, state_dim: int, *, knows_attributes: bool) -> None:
-    """Write ``adapt.onnx``: the adaptation as it is; where the data knows no attributes, without their inputs."""
-    supports, known = (EXAMPLE_BATCH, EXAMPLE_SUPPORT), (EXAMPLE_BATCH, EXAMPLE_ATTRIBUTES)
+def export_adapt(path: Path, network: Network, *, has_attributes: bool) -> None:
+    """Write ``adapt.onnx``; without inputs for attributes if the data has none."""
+    batch, attributes = (EXAMPLE_BATCH, EXAMPLE_SUPPORT), (EXAMPLE_BATCH, EXAMPLE_ATTRIBUTES)
     example = {
-        "vectors": torch.ones(*supports, state_dim),
-        # A tensor for each name: the tracer would take one tensor under three names for one input.
-        **{name: torch.ones(supports) for name in ("values", "ages", "mask")},
+        "vectors": torch.ones(*batch, network.encoder.vectors().shape[1]),
+        # A tensor per name: the tracer would take one tensor under three names for one input.
+        **{name: torch.ones(batch) for name in ("values", "ages", "mask")},
     }
-    if knows_attributes:
+    if has_attributes:
         example |= {
-            "attribute_ids": torch.zeros(known, dtype=torch.int64),
-            "attribute_weights": torch.ones(known),
+            "attribute_ids": torch.zeros(attributes, dtype=torch.int64),
+            "attribute_weights": torch.ones(attributes),
         }
-    _export(path, inner, example, ["user_state"], STEADY, free_axes=2)
+    _export(path, Adapt(network), example, ["user_state"], STEADY, free_axes=2)
 
 
 def export_vote(path: Path, network: Network) -> None:
     """Write ``vote.onnx``."""
     vote = Vote(network)
-    neighbours = sum(vote.split)
+    neighbours = sum(vote.widths)
     example = {
         "neighbour_rows": torch.zeros(EXAMPLE_SUPPORT, neighbours, dtype=torch.int32),
         "neighbour_weights": torch.ones(EXAMPLE_SUPPORT, neighbours),
@@ -119,23 +162,28 @@ def export_vote(path: Path, network: Network) -> None:
         "shots": torch.ones(EXAMPLE_BATCH),
     }
     _export(path, vote, example, ["addend_users", "addend_rows", "addends"], STEADY)
-    _clear_and_fill_in_place(path)
+    _reuse_table_memory(path)
 
 
-def _clear_and_fill_in_place(path: Path) -> None:
-    """Mend what the exporter makes of the table of votes, which is most of the graph's time.
+def _reuse_table_memory(path: Path) -> None:
+    """Replace the exporter's nodes for each table of votes, which is most of the graph's time.
 
     It writes zeros as an Expand, at half the speed, and names no sizes.
     """
     model = onnx.load(path)
-    (filled,) = (node for node in model.graph.node if node.op_type == "ScatterElements")
-    (cleared,) = (node for node in model.graph.node if node.output[0] == filled.input[0])
-    zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
-    cleared.CopyFrom(helper.make_node("ConstantOfShape", [cleared.input[1]], list(cleared.output), value=zero))
-    places = in_one_place(cleared.output[0], filled.output[0])
-    others = [value for value in model.graph.value_info if value.name not in {place.name for place in places}]
-    del model.graph.value_info[:]
-    model.graph.value_info.extend([*others, *places])
+    graph = model.graph
+    for number, filled in enumerate(node for node in graph.node if node.op_type == "ScatterElements"):
+        (cleared,) = (node for node in graph.node if node.output[0] == filled.input[0])
+        zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
+        cleared.CopyFrom(helper.make_node("ConstantOfShape", [cleared.input[1]], list(cleared.output), value=zero))
+        # onnxruntime writes one over the other where the names of their sizes agree, and copies all of it otherwise.
+        tables = (cleared.output[0], filled.output[0])
+        kept = [value for value in graph.value_info if value.name not in tables]
+        del graph.value_info[:]
+        sizes = [f"table_{number}"]
+        graph.value_info.extend(
+            [*kept, *(helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name in tables)]
+        )
     onnx.save(model, path)
 
 
@@ -156,10 +204,10 @@ def _export(
     translations: Translations | None = None,
     free_axes: int = 1,
 ) -> None:
-    """Export with free first axes on every input: those as long as each other stay so."""
-    sizes = {name: each.shape[:free_axes] for name, each in example.items()}
+    """Export with free first axes on every input; axes of one example length share one free size."""
+    sizes = {name: tensor.shape[:free_axes] for name, tensor in example.items()}
     free = {size: torch.export.Dim(f"length_{size}", min=1) for size in set(chain(*sizes.values()))}
-    shapes = {name: {axis: free[size] for axis, size in enumerate(each)} for name, each in sizes.items()}
+    shapes = {name: {axis: free[size] for axis, size in enumerate(axes)} for name, axes in sizes.items()}
     try:
         with _quiet(), torch.no_grad():
             torch.onnx.export(
@@ -181,21 +229,21 @@ def _export(
 
 
 def _forget_origin(path: Path) -> None:
-    """Drop the exporter's notes of which file and line each node is from.
+    """Drop the exporter's notes on the file and line of each node.
 
-    They would tell everybody the folders of the machine that trained, and give one network another version on the next.
+    They would publish folders of the training machine, and the version of a network would depend on the machine.
     """
     model = onnx.load(path)
     graph = model.graph
-    for noted in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        noted.ClearField("metadata_props")
-        noted.ClearField("doc_string")
+    for message in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        message.ClearField("metadata_props")
+        message.ClearField("doc_string")
     onnx.save(model, path)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter reports its own progress on every stream; the caller has a progress bar."""
+    """Silence the exporter, which reports progress on every stream; the caller has a progress bar."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

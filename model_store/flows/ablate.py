@@ -7,13 +7,13 @@ from functools import partial
 
 import numpy as np
 
-from model_store.evaluation.ablation import Variant, take_apart, train_otherwise
 from model_store.evaluation.cohorts import Cohorts
 from model_store.evaluation.comparison import Judgements
 from model_store.learning.experiment import Experiment
 from model_store.learning.learn import Learned, learn
 from model_store.meta.network import Network
 from model_store.progress import bar
+from model_store.studies.ablation import Variant, take_apart, train_otherwise
 
 
 def ablate(learned: Learned, experiment: Experiment, *, retrain: bool) -> Judgements:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,21 +11,17 @@ from model_store.config import EpisodeOrder, TrainingConfig
 from model_store.evaluation.figures import HEADLINE
 from model_store.evaluation.protocol import Tasks, evaluate
 from model_store.evaluation.recommenders import TrainingModel
-from model_store.learning.calibrate import Witness, calibrate
+from model_store.learning.calibrate import ChosenWeights, HeldOutCohort, calibrate
 from model_store.learning.cross_fit import cross_fit
 from model_store.learning.experiment import Experiment
 from model_store.learning.half_life import choose_half_life
 from model_store.meta.algorithms import begin
 from model_store.meta.checkpoint import Checkpoint
-from model_store.meta.distributed import World
+from model_store.meta.distributed import ProcessGroup
 from model_store.meta.items.mapping import map_content
 from model_store.meta.network import Network
-from model_store.meta.outer import Progress, meta_train, start_together
-from model_store.meta.parts.ease import CoCounts
+from model_store.meta.outer import Progress, broadcast_start, meta_train
 from model_store.progress import bar
-
-# The linear memory covers the most liked items: fitting it takes a dense matrix of them and its inverse.
-MAX_LINEAR_ITEMS = 6000
 
 
 class Learned(NamedTuple):
@@ -41,7 +37,7 @@ class Learned(NamedTuple):
 
     network: Network
     progress: Progress
-    calibration: dict[str, Any]
+    calibration: ChosenWeights
     content: dict[str, float]
     config: TrainingConfig
 
@@ -65,21 +61,20 @@ def learn(experiment: Experiment, checkpoint: Checkpoint | None = None) -> Learn
     network, progress, config = train_best(experiment, checkpoint)
     names = cohorts.dataset.features.names if config.content else []
     content = map_content(network.encoder, names, cohorts.training, cohorts.liked_at_least, config.seed)
-    witnesses = [Witness(network, cohorts.validation, CoCounts.count(cohorts.liked, MAX_LINEAR_ITEMS))]
+    held_out = [HeldOutCohort(network, cohorts.validation, cohorts.statistics)]
     with bar(experiment.console, "calibration") as calibrating:
         if len(cohorts.validation.users) < config.cross_fit_below:
             # As many epochs as the best network took: the rest would only wait for a better one.
             brief = config.model_copy(update={"max_epochs": progress.best_epoch})
-            witnesses += cross_fit(
+            held_out += cross_fit(
                 cohorts.dataset,
                 cohorts.split.train,
                 cohorts.protocol,
                 brief,
                 partial(validate, cohorts.validation),
-                MAX_LINEAR_ITEMS,
                 on_fold=calibrating.say,
             )
-        calibration = calibrate(witnesses, config.neighbours, on_step=calibrating.say)
+        calibration = calibrate(held_out, on_step=calibrating.say)
     return Learned(network, progress, calibration, content, config)
 
 
@@ -108,8 +103,8 @@ def _train(experiment: Experiment, checkpoint: Checkpoint | None) -> Trained:
     with bar(console, "meta-training", total=config.max_epochs) as training_bar:
         training_bar.say(f"{config.episodes} episodes: counting co-occurrences, SVD")
         outer = begin(cohorts.dataset, cohorts.training, config, cohorts.protocol.shots)
-        outer.world = World.current()
-        saved = checkpoint if outer.world.is_first else None
+        outer.group = ProcessGroup.current()
+        saved = checkpoint if outer.group.is_first else None
 
         def on_epoch(progress: Progress) -> None:
             last = progress.history[-1]
@@ -121,7 +116,7 @@ def _train(experiment: Experiment, checkpoint: Checkpoint | None) -> Trained:
             if saved:
                 saved.save(outer, progress)
 
-        progress = start_together(outer, saved.resume(outer) if saved else Progress())
+        progress = broadcast_start(outer, saved.resume(outer) if saved else Progress())
         if progress.epoch:
             console.print(f"resuming after epoch {progress.epoch}")
         score = partial(validate, cohorts.validation)

@@ -1,4 +1,4 @@
-"""Checkpoints: an interrupted training goes on where its last whole epoch ended, to the same result."""
+"""Checkpoints: an interrupted training continues after its last whole epoch, to the same result."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class Checkpoint:
     """The checkpoint file of one training: one set of data, one configuration."""
 
     def __init__(self, folder: Path, data_sha256: str, config: TrainingConfig) -> None:
-        """Name the file after what determines the training, so that another one never resumes from it."""
-        key = hashlib.sha256(f"{data_sha256}{config.model_dump_json()}".encode()).hexdigest()[:16]
+        """Name the file after data and configuration, so that another training never resumes from it."""
+        digest = hashlib.sha256(f"{data_sha256}{config.model_dump_json()}".encode()).hexdigest()[:16]
         self._folder, self._data_sha256 = folder, data_sha256
-        self._path = folder / f"{key}.pt"
+        self._path = folder / f"{digest}.pt"
         self._saved = time.monotonic()
-        self._others: list[Checkpoint] = []
+        self._siblings: list[Checkpoint] = []
 
     def beside(self, config: TrainingConfig) -> Checkpoint:
-        """The checkpoint of another configuration that the same training tries; discarded with this one."""
-        other = Checkpoint(self._folder, self._data_sha256, config)
-        self._others.append(other)
-        return other
+        """The checkpoint of another configuration tried by the same training; discarded with this one."""
+        sibling = Checkpoint(self._folder, self._data_sha256, config)
+        self._siblings.append(sibling)
+        return sibling
 
     def resume(self, outer: Outer) -> Progress:
-        """Load the checkpoint into ``outer`` if there is one; the progress to go on from.
+        """Load the checkpoint, if any, into ``outer``; returns the progress to continue from.
 
         Raises:
             TrainingError: the file is damaged.
@@ -54,13 +54,13 @@ class Checkpoint:
         """Write the state, at most every ``every_s`` seconds; a reader sees the old file or the new one.
 
         Raises:
-            TrainingError: it cannot be written, and nor could a bundle be.
+            TrainingError: it cannot be written; a bundle could not be written either.
         """
         if time.monotonic() - self._saved < every_s:
             return
         temporary = self._path.with_suffix(f".{os.getpid()}")
         # Not dataclasses.asdict: it would copy every tensor once more.
-        fields = {each.name: getattr(progress, each.name) for each in dataclasses.fields(progress)}
+        fields = {field.name: getattr(progress, field.name) for field in dataclasses.fields(progress)}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             torch.save({"outer": outer.state_dict(), "progress": fields}, temporary)
@@ -75,7 +75,7 @@ class Checkpoint:
         self._saved = time.monotonic()
 
     def discard(self) -> None:
-        """The training is published: nothing to resume."""
+        """Delete the file once the training is published."""
         self._path.unlink(missing_ok=True)
-        for other in self._others:
-            other.discard()
+        for sibling in self._siblings:
+            sibling.discard()

@@ -1,8 +1,8 @@
-"""One training by several processes under ``torchrun``: each takes its share of the users of every batch.
+"""One training by several processes under ``torchrun``: each takes its shard of the users of every batch.
 
 All processes hold the same data, network and generator, and deal the same episodes. Each computes its share of the
 loss, whose parts add up to the loss of the whole batch; so do their gradients, which are summed over all processes
-before every process takes the same step. Only dropout differs from what one process would draw. The first process
+before every process takes the same step. Only dropout differs from the draws of one process. Rank 0
 alone validates, decides, and writes.
 """
 
@@ -23,20 +23,20 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class World:
-    """The processes that train together.
+class ProcessGroup:
+    """The processes of one training.
 
     Attributes:
         rank: number of this process, from 0.
-        size: how many there are.
+        size: number of processes.
     """
 
     rank: int = 0
     size: int = 1
 
     @classmethod
-    def current(cls) -> World:
-        """The processes that ``joined`` brought together; this one alone without it."""
+    def current(cls) -> ProcessGroup:
+        """The processes that ``joined`` connected; this one alone without it."""
         if not distributed.is_initialized():
             return ALONE
         return cls(distributed.get_rank(), distributed.get_world_size())
@@ -47,8 +47,8 @@ class World:
         return self.rank == 0
 
     @property
-    def own(self) -> slice:
-        """This process's share of whatever all processes hold."""
+    def shard(self) -> slice:
+        """This process's shard of anything that all processes hold."""
         return slice(self.rank, None, self.size)
 
     def total(self, part: Tensor) -> Tensor:
@@ -62,29 +62,29 @@ class World:
         """Replace the gradients of ``network`` by their sums over all processes."""
         if self.size > 1:
             gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-            together = parameters_to_vector(gradients)
-            distributed.all_reduce(together)
-            vector_to_parameters(together, gradients)
+            flat = parameters_to_vector(gradients)
+            distributed.all_reduce(flat)
+            vector_to_parameters(flat, gradients)
 
-    def of_first(self, compute: Callable[[], Value]) -> Value:
-        """What ``compute`` gives in the first process, where alone it is called."""
+    def broadcast(self, compute: Callable[[], Value]) -> Value:
+        """Run ``compute`` on rank 0 and broadcast the result."""
         if self.size == 1:
             return compute()
-        told = [compute() if self.is_first else None]
-        distributed.broadcast_object_list(told)
-        return told[0]  # type: ignore[return-value]
+        values = [compute() if self.is_first else None]
+        distributed.broadcast_object_list(values)
+        return values[0]  # type: ignore[return-value]
 
     def reseed(self, seed: int, epoch: int) -> None:
-        """Let every process drop other weights, and a resumed epoch the same as an uninterrupted one."""
+        """Seed dropout per process and epoch, so that processes differ and a resumed epoch repeats."""
         if self.size > 1:
             torch.manual_seed(seed + (epoch * self.size + self.rank) * 1_000_003)
 
 
-ALONE = World()
+ALONE = ProcessGroup()
 
 
 @contextmanager
-def joined() -> Iterator[World]:
+def joined() -> Iterator[ProcessGroup]:
     """Join the other processes that ``torchrun`` started, until the block ends; without it, stay alone.
 
     The data and the network are in memory, so the processes talk through gloo.
@@ -97,6 +97,6 @@ def joined() -> Iterator[World]:
     importlib.import_module("torch.distributed.nn.functional")
     distributed.init_process_group("gloo")
     try:
-        yield World.current()
+        yield ProcessGroup.current()
     finally:
         distributed.destroy_process_group()

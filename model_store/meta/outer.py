@@ -3,7 +3,7 @@
 Every outer step deals one episode to each user of a batch, adapts to its support, and goes down the gradient of
 the full-catalogue softmax on its query, through the unrolled inner loop. The log-likelihood is summed over query
 items, not averaged per user: averaging gives light users the same weight and sinks below popularity. An
-:class:`Algorithm` may adapt in another way, or step in another way; ``meta.algorithms`` holds those there are.
+:class:`Algorithm` may adapt in another way, or step in another way; ``meta.algorithms`` holds all of them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model_store.config import EpisodeOrder, TrainingConfig
-from model_store.data.episodes import Episodes, deal, hide_attributes
+from model_store.data.episodes import deal, hide_attributes
 from model_store.data.schema import Dataset, Events
 from model_store.errors import TrainingError
-from model_store.meta.distributed import ALONE, World
-from model_store.meta.inner import InnerLoop
-from model_store.meta.network import AdaptationType, Network
-from model_store.meta.sampling import QueryDraw, steer
+from model_store.meta.distributed import ALONE, ProcessGroup
+from model_store.meta.inner import AdaptationType, InnerLoop
+from model_store.meta.loss import episode_loss
+from model_store.meta.network import Network
+from model_store.meta.sampling import QueryDraw, solve_temperature
 
 # Validation reads the running average of the weights (Polyak averaging); it is smoother and generalises better.
 AVERAGING = 0.98
@@ -34,7 +35,7 @@ AVERAGING = 0.98
 
 @dataclass
 class Progress:
-    """Where a training run stands; all of it goes into a checkpoint.
+    """The state of a training run; all of it goes into a checkpoint.
 
     Attributes:
         epoch: passes done.
@@ -52,6 +53,14 @@ class Progress:
     best_epoch: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
 
+    def add_epoch(self, network: nn.Module, score: float, figures: dict[str, float]) -> None:
+        """Count an epoch, note its ``figures``, and keep the weights of ``network`` if its ``score`` is the best."""
+        self.epoch += 1
+        if score > self.best_score:
+            self.best_score, self.best_epoch = score, self.epoch
+            self.best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        self.history.append({"epoch": self.epoch, **figures})
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -61,7 +70,7 @@ class Batch:
         events: events of all training users.
         users: int64 (B,), codes into ``events``.
         liked_at_least: value from which on an event is liked.
-        draw: how the items of queries are drawn; as they come if absent.
+        draw: how the items of queries are drawn; all items weigh the same if absent.
     """
 
     events: Events
@@ -76,14 +85,14 @@ OuterStep = Callable[["Outer", Batch, TrainingConfig], float | None]
 
 @dataclass
 class Outer:
-    """The outer loop's state: network, optimiser, running average, generator; the algorithm, and who moves it."""
+    """The outer loop's state: network, optimiser, running average, generator, algorithm and processes."""
 
     network: Network
     optimizer: torch.optim.Optimizer
-    average: nn.Module
+    average: Network
     rng: np.random.Generator
     algorithm: Algorithm
-    world: World = ALONE
+    group: ProcessGroup = ALONE
 
     @classmethod
     def begin(cls, network: Network, config: TrainingConfig, algorithm: Algorithm | None = None) -> Outer:
@@ -96,14 +105,14 @@ class Outer:
         return cls(network, optimizer, average, rng, algorithm or Algorithm())
 
     def go_down(self, loss: Tensor) -> float:
-        """One step of the optimiser down the gradient of ``loss``, a scalar; its value.
+        """Take one step of the optimiser down the gradient of ``loss``, a scalar; returns its value.
 
-        Of several processes each brings its share; losses and gradients add up.
+        Of several processes each passes its share; losses and gradients add up.
 
         Raises:
-            TrainingError: the loss is no finite number.
+            TrainingError: the loss is not finite.
         """
-        whole = self.world.total(loss)
+        whole = self.group.total(loss)
         if not torch.isfinite(whole):
             raise TrainingError(
                 f"the loss became {whole.item()}, expected a number; look for outliers among the values of the data, "
@@ -111,12 +120,12 @@ class Outer:
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.world.add_gradients(self.network)
+        self.group.add_gradients(self.network)
         self.optimizer.step()
         return whole.item()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed run needs to go on as if never interrupted."""
+        """Everything that a resumed run needs to continue as if never interrupted."""
         return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -126,7 +135,7 @@ class Outer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -134,67 +143,16 @@ class Outer:
         torch.set_rng_state(state["torch_rng"])
 
 
-def vector_penalty(network: Network, config: TrainingConfig) -> Tensor:
-    """L2 on the vectors of items and of attributes; a scalar."""
-    of_items = config.l2 * network.encoder.vectors()[:, :-1].square().mean()
-    # Summed, not averaged: an attribute of few users is drawn to zero harder than one of many.
-    return of_items + config.attribute_l2 * network.inner.attribute_vectors().square().sum()
-
-
-def start_together(outer: Outer, progress: Progress) -> Progress:
-    """Let all processes go on from where the first one stands."""
-    state, told = outer.world.of_first(lambda: (outer.state_dict(), progress))
-    if not outer.world.is_first:
+def broadcast_start(outer: Outer, progress: Progress) -> Progress:
+    """Let all processes continue from the state of rank 0; returns its progress."""
+    state, first = outer.group.broadcast(lambda: (outer.state_dict(), progress))
+    if not outer.group.is_first:
         outer.load_state_dict(state)
-    return told
-
-
-def episode_loss(
-    network: Network,
-    episodes: Episodes,
-    config: TrainingConfig,
-    weights: Tensor | None = None,
-    world: World = ALONE,
-) -> Tensor:
-    """Negative log-likelihood per query item, plus L2 on the vectors of items and of attributes; a scalar.
-
-    Args:
-        network: to be trained.
-        episodes: supports and queries.
-        config: dropout and L2.
-        weights: float32 (n_items,), how much each item counts in a query; all alike if absent.
-        world: who holds the rest of the batch; the losses of all processes add up to that of the batch.
-    """
-    n_items = network.own_share.shape[0]
-    episode, item = torch.from_numpy(episodes.rest)
-    query = torch.from_numpy(episodes.rest_liked)
-    target = torch.zeros(len(episodes.support.rows), n_items)
-    target[episode[query], item[query]] = 1.0
-    support_liked = torch.from_numpy(episodes.support_liked)
-    scores = network(episodes.support, own=target, support_liked=support_liked, dropout=config.dropout)
-    rows, mask = torch.from_numpy(episodes.support.rows), torch.from_numpy(episodes.support.mask)
-    # The support is not recommended again, so it does not compete either.
-    seen = torch.zeros_like(target).scatter_add(1, rows, mask)
-    likelihood = torch.log_softmax(scores.masked_fill(seen > 0, -1e9), dim=1)
-    counted = _like_weights(episodes, target)
-    counted = counted if weights is None else counted * weights
-    whole = world.total(counted.sum()).clamp(min=1)
-    return vector_penalty(network, config) / world.size - (likelihood * counted).sum() / whole
-
-
-def _like_weights(episodes: Episodes, target: Tensor) -> Tensor:
-    """How much each item of a query counts, float32 (B, n_items): as ``target`` where all likes count alike."""
-    if episodes.rest_weights is None:
-        return target
-    liked = episodes.rest_liked
-    episode, item = torch.from_numpy(episodes.rest[:, liked])
-    weighted = torch.zeros_like(target)
-    weighted[episode, item] = torch.from_numpy(episodes.rest_weights[liked])
-    return weighted
+    return first
 
 
 def episode_step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | None:
-    """Deal an episode to each user and go down the gradient of their loss; None if nobody's query has an item."""
+    """Deal an episode to each user and go down the gradient of the loss; None if all queries are empty."""
     chronological = config.episodes is EpisodeOrder.CHRONOLOGICAL
     dealt = (batch.events, batch.users, batch.liked_at_least, config.max_shots, outer.rng)
     episodes = deal(*dealt, chronological=chronological)
@@ -202,24 +160,24 @@ def episode_step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | 
         return None
     episodes = hide_attributes(episodes, config.attribute_dropout, outer.rng)
     weights = torch.from_numpy(batch.draw.weigh(episodes)) if batch.draw else None
-    if outer.world.size > 1:
-        episodes = episodes.select(np.arange(len(batch.users))[outer.world.own])
-    return outer.go_down(episode_loss(outer.network, episodes, config, weights, outer.world))
+    if outer.group.size > 1:
+        episodes = episodes.select(np.arange(len(batch.users))[outer.group.shard])
+    return outer.go_down(episode_loss(outer.network, episodes, config, weights, outer.group))
 
 
 def _nothing(*_: object) -> None:
-    """Nothing to do."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What a meta-learning algorithm supplies; the rest of the network and of the training is the same for all.
+    """The functions of a meta-learning algorithm; the rest of the network and of the training is the same for all.
 
     Attributes:
-        adaptation: makes the module that turns a support into ``user_state``; it is exported as ``adapt.onnx``.
+        adaptation: makes the module that turns a support into weights; it is exported in ``adapt.onnx``.
         step: one outer step on a batch of users; its loss, or None if there was nothing to learn from.
         prepare: adds to a fresh network what only the training needs; takes the training users' events.
-        settle: last choices on a trained network by its validation score, and off with what only the training needed.
+        settle: makes last choices on a trained network by its validation score, and removes what only training needed.
     """
 
     adaptation: AdaptationType = InnerLoop
@@ -250,49 +208,39 @@ def meta_train(
     config: TrainingConfig,
     *,
     progress: Progress,
-    on_step: Callable[[float], None] = lambda _: None,
     on_epoch: Callable[[Progress], None] = lambda _: None,
 ) -> Progress:
     """Run the outer loop until validation stops getting better, and leave the best weights in the network.
 
-    Of several processes the first one validates and looks at the clock.
+    Of several processes the first one validates and reads the clock.
 
     Args:
-        outer: state to begin or to go on with.
+        outer: state to begin or to continue with.
         dataset: for its scale of values.
         training: events of the training users only.
         validate: score of a network on the validation users over all k; higher is better.
         config: when to stop.
         progress: where to begin.
-        on_step: told the loss of each outer step.
-        on_epoch: told after each epoch; writes checkpoints and draws bars.
+        on_epoch: called after each epoch; writes checkpoints and draws bars.
     """
-    averaged, world = outer.average, outer.world
-    liked_at_least = dataset.feedback.liked_at_least
+    group, liked_at_least = outer.group, dataset.feedback.liked_at_least
     liked = training.items[training.values >= liked_at_least]
-    draw = steer(np.bincount(liked, minlength=dataset.n_items).astype(np.float64), config.entropy)
+    draw = solve_temperature(np.bincount(liked, minlength=dataset.n_items).astype(np.float64), config.entropy)
     while not _finished(progress, config):
         started = time.monotonic()
-        world.reseed(config.seed, progress.epoch)
-        losses = []
-        for loss in train_epoch(outer, training, liked_at_least, config, draw):
-            losses.append(loss)
-            on_step(loss)
+        group.reseed(config.seed, progress.epoch)
+        losses = list(train_epoch(outer, training, liked_at_least, config, draw))
         if not losses:
             raise TrainingError("no training user liked anything; expected values of at least liked_at_least")
-        progress.epoch += 1
-        score = world.of_first(lambda: validate(averaged))  # type: ignore[arg-type]
-        if score > progress.best_score:
-            progress.best_score, progress.best_epoch = score, progress.epoch
-            progress.best = {name: tensor.clone() for name, tensor in averaged.state_dict().items()}
-        told = {"loss": float(np.mean(losses)), "validation": score, "query_entropy": draw.end_epoch()}
-        progress.history.append({"epoch": progress.epoch, **told})
+        score = group.broadcast(lambda: validate(outer.average))
+        figures = {"loss": float(np.mean(losses)), "validation": score, "query_entropy": draw.end_epoch()}
+        progress.add_epoch(outer.average, score, figures)
         elapsed_s = progress.elapsed_s + time.monotonic() - started
-        progress.elapsed_s = world.of_first(lambda: elapsed_s)  # noqa: B023 - called at once
+        progress.elapsed_s = group.broadcast(lambda: elapsed_s)  # noqa: B023 - called at once
         on_epoch(progress)
     outer.network.load_state_dict(progress.best)
     outer.network.eval()
-    outer.algorithm.settle(outer.network, lambda network: world.of_first(lambda: validate(network)))
+    outer.algorithm.settle(outer.network, lambda network: group.broadcast(lambda: validate(network)))
     return progress
 
 

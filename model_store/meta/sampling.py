@@ -1,19 +1,18 @@
-"""Entropy-guided sampling: how much of the long tail the queries of the outer loop show.
+"""Entropy-guided sampling: the share of the long tail in the queries of the outer loop.
 
-As users come, an item stands in queries in proportion to its likes n_i, so most of what is learned is learned about
+Without it, an item stands in queries in proportion to its likes n_i, so training mostly learns about
 the head. Here every query item is drawn with the weight n_i^(−τ), which leaves the distribution q_i ∝ n_i^(1 − τ)
-(the exponent that word2vec samples by, Mikolov et al. 2013, arXiv:1310.4546, section 2.2). The temperature τ is not
-set but steered: its entropy H = −Σ q_i log q_i is to lie a share s of the way from that of the data to that of all n
-items with likes alike,
+(the exponent that word2vec samples by, Mikolov et al. 2013, arXiv:1310.4546, section 2.2). The temperature τ is
+solved for: the entropy H = −Σ q_i log q_i shall lie a share s of the way from that of the data to the uniform one over
+the n items with likes,
 
     H(τ) = H(0) + s · (log n − H(0)),
 
-and H grows from τ = 0 to 1, so bisection finds it. Users are dealt one episode each in every epoch and drawn through
-their query items: the loss sums over those, so who likes the tail weighs more. Weighted sums instead of draws have the
+and H grows from τ = 0 to 1, so bisection solves it. Every user is dealt one episode per epoch, and the draw acts on the
+query items: the loss sums over those, so users who like the tail weigh more. Weighted sums instead of draws have the
 same expectation and less variance.
 
-There are no negatives to sample: the loss is a softmax over the full catalogue, in which every item that was not liked
-competes in every step.
+Negatives need no sampling: the loss is a softmax over the full catalogue, so every other item competes in every step.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ QueryMass = NDArray[np.float64]
 
 @dataclass
 class QueryDraw:
-    """How the items of queries are drawn, and what was drawn since the epoch began.
+    """Weights of the items in queries, and their use since the epoch began.
 
     Attributes:
         weights: float32 (n_items,), weight of each item in a query; 1 on the average like, 0 without likes.
         temperature: τ.
         target: entropy to reach, in nats.
-        drawn: float64 (n_items,), what each item weighed in the queries so far.
+        drawn: float64 (n_items,), sum of each item's weights in the queries of this epoch.
     """
 
     weights: NDArray[np.float32]
@@ -47,19 +46,19 @@ class QueryDraw:
     drawn: QueryMass
 
     def weigh(self, episodes: Episodes) -> NDArray[np.float32]:
-        """The weights, after noting what is in the queries of ``episodes``."""
+        """The weights; the queries of ``episodes`` are added to ``drawn``."""
         items = episodes.rest[1][episodes.rest_liked]
         self.drawn += np.bincount(items, self.weights[items], minlength=len(self.weights))
         return self.weights
 
     def end_epoch(self) -> float:
-        """Entropy of what was drawn, in nats; the next epoch begins."""
-        found = entropy(self.drawn)
+        """Entropy of the items drawn, in nats; the next epoch begins."""
+        epoch_entropy = entropy(self.drawn)
         self.drawn[:] = 0
-        return found
+        return epoch_entropy
 
 
-def steer(likes: NDArray[np.float64], share: float) -> QueryDraw:
+def solve_temperature(likes: NDArray[np.float64], share: float) -> QueryDraw:
     """Find the temperature that brings the entropy ``share`` of the way to uniform.
 
     Args:
@@ -81,6 +80,6 @@ def steer(likes: NDArray[np.float64], share: float) -> QueryDraw:
 
 
 def entropy(masses: NDArray[np.float64]) -> float:
-    """Shannon entropy in nats of the distribution ∝ ``masses`` (n,), all ≥ 0; 0 where nothing has any."""
+    """Shannon entropy in nats of the distribution ∝ ``masses`` (n,), all ≥ 0; 0 if all are 0."""
     shares = masses[masses > 0] / max(masses.sum(), np.finfo(np.float64).tiny)
     return float(-(shares * np.log(shares)).sum())

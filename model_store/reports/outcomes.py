@@ -32,7 +32,7 @@ def training_of(learned: Learned, index: Mapping[str, float] | None = None) -> T
         history=tuple(Epoch.model_validate(epoch) for epoch in progress.history),
         best_epoch=progress.best_epoch,
         seconds=round(progress.elapsed_s, 1),
-        calibration=Calibration.model_validate(learned.calibration),
+        calibration=Calibration.model_validate(learned.calibration.as_dict()),
         content=learned.content,
         config=learned.config.model_dump(mode="json"),
     )

@@ -40,7 +40,6 @@ HISTORY = {
     "validation": f"Validation {charts.metric_title(HEADLINE)}, mean over k > 0",
     "query_entropy": "Entropy of the query items, nats",
 }
-PART_NAMES = {"dense": "dense part", "linear": "linear memory"}
 
 
 class Cell(NamedTuple):
@@ -194,13 +193,14 @@ def _training(training: Training) -> TrainingSection:
 
 def _calibration(calibration: Calibration) -> Table:
     """Weights of the parts at every k, and the validation users' headline metric before and after."""
-    by_shots = calibration.shots
-    rows = []
-    for part in next(iter(by_shots.values())).weights if by_shots else ():
-        name = PART_NAMES.get(part, part)
-        if part == "linear" and calibration.regularisation:
-            name += f", regularisation {calibration.regularisation:g}"
-        rows.append((name, [Cell(f"{calibrated.weights[part]:g}") for calibrated in by_shots.values()]))
+    by_shots, regularisations = calibration.shots, calibration.regularisations
+    rows = [
+        (
+            f"{title}, regularisation {regularisations[part]:g}" if part in regularisations else title,
+            [Cell(f"{calibrated.weights[part]:g}") for calibrated in by_shots.values()],
+        )
+        for part, title in calibration.parts.items()
+    ]
     headline = charts.metric_title(HEADLINE)
     rows += [
         (f"validation {headline} before", [Cell(f"{calibrated.before:.4f}") for calibrated in by_shots.values()]),

@@ -29,7 +29,7 @@ key                  value
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field, model_serializer, model_validator
 
@@ -108,13 +108,24 @@ class Calibration(Part):
 
     Attributes:
         users: number of users who took part.
+        parts: part of the score → its title.
+        regularisations: fitted part with a weight at any k → its regularisation.
         regularisation: of the linear memory; None if it has no weight at any k.
         shots: k → calibration.
     """
 
     users: int = 0
+    parts: dict[str, str] = Field(default={"dense": "dense part", "votes": "votes", "linear": "linear memory"})
+    regularisations: dict[str, float] = Field(default={})
     regularisation: float | None
     shots: dict[int, CalibratedShots]
+
+    @model_validator(mode="after")
+    def _read_former(self) -> Self:
+        """Older reports have the regularisation of the linear memory alone."""
+        if self.regularisation is not None:
+            self.regularisations.setdefault("linear", self.regularisation)
+        return self
 
 
 class Training(Part):

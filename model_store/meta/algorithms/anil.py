@@ -8,22 +8,19 @@ with a vector α of step sizes, w ← w − α ⊙ ∇L(w), whose signs are free
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from model_store.meta.algorithms import maml
-from model_store.meta.inner import Levels, Share
+from model_store.meta.inner import AdaptationSpec
 from model_store.meta.outer import Algorithm
 
 
-class MetaSgd(maml.PlainDescent):
+class MetaSgd(maml.Descent):
     """The steps of MAML with a step size learned for each coordinate, float32 (dim,)."""
 
-    def __init__(
-        self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share, n_attributes: int = 0
-    ) -> None:
-        super().__init__(dim, steps, anchors, levels, liked, share, n_attributes)
-        del self.step_size
-        self.step_size = nn.Parameter(torch.full((dim,), maml.STEP_SIZE))
+    def __init__(self, spec: AdaptationSpec) -> None:
+        super().__init__(spec)
+        self.step_size = nn.Parameter(torch.full((spec.dim,), maml.STEP_SIZE))
 
 
 ALGORITHM = Algorithm(adaptation=MetaSgd, step=maml.step, prepare=maml.ALGORITHM.prepare)

@@ -1,11 +1,11 @@
 """The control without meta-learning: the default's parameters, trained the ordinary way. Does meta-training itself pay?
 
 Softmax matrix factorisation (the multinomial likelihood of Liang et al. 2018, arXiv:1802.05814, with a free vector for
-each user): item vectors, gates and one w_u a training user are learned together on whole profiles,
+each user): item vectors, votes and one w_u per training user are learned jointly on whole profiles,
 
     −Σ_u Σ_{i liked by u} log softmax_i(w_u · x + votes + prior) + λ/2 · n_u · |w_u − w₀|²,
 
-which is the default's inner loss over the whole catalogue. A user never seen is served by the default's own gradient
+which is the default's inner loss over the whole catalogue. A new user is served by the default's own gradient
 steps: from the mean of the w_u, with the most popular items as anchors, the event weights and pull that every training
 starts from, and the one step size that validation users like best. The w_u do not leave the training.
 """
@@ -13,7 +13,7 @@ starts from, and the one step size that validation users like best. The w_u do n
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from functools import reduce
 
 import numpy as np
 import torch
@@ -24,32 +24,32 @@ from model_store.data.episodes import Support
 from model_store.data.schema import Events
 from model_store.meta.algorithms.maml import copy_anchors
 from model_store.meta.algorithms.reptile import whole_profiles
-from model_store.meta.distributed import World
-from model_store.meta.inner import InnerLoop, Levels, Share
+from model_store.meta.distributed import ProcessGroup
+from model_store.meta.inner import AdaptationSpec, InnerLoop
+from model_store.meta.loss import vector_penalty
 from model_store.meta.network import Network
-from model_store.meta.outer import Algorithm, Batch, Outer, Validate, vector_penalty
+from model_store.meta.outer import Algorithm, Batch, Outer, Validate
+from model_store.meta.parts.dense import Dense
+from model_store.meta.parts.part import LeaveOut
+from model_store.meta.supports import LEARNED
 
 # Around the .5 that meta-training starts from.
 LOG_STEPS = (-1.5, -0.5, 0.5, 1.5)
 
 
 class JointLoop(InnerLoop):
-    """The default's inner loop, and beside it a free vector for each training user, float32 (n_users, dim)."""
+    """The default's inner loop with a free vector per training user, (n_users, dim); none before ``prepare``."""
 
-    users: nn.Parameter | None
-
-    def __init__(
-        self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share, n_attributes: int = 0
-    ) -> None:
-        super().__init__(dim, steps, anchors, levels, liked, share, n_attributes)
-        self.register_parameter("users", None)
+    def __init__(self, spec: AdaptationSpec) -> None:
+        super().__init__(spec)
+        self.users = nn.Parameter(torch.zeros(0, spec.dim))
 
 
 def prepare(network: Network, training: Events) -> None:
     """Give each training user a vector."""
-    inner = cast("JointLoop", network.inner)
+    inner = network.adaptation(JointLoop)
     inner.users = nn.Parameter(torch.zeros(training.n_users, len(inner.start)))
-    copy_anchors(network)
+    copy_anchors(network, inner.anchors)
 
 
 def factorisation_loss(
@@ -60,8 +60,8 @@ def factorisation_loss(
     Args:
         w: float32 (B, dim), the users' vectors.
         vectors: float32 (n_items, dim).
-        offsets: float32 (B, n_items), what else the scores hold.
-        target: float32 (B, n_items), ones at what a user liked.
+        offsets: float32 (B, n_items), the other parts of the scores.
+        target: float32 (B, n_items), ones at the items that a user liked.
         prior: w₀ (dim,) and λ (dim,): where w is pulled to and how much.
     """
     likelihood = torch.log_softmax(w @ vectors.T + offsets, dim=1)
@@ -72,17 +72,17 @@ def factorisation_loss(
 
 def step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | None:
     """One step of ordinary training on whole profiles; the start and the anchors follow."""
-    target = _liked(batch, outer.network.own_share.shape[0])
+    target = _liked(batch, outer.network.n_items)
     if not target.any():
         return None
-    own = replace(batch, users=batch.users[outer.world.own])
-    loss = outer.go_down(_batch_loss(outer.network, own, target[outer.world.own], config, outer.world))
+    shard = replace(batch, users=batch.users[outer.group.shard])
+    loss = outer.go_down(_batch_loss(outer.network, shard, target[outer.group.shard], config, outer.group))
     _follow(outer.network)
     return loss
 
 
 def _liked(batch: Batch, n_items: int) -> Tensor:
-    """Ones at what each user of the batch liked, float32 (B, n_items)."""
+    """Ones at the items that each user of the batch liked, float32 (B, n_items)."""
     target = torch.zeros(len(batch.users), n_items)
     events = batch.events.select(batch.users)
     users = np.repeat(np.arange(events.n_users), events.lengths())
@@ -91,37 +91,37 @@ def _liked(batch: Batch, n_items: int) -> Tensor:
     return target
 
 
-def _batch_loss(network: Network, batch: Batch, target: Tensor, config: TrainingConfig, world: World) -> Tensor:
-    inner = cast("JointLoop", network.inner)
+def _batch_loss(network: Network, batch: Batch, target: Tensor, config: TrainingConfig, group: ProcessGroup) -> Tensor:
+    inner = network.adaptation(JointLoop)
     profiles = whole_profiles(batch, config.max_support)
-    w = cast("Tensor", inner.users)[torch.from_numpy(batch.users)]
+    w = inner.users[torch.from_numpy(batch.users)]
     prior = (inner.start.detach(), inner.log_pull.detach().exp())
     dropped = nn.functional.dropout(w, config.dropout)
-    vectors = network.encoder.vectors()[:, :-1]
+    vectors = network.encoder.vectors()[:, LEARNED]
     loss = factorisation_loss(dropped, vectors, _offsets(network, profiles, batch, target), target, prior)
-    return loss / world.total(target.sum()) + vector_penalty(network, config) / world.size
+    return loss / group.total(target.sum()) + vector_penalty(network, config) / group.size
 
 
 def _offsets(network: Network, profiles: Support, batch: Batch, target: Tensor) -> Tensor:
-    """Votes of the other events of each user, and the prior, (B, n_items)."""
+    """The other parts of the scores, from the whole profiles, (B, n_items)."""
     liked = torch.from_numpy((profiles.values >= batch.liked_at_least) & (profiles.mask > 0))
-    parts = network.parts(profiles, own=target, support_liked=liked)
-    return parts.votes + parts.prior
+    by_part = network.scores_by_part(profiles, leave_out=LeaveOut(target, liked))
+    return reduce(torch.add, (scores for name, scores in by_part.items() if name != Dense.name))
 
 
 @torch.no_grad()
 def _follow(network: Network) -> None:
-    """What a new user is served from, as the training stands."""
-    inner = cast("JointLoop", network.inner)
-    inner.start.copy_(cast("Tensor", inner.users).mean(0))
-    copy_anchors(network)
+    """Move the start and the anchors, from which new users are served, to where the training stands."""
+    inner = network.adaptation(JointLoop)
+    inner.start.copy_(inner.users.mean(0))
+    copy_anchors(network, inner.anchors)
 
 
 @torch.no_grad()
 def settle(network: Network, validate: Validate) -> None:
-    """Choose the step size by the validation users, and forget the vectors of the training users."""
-    inner = cast("JointLoop", network.inner)
-    inner.users = None
+    """Choose the step size by the validation users, and drop the vectors of the training users."""
+    inner = network.adaptation(JointLoop)
+    inner.users = nn.Parameter(inner.users[:0].clone())
     scores = {}
     for log_step in LOG_STEPS:
         inner.log_step.fill_(log_step)

@@ -4,70 +4,78 @@ The inner loss is the mean negative log-likelihood of the liked events, under a 
 standing for the catalogue; every step is w ← w − α ∇L(w) with one fixed α. The outer gradient goes through the
 steps: d w_T / d w₀ holds second derivatives of L, ∏_t (I − α ∇²L(w_t)).
 
-What adapts to a user is w alone, since only ``user_state`` is a user's own when it is served.
+Only w adapts, because ``user_state`` is all that is stored per user.
 """
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from model_store.config import TrainingConfig
-from model_store.meta.inner import Adaptation, Levels, Share, descend, expected_anchor
+from model_store.meta.inner import Adaptation, AdaptationSpec, Anchors, descend
 from model_store.meta.network import Network
 from model_store.meta.outer import Algorithm, Batch, Outer, episode_step
+from model_store.meta.parts.prior import Prior
+from model_store.meta.supports import LEARNED, PRIOR, EventBatch
 
 # Where the default's learned step sizes begin, e^½.
 STEP_SIZE = 1.65
 
 
-class PlainDescent(Adaptation):
-    """A few steps of one size from a learned start; called like ``InnerLoop``."""
+class Descent(Adaptation):
+    """A few steps from a learned start; subclasses give the step size."""
 
     liked: Tensor
     step_size: Tensor
 
-    def __init__(
-        self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share, n_attributes: int = 0
-    ) -> None:
-        super().__init__(dim, share, n_attributes)
-        self.levels, self.steps = levels, steps
-        # Copies of item vectors, not learned; parameters, so that the running average follows them.
-        self.anchors = nn.Parameter(anchors.clone(), requires_grad=False)
-        self.anchor_bias = nn.Parameter(torch.zeros(len(anchors), 1), requires_grad=False)
-        self.register_buffer("step_size", torch.tensor([STEP_SIZE]))
-        self.register_buffer("liked", (liked >= 1).to(anchors.dtype))
+    def __init__(self, spec: AdaptationSpec) -> None:
+        super().__init__(spec)
+        self.levels, self.steps = spec.levels, spec.steps
+        self.anchors = Anchors(spec.anchors, learned=False)
+        self.register_buffer("liked", (spec.event_weight >= 1).to(spec.anchors.dtype))
 
-    def adapt(self, vectors: Tensor, values: Tensor, ages: Tensor, mask: Tensor, start: Tensor) -> Tensor:  # noqa: ARG002 - plain: age does not count
+    def adapt(self, events: EventBatch, mask: Tensor, start: Tensor) -> Tensor:
         """The gradient steps; a user who liked nothing stays at the start."""
-        weights = self.levels(values.unsqueeze(-2), self.liked) * mask.unsqueeze(-2)
+        weights = self.levels(events.values.unsqueeze(-2), self.liked) * mask.unsqueeze(-2)
         count = weights.sum(-1, keepdim=True)  # (B, 1, 1)
-        mean = weights @ vectors[..., :-1] / count.clamp(min=1)
+        mean = weights @ events.vectors / count.clamp(min=1)
         some = count.clamp(max=1)
         return descend(start, lambda w: self.gradient(w, mean, some), [self.step_size] * self.steps)
 
     def gradient(self, w: Tensor, mean: Tensor, some: Tensor) -> Tensor:
         """∇L(w) (B, 1, dim), from the mean liked vector (B, 1, dim) and whether there is one (B, 1, 1)."""
-        return some * expected_anchor(w, self.anchors, self.anchor_bias) - mean
+        expected_anchor: Tensor = self.anchors(w)
+        return some * expected_anchor - mean
+
+
+class PlainDescent(Descent):
+    """Steps of one fixed size."""
+
+    def __init__(self, spec: AdaptationSpec) -> None:
+        super().__init__(spec)
+        self.register_buffer("step_size", torch.tensor([STEP_SIZE]))
 
 
 @torch.no_grad()
-def copy_anchors(network: Network) -> None:
-    """Let the anchors be the vectors of the most popular items, as they are now, with the prior as their bias."""
-    inner = cast("PlainDescent", network.inner)
+def copy_anchors(network: Network, anchors: Anchors) -> None:
+    """Set ``anchors`` to the current vectors of the most popular items, with the prior as their bias."""
     vectors = network.encoder.vectors()
-    popular = vectors[:, -1].argsort(descending=True, stable=True)[: len(inner.anchors)]
-    inner.anchors.copy_(vectors[popular, :-1])
-    inner.anchor_bias.copy_(inner.log_prior_scale[0].exp() * vectors[popular, -1:])
+    popular = vectors[:, -1].argsort(descending=True, stable=True)[: len(anchors.points)]
+    anchors.points.copy_(vectors[popular, LEARNED])
+    anchors.bias.copy_(network.part(Prior).log_scale[0].exp() * vectors[popular, PRIOR])
 
 
 def step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | None:
     """An ordinary outer step; then the anchors follow the item vectors."""
     loss = episode_step(outer, batch, config)
-    copy_anchors(outer.network)
+    follow_items(outer.network)
     return loss
 
 
-ALGORITHM = Algorithm(adaptation=PlainDescent, step=step, prepare=lambda network, _: copy_anchors(network))
+def follow_items(network: Network) -> None:
+    """Let the anchors of a ``Descent`` follow the item vectors."""
+    copy_anchors(network, network.adaptation(Descent).anchors)
+
+
+ALGORITHM = Algorithm(adaptation=PlainDescent, step=step, prepare=lambda network, _: follow_items(network))

@@ -1,15 +1,13 @@
-"""Reptile (Nichol, Achiam & Schulman 2018, arXiv:1803.02999): move the start towards where users end up.
+"""Reptile (Nichol, Achiam & Schulman 2018, arXiv:1803.02999): move the start towards the users' adapted weights.
 
 Each user of a batch descends from the start on all of its events, without a split into support and query, and the start
-moves by w₀ ← w₀ + ε · mean_u(w_T(u) − w₀) (algorithm 2). Nothing is differentiated through the steps.
+moves by w₀ ← w₀ + ε · mean_u(w_T(u) − w₀) (algorithm 2). No gradient passes through the steps.
 
-The item vectors and the memory's gates are not a user's own and have nowhere to be moved to: they go down the
+The item vectors and the weights of votes are shared by all users, so Reptile has no step for them: they follow the
 first-order gradient of the episodes.
 """
 
 from __future__ import annotations
-
-from typing import cast
 
 import numpy as np
 import torch
@@ -19,9 +17,11 @@ from model_store.config import TrainingConfig
 from model_store.data.episodes import Support, pack_support
 from model_store.meta.algorithms import maml
 from model_store.meta.algorithms.fomaml import FirstOrderDescent
-from model_store.meta.inner import Levels, Share
+from model_store.meta.inner import AdaptationSpec
 from model_store.meta.network import Network
 from model_store.meta.outer import Algorithm, Batch, Outer
+from model_store.meta.parts.dense import Dense
+from model_store.meta.supports import SupportBatch
 
 OUTER_STEP = 0.1  # ε
 
@@ -29,10 +29,8 @@ OUTER_STEP = 0.1  # ε
 class ReptileDescent(FirstOrderDescent):
     """The steps of first-order MAML from a start that no gradient moves."""
 
-    def __init__(
-        self, dim: int, steps: int, anchors: Tensor, levels: Levels, liked: Tensor, share: Share, n_attributes: int = 0
-    ) -> None:
-        super().__init__(dim, steps, anchors, levels, liked, share, n_attributes)
+    def __init__(self, spec: AdaptationSpec) -> None:
+        super().__init__(spec)
         self.start.requires_grad = False
 
 
@@ -50,18 +48,18 @@ def whole_profiles(batch: Batch, max_events: int) -> Support:
 @torch.no_grad()
 def adapted_weights(network: Network, profiles: Support) -> Tensor:
     """Weights w of each user after its descent on ``profiles``, float32 (B, dim)."""
-    vectors = network.encoder.vectors()[torch.from_numpy(profiles.rows)]
-    values, ages, mask = map(torch.from_numpy, (profiles.values, profiles.ages, profiles.mask))
-    start = network.inner.start.expand(len(profiles.rows), 1, -1)
-    return network.inner.adapt(vectors, values, ages, mask, start).squeeze(-2)
+    adaptation = network.part(Dense).adaptation
+    supports = SupportBatch.of(profiles, network.encoder.vectors())
+    start = adaptation.start.expand(len(profiles.rows), 1, -1)
+    return adaptation.adapt_from(start, supports).squeeze(-2)
 
 
 def step(outer: Outer, batch: Batch, config: TrainingConfig) -> float | None:
-    """The gradient step of what all users share, then the start's own."""
+    """The gradient step of all that users share, then the start's own."""
     loss = maml.step(outer, batch, config)
-    inner = cast("ReptileDescent", outer.network.inner)
+    adaptation = outer.network.adaptation(ReptileDescent)
     adapted = adapted_weights(outer.network, whole_profiles(batch, config.max_support))
-    inner.start.copy_(moved(inner.start, adapted, OUTER_STEP))
+    adaptation.start.copy_(moved(adaptation.start, adapted, OUTER_STEP))
     return loss
 
 

@@ -1,17 +1,19 @@
 """Vectors for items without history, by an attribute-to-feature mapping.
 
-Gantner et al. 2010, "Learning Attribute-to-Feature Mappings for Cold-Start Recommendations" (ICDM). While vectors are
-learned, an item's own part takes up what its content could have said, so the content part cannot stand alone. So after
-the training, the learned vectors v_i of the items with history are regressed on their features f_i, each weighted by
+Gantner et al. 2010, "Learning Attribute-to-Feature Mappings for Cold-Start Recommendations" (ICDM). During training, an
+item's id part also learns what its content could explain, so the content part cannot stand alone. So after the
+training, the learned vectors v_i of the items with history are regressed on their features f_i, each weighted by
 how much is known about it, c_i = (n_i + 1) / (n_i + 1 + n̄) for n_i likes, n̄ on average,
 
-    min over M   Σ_i c_i |v_i − b − Mᵀf_i|² + λ|M|²,      b = Σ_i c_i v_i / Σ_i c_i,
+    min over M   Σ_i c_i |v_i − b − Mᵀf_i|² + λ|M|²,      b = Σ_i c_i v_i / Σ_i c_i.
 
-and so is the popularity prior, of which some columns of content say much and most nothing: the features of each are
-first scaled by what serves held-out items best, 0 included. An item without history gets b + Mᵀf; of the prior, where
-b would say that it is as popular as others, only Mᵀf beside the prior of an item that nobody likes. b is the mean and
-no free intercept, so that an item without content either is a typical one. Of an item with history the mapping only
-moves what is called its own part: its vector, and with it what it scores, stays what it was.
+The popularity prior is regressed in the same way. Some columns of content explain much of it and most nothing, so the
+features of each column are first scaled by the factor that serves held-out items best, 0 included.
+
+An item without history gets the vector b + Mᵀf. In its prior, b would make it as popular as other items, so it gets
+Mᵀf plus the prior of an item without likes. b is the mean and not a free intercept, so that an item without content is
+a typical one too. The vectors and scores of items with history stay the same; the mapping only moves the boundary
+between their content part and their id part.
 """
 
 from __future__ import annotations
@@ -27,18 +29,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model_store.data.schema import Events
-from model_store.meta.network import ItemEncoder
+from model_store.meta.items.encoder import ItemEncoder
+from model_store.meta.supports import LEARNED, PRIOR
 
 Matrix = NDArray[np.float64]
 
 REGULARISATIONS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 SCALES = (0.0, 0.5, 2.0, 4.0)
 SWEEPS = 2
-# A scale is kept where it takes so much off the error; smaller gains are chance.
+# A scale is kept if it reduces the error by this share; smaller gains are chance.
 WORTHWHILE = 0.005
 VALIDATION_SHARE = 0.2
-# Settings are chosen on so many random combinations of the targets, at a fraction of the cost: squared errors survive
-# that (Johnson & Lindenstrauss 1984).
+# Settings are chosen on this many random combinations of the targets, at a fraction of the cost; squared errors are
+# preserved (Johnson & Lindenstrauss 1984).
 SKETCHED_TARGETS = 16
 TOLERANCE = 1e-6
 MAX_ITERATIONS = 1000
@@ -50,11 +53,11 @@ class Mapping:
     """A regression of item targets on item features.
 
     Attributes:
-        base: float64 (n_targets,), what an item without any feature gets.
+        base: float64 (n_targets,), the targets of an item without features.
         by_feature: float64 (n_features, n_targets).
         regularisation: λ, chosen on items held out of a first fit.
-        explained: share of the weighted variance of those items' targets that the features explain, about; 0 and less
-            where they say nothing.
+        explained: estimated share of the weighted variance of those items' targets that the features explain; 0 or
+            less if they explain nothing.
     """
 
     base: Matrix
@@ -68,13 +71,13 @@ class Mapping:
 
 
 def knowledge(likes: Matrix) -> Matrix:
-    """How much is known about items with so many ``likes`` (n_items,): c_i in 0 … 1, a half at the average."""
+    """c_i of items with these ``likes`` (n_items,): in 0 … 1, a half at the average."""
     return np.asarray((likes + 1) / (likes + 1 + likes.mean()))
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """A regression to be judged on some of its items.
+    """A regression that is judged on items held out of it.
 
     Attributes:
         features: (n_items, n_features).
@@ -98,8 +101,8 @@ class _Trial:
         """The error of the mean."""
         return self._error(np.average(self.targets, axis=0, weights=self.weights))
 
-    def _error(self, found: Matrix) -> float:
-        return float(self.weights[self.held_out] @ np.square(self.targets - found).sum(1)[self.held_out])
+    def _error(self, predicted: Matrix) -> float:
+        return float(self.weights[self.held_out] @ np.square(self.targets - predicted).sum(1)[self.held_out])
 
 
 def fit_mapping(
@@ -116,7 +119,7 @@ def fit_mapping(
         targets: (n_items, n_targets).
         weights: (n_items,), c_i ≥ 0.
         rng: deals the items.
-        columns: int64 (n_features,), which column of the items each feature is of; all count alike if absent.
+        columns: int64 (n_features,), the column of the items that each feature is from; without them nothing is scaled.
     """
     held_out = rng.permutation(len(targets)) < int(VALIDATION_SHARE * len(targets))
     trial = _Trial(features, _sketch(targets, rng), weights, held_out)
@@ -141,20 +144,20 @@ def _sketch(targets: Matrix, rng: np.random.Generator) -> Matrix:
 def _scale_columns(
     trial: _Trial, regularisation: float, error: float, columns: NDArray[np.int64]
 ) -> tuple[float, Matrix]:
-    """Scale one column after the other by what takes most off the error; the error left and (n_features,) scales."""
+    """Scale one column after the other by the best factor; the remaining error and the scales (n_features,)."""
     scales = np.ones(columns.max() + 1)
     for column in [*range(len(scales))] * SWEEPS:
         for factor in SCALES if scales[column] else ():
             tried = scales.copy()
             tried[column] *= factor
-            found = trial.error(regularisation, tried[columns])
-            if found < (1 - WORTHWHILE) * error:
-                error, scales = found, tried
+            scaled_error = trial.error(regularisation, tried[columns])
+            if scaled_error < (1 - WORTHWHILE) * error:
+                error, scales = scaled_error, tried
     return error, scales[columns]
 
 
 def columns_of(names: list[str]) -> NDArray[np.int64]:
-    """Which column each feature is of, by its name ("genre=Comedy", "plot~toy", "image[3]"), int64 (n_features,)."""
+    """The column of each feature, by its name ("genre=Comedy", "plot~toy", "image[3]"), int64 (n_features,)."""
     columns = [re.split(r"[=~\[]", name, maxsplit=1)[0] for name in names]
     return np.unique(columns, return_inverse=True)[1].astype(np.int64)
 
@@ -187,7 +190,7 @@ def _conjugate_gradients(matrix: Callable[[Matrix], Matrix], right: Matrix, diag
         if (norm <= enough).all():
             break
         image = matrix(direction)
-        # A column that has arrived has nowhere to go: 0 / 0.
+        # A column that has converged has no direction left: 0 / 0.
         step = norm / np.maximum((direction * image).sum(0), TINY)
         x += step * direction
         residual -= step * image
@@ -200,31 +203,30 @@ def _conjugate_gradients(matrix: Callable[[Matrix], Matrix], right: Matrix, diag
 def map_content(
     encoder: ItemEncoder, names: list[str], training: Events, liked_at_least: float, seed: int
 ) -> dict[str, float]:
-    """Let the content part of ``encoder`` stand alone, and give items without history vectors by it.
+    """Make the content part of ``encoder`` stand alone, and give items without history vectors by it.
 
     The vectors of the items with history stay as they are.
 
     Args:
         encoder: trained.
-        names: of its features; none where it has none to use.
+        names: of its features; empty if it uses none.
         training: events of the training users; an item without any is without history.
-        liked_at_least: what counts as liked.
+        liked_at_least: value from which on an event is liked.
         seed: deals the items that the regularisation is chosen on.
 
     Returns:
-        For the report: regularisation chosen and share of variance explained, of the vectors and of the prior.
+        For the report: the regularisation chosen and the share of variance explained, for the vectors and the prior.
     """
-    n_items = len(encoder.prior)
     features = _features(encoder)
-    known = np.bincount(training.items, minlength=n_items) > 0
-    likes = np.bincount(training.items[training.values >= liked_at_least], minlength=n_items)[known].astype(float)
+    has_history = np.bincount(training.items, minlength=encoder.n_items) > 0
+    liked = training.items[training.values >= liked_at_least]
+    weights = knowledge(np.bincount(liked, minlength=encoder.n_items)[has_history].astype(float))
     learned = encoder.vectors().detach().double().numpy()
     rng = np.random.default_rng(seed)
-    weights = knowledge(likes)
-    vectors = fit_mapping(features[known], learned[known, :-1], weights, rng)
+    vectors = fit_mapping(features[has_history], learned[has_history, LEARNED], weights, rng)
     columns = columns_of(names) if names else None
-    prior = fit_mapping(features[known], learned[known, -1:], weights, rng, columns)
-    _install(encoder, torch.from_numpy(learned), torch.from_numpy(known), vectors, prior)
+    prior = fit_mapping(features[has_history], learned[has_history, PRIOR], weights, rng, columns)
+    _install(encoder, torch.from_numpy(learned), torch.from_numpy(has_history), vectors, prior)
     return {
         "vector_regularisation": vectors.regularisation,
         "vector_explained": vectors.explained,
@@ -234,15 +236,15 @@ def map_content(
 
 
 @torch.no_grad()
-def _install(encoder: ItemEncoder, learned: Tensor, known: Tensor, vectors: Mapping, prior: Mapping) -> None:
+def _install(encoder: ItemEncoder, learned: Tensor, has_history: Tensor, vectors: Mapping, prior: Mapping) -> None:
     encoder.base.copy_(torch.from_numpy(vectors.base))
     encoder.content.copy_(torch.from_numpy(vectors.by_feature))
     encoder.prior_by_feature.copy_(torch.from_numpy(prior.by_feature))
     encoder.id_vectors.zero_()
     by_content = encoder.by_content()
-    own = learned.float()[:, :-1] - by_content[:, :-1]
-    encoder.id_vectors.copy_(torch.where(known.unsqueeze(1), own, 0.0))
-    encoder.prior.copy_(torch.where(known.unsqueeze(1), encoder.prior, by_content[:, -1:]))
+    id_part = learned.float()[:, LEARNED] - by_content[:, LEARNED]
+    encoder.id_vectors.copy_(torch.where(has_history.unsqueeze(1), id_part, 0.0))
+    encoder.prior.copy_(torch.where(has_history.unsqueeze(1), encoder.prior, by_content[:, PRIOR]))
 
 
 def _features(encoder: ItemEncoder) -> sp.csr_array:

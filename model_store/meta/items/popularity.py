@@ -1,13 +1,13 @@
-"""The popularity prior: what a user of whom nothing is known is most likely to like.
+"""The popularity prior: how likely a user without events is to like each item.
 
-Where users' events have an order, popularity changes within it: what everybody reads first is not what everybody reads
-next. So an item's likes may count less the further back in their user's events they stand,
+In ordered events, popularity depends on the position: most users begin with other items than they go on with. So an
+item's likes may count less, the further back they are in their user's events,
 
     n_i = Σ_u Σ_{i liked by u} ω · 2^{−b / h},   b = events of u after it, h = half-life in events,
 
-scaled to as many likes as there are, so that what an item nobody liked gets does not depend on h. Where types of event
-differ in value, ω is the weight of the event, else 1. Age is counted in
-events and not in days: a user who came a year ago was new then just as those that will be served are now.
+scaled to the total number of likes, so that the prior of an item without likes does not depend on h. If event types
+differ in value, ω is the weight of the event, else 1. Age is counted in events and not in days: a user who came a year
+ago was new then, just as the users to be served are new now.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import Tensor, from_numpy
 
 from model_store.data.schema import Events
 
-NO_LIKE = 1e-30  # keeps 0 / 0 away
+NO_LIKE = 1e-30  # avoids 0 / 0
 
 
 def recent_likes(events: Events, n_items: int, liked_at_least: float, half_life: float | None) -> NDArray[np.float64]:
-    """Likes of every item, the later ones of each user counting more, float64 (n_items,).
+    """Likes of every item, float64 (n_items,); with a half-life, the later ones of each user count more.
 
     Args:
         events: of the training users, each user's in order.
@@ -44,6 +44,6 @@ def recent_likes(events: Events, n_items: int, liked_at_least: float, half_life:
 
 
 def log_popularity(counts: NDArray[np.float64]) -> tuple[Tensor, float]:
-    """Centred log((n_i + 1) / Σ) by item, float32 (n_items,), and the same for an item that nobody has seen."""
+    """Centred log((n_i + 1) / Σ) by item, float32 (n_items,), and the same for an item without events."""
     prior = np.log((counts + 1) / counts.sum())
     return from_numpy(prior - prior.mean()).float(), float(-np.log(counts.sum()) - prior.mean())

@@ -11,7 +11,7 @@ from model_store.meta.parts.ease import CoCounts, ease
 def test_the_most_liked_items_are_counted():
     counts = CoCounts.count(liked_of([0, 2], [2, 3], [0, 2], [2], n_items=4), max_items=2)
     assert counts.kept.tolist() == [0, 2]
-    assert counts.together.tolist() == [[2, 2], [2, 4]]
+    assert counts.gram.tolist() == [[2, 2], [2, 4]]
     assert counts.n_items == 4
 
 
@@ -39,10 +39,10 @@ def test_ease_is_the_ridge_regression_of_every_item_on_the_other_items(regularis
 
 def test_fitting_does_not_change_the_counts():
     counts = CoCounts.count(sp.csr_array(random_liked()), max_items=14)
-    before = counts.together.copy()
+    before = counts.gram.copy()
     ease(counts, 10.0)
     item_knn(counts, 10.0)
-    np.testing.assert_array_equal(counts.together, before)
+    np.testing.assert_array_equal(counts.gram, before)
 
 
 def test_scores_are_sums_of_the_weights_of_liked_items_and_zero_for_uncovered_ones():

@@ -14,8 +14,12 @@ from model_store.data.schema import Dataset
 from model_store.data.sources import Loaded, prepare
 from model_store.data.tables import Table, Tables
 from model_store.meta.items.popularity import recent_likes
+from model_store.meta.loss import episode_loss
 from model_store.meta.network import build
-from model_store.meta.outer import episode_loss
+from model_store.meta.parts.dense import Dense
+from model_store.meta.parts.part import LeaveOut
+from model_store.meta.parts.votes import Votes
+from model_store.meta.supports import SupportBatch
 
 CONFIG = TrainingConfig(dim=4, anchors=8, neighbours=4, dropout=0.0, l2=0.0, attribute_l2=0.0)
 PRICES = {"view": 1.0, "purchase": 20.0}
@@ -123,15 +127,17 @@ def test_the_summary_shows_the_values_of_event_types() -> None:
 def test_adaptation_and_votes_start_at_the_weight_of_an_event() -> None:
     dataset = prepared(events(10, 2)).dataset
     network = build(dataset, dataset.events, CONFIG, (0, 1))
-    view, purchase = network.gate.event_votes(
-        *(torch.tensor([[[*pair]]]) for pair in ((1.0, 20.0), (0.0, 0), (1.0, 1)))
-    )[0, 0].tolist()
+    view, purchase = (
+        network.part(Votes)
+        .event_votes(*(torch.tensor([[[*pair]]]) for pair in ((1.0, 20.0), (0.0, 0), (1.0, 1))))[0, 0]
+        .tolist()
+    )
     assert view / purchase == pytest.approx(0.05, rel=1e-3)
-    vectors = network.encoder.vectors()[:1].unsqueeze(0)
+    adaptation, vectors = network.part(Dense).adaptation, network.encoder.vectors()[:1].unsqueeze(0)
     ones, none = torch.ones(1, 1), torch.zeros(1, 1)
     with torch.no_grad():
         start, viewed, bought = (
-            network.inner(vectors, torch.full((1, 1), value), none, mask)[0, :-1]
+            adaptation(SupportBatch.from_vectors(vectors, torch.full((1, 1), value), none, mask))
             for value, mask in ((1.0, none), (1.0, ones), (20.0, ones))
         )
     assert 0 < (viewed - start).norm() < (bought - start).norm()
@@ -148,8 +154,8 @@ def test_the_outer_loss_counts_a_purchase_for_more_than_a_view() -> None:
         loss = episode_loss(network, episodes, CONFIG)
         target = torch.zeros(4, dataset.n_items)
         target[tuple(torch.from_numpy(episodes.rest))] = 1.0
-        support_liked = torch.from_numpy(episodes.support_liked)
-        scores = network(episodes.support, own=target, support_liked=support_liked)
+        leave_out = LeaveOut(target, torch.from_numpy(episodes.support_liked))
+        scores = network(episodes.support, leave_out=leave_out)
         rows, mask = torch.from_numpy(episodes.support.rows), torch.from_numpy(episodes.support.mask)
         seen = torch.zeros_like(target).scatter_add(1, rows, mask)
         likelihood = torch.log_softmax(scores.masked_fill(seen > 0, -1e9), dim=1)

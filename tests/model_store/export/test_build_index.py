@@ -25,6 +25,7 @@ from model_store.errors import BundleDamaged, ExportRefused, LibraryMissing
 from model_store.export import write_draft
 from model_store.export.build_index import cells_for
 from model_store.meta.network import build
+from model_store.meta.parts.dense import Dense
 from service.core.support import NO_SUPPORT
 from service.ranking.biases import exclusion
 from service.scoring.model import Model
@@ -182,7 +183,7 @@ def test_an_index_that_misses_too_much_is_refused(dataset: Dataset, tmp_path: Pa
     network = build(without_features(wide), dataset.events, CONFIG.model_copy(update={"dim": 64}), SHOTS)
     with torch.no_grad():
         network.encoder.id_vectors.copy_(torch.from_numpy(vectors[:, :-1]))
-        network.inner.start.copy_(torch.from_numpy(vectors[0, :-1]))
+        network.part(Dense).adaptation.start.copy_(torch.from_numpy(vectors[0, :-1]))
     registry, config = Registry(tmp_path), CONFIG.model_copy(update={"dim": 64, "index": IndexName.APPROXIMATE})
     with (
         pytest.raises(

@@ -22,6 +22,9 @@ from model_store.export.scan import PANEL, STATE_LEVELS, TABLE_LEVELS, InPanels
 from model_store.export.score_graph import BLOCK_MAX_FROM, PANELS_FROM, export_score
 from model_store.export.torch_graphs import export_adapt, export_vote
 from model_store.meta.network import build
+from model_store.meta.parts.dense import Dense
+from model_store.meta.parts.votes import Votes
+from model_store.meta.supports import EventBatch, log_shots
 
 SHOTS = (0, 1, 3, 5)
 CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10, max_support=60)
@@ -35,9 +38,10 @@ def dataset(source: Path) -> Dataset:
 def test_an_export_that_misses_its_parity_publishes_nothing(dataset: Dataset, tmp_path: Path) -> None:
     network = build(dataset, dataset.events, CONFIG, SHOTS)
     registry = Registry(tmp_path)
-    original = network.inner._descend
+    adaptation = network.part(Dense).adaptation
+    adapt = adaptation.adapt
     # A formula that a trace freezes: random numbers differ between the graph and torch.
-    network.inner._descend = lambda *args: original(*args) + torch.rand(1)
+    adaptation.adapt = lambda *args: adapt(*args) + torch.rand(1)
     with (
         pytest.raises(ExportRefused, match=r"adapt\.onnx: user_state differs"),
         write_draft(registry, dataset, network, CONFIG),
@@ -48,9 +52,15 @@ def test_an_export_that_misses_its_parity_publishes_nothing(dataset: Dataset, tm
 
 def test_a_formula_that_mixes_its_users_publishes_nothing(dataset: Dataset, tmp_path: Path) -> None:
     network, registry = build(dataset, dataset.events, CONFIG, SHOTS), Registry(tmp_path)
-    original = network.inner._descend
-    # One user alone is no different, so that parity holds.
-    network.inner._descend = lambda *args: original(*args) + 1e-3 * (args[2] - args[2].mean(0, keepdim=True))
+    adaptation = network.part(Dense).adaptation
+    adapt = adaptation.adapt
+
+    def mixed(events: EventBatch, mask: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+        """One user alone does not differ, so that parity holds."""
+        shots = log_shots(mask)
+        return adapt(events, mask, start) + 1e-3 * (shots - shots.mean(0, keepdim=True))
+
+    adaptation.adapt = mixed
     with (
         pytest.raises(ExportRefused, match=r"adapt\.onnx: users who adapt together differ by"),
         write_draft(registry, dataset, network, CONFIG),
@@ -86,15 +96,14 @@ def test_no_graph_tells_where_it_was_exported(dataset: Dataset, tmp_path: Path) 
     assert len(graphs) == len(GRAPH_FILES)
 
 
-@pytest.mark.parametrize("knows_attributes", [False, True])
-def test_a_users_state_is_the_same_bits_in_any_batch(
-    dataset: Dataset, tmp_path: Path, *, knows_attributes: bool
-) -> None:
+@pytest.mark.parametrize("has_attributes", [False, True])
+def test_a_users_state_is_the_same_bits_in_any_batch(dataset: Dataset, tmp_path: Path, *, has_attributes: bool) -> None:
     adapt = tmp_path / "adapt.onnx"
-    inner = build(dataset, dataset.events, CONFIG, SHOTS).inner
-    for parameter in inner.parameters():  # as they begin, many are zero, and nothing would reach the last bits
-        torch.nn.init.normal_(parameter, std=0.5)
-    export_adapt(adapt, inner, CONFIG.dim + 1, knows_attributes=knows_attributes)
+    network = build(dataset, dataset.events, CONFIG, SHOTS)
+    for part in network.state_parts:
+        for parameter in part.parameters():  # as they begin, many are zero, and nothing would reach the last bits
+            torch.nn.init.normal_(parameter, std=0.5)
+    export_adapt(adapt, network, has_attributes=has_attributes)
     session, rng = open_session(adapt), np.random.default_rng(0)
 
     def states(*users: dict[str, np.ndarray]) -> list[bytes]:
@@ -117,7 +126,7 @@ def test_a_users_state_is_the_same_bits_in_any_batch(
             "ages": np.sort(100 * rng.random(size, dtype=np.float32))[::-1],
             "mask": np.ones(size, dtype=np.float32),
         }
-        return events | attributes if knows_attributes else events
+        return events | attributes if has_attributes else events
 
     users = [user() for _ in range(60)]
     alone = [state for each in users for state in states(each)]
@@ -131,7 +140,7 @@ def test_a_users_votes_are_the_same_bits_in_any_batch(dataset: Dataset, tmp_path
     """onnxruntime's logarithm of a number depends on its place; where users stand must not show."""
     vote = tmp_path / "vote.onnx"
     network = build(dataset, dataset.events, CONFIG, SHOTS)
-    torch.nn.init.constant_(network.gate.decay, 5.0)  # as slow as it begins, no age would reach the last bits
+    torch.nn.init.constant_(network.part(Votes).decay, 5.0)  # as slow as it begins, no age would reach the last bits
     export_vote(vote, network)
     session, rng = open_session(vote), np.random.default_rng(0)
 

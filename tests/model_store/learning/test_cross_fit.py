@@ -1,4 +1,4 @@
-"""Cross-fitting: every training user is asked once, about a network that never saw them."""
+"""Cross-fitting: every training user is judged once, with a network that never saw them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from model_store.config import TrainingConfig
 from model_store.data.schema import Dataset
 from model_store.data.sources import load
 from model_store.evaluation.protocol import KShot, make_tasks
-from model_store.learning.calibrate import Witness
+from model_store.learning.calibrate import HeldOutCohort
 from model_store.learning.cross_fit import FOLDS, cross_fit
 
 CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10, max_epochs=1)
@@ -26,8 +26,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def witnesses(dataset: Dataset) -> list[Witness]:
-    return list(cross_fit(dataset, users_of(dataset), PROTOCOL, CONFIG, lambda _: 0.0, 240))
+def cohorts(dataset: Dataset) -> list[HeldOutCohort]:
+    return list(cross_fit(dataset, users_of(dataset), PROTOCOL, CONFIG, lambda _: 0.0))
 
 
 def users_of(dataset: Dataset) -> np.ndarray:
@@ -35,25 +35,24 @@ def users_of(dataset: Dataset) -> np.ndarray:
 
 
 def likes(dataset: Dataset, users: np.ndarray) -> int:
-    chosen = dataset.events.select(users)
-    return int((chosen.values >= dataset.feedback.liked_at_least).sum())
+    events = dataset.events.select(users)
+    return int((events.values >= dataset.feedback.liked_at_least).sum())
 
 
-def test_every_user_is_asked_once(dataset: Dataset, witnesses: list[Witness]) -> None:
-    asked = np.concatenate([witness.tasks.users for witness in witnesses])
-    assert len(witnesses) == FOLDS
-    assert sorted(asked) == sorted(make_tasks(dataset, users_of(dataset), PROTOCOL).users)
+def test_every_user_is_judged_once(dataset: Dataset, cohorts: list[HeldOutCohort]) -> None:
+    users = np.concatenate([cohort.tasks.users for cohort in cohorts])
+    assert len(cohorts) == FOLDS
+    assert sorted(users) == sorted(make_tasks(dataset, users_of(dataset), PROTOCOL).users)
 
 
-def test_nobody_is_asked_about_what_was_learned_from_them(dataset: Dataset, witnesses: list[Witness]) -> None:
-    """The diagonal of the co-counts is the likes that a network and its memories were made from."""
-    learned_from = [likes(dataset, users_of(dataset)) - witness.counts.together.trace() for witness in witnesses]
+def test_no_user_is_judged_with_counts_of_their_likes(dataset: Dataset, cohorts: list[HeldOutCohort]) -> None:
+    held_out = [likes(dataset, users_of(dataset)) - cohort.statistics.counts.sum() for cohort in cohorts]
     folds = np.array_split(np.random.default_rng(CONFIG.seed).permutation(users_of(dataset)), FOLDS)
-    assert learned_from == [likes(dataset, np.sort(fold)) for fold in folds]
-    for witness, fold in zip(witnesses, folds, strict=True):
-        assert set(witness.tasks.users) <= set(fold)
+    assert held_out == [likes(dataset, np.sort(fold)) for fold in folds]
+    for cohort, fold in zip(cohorts, folds, strict=True):
+        assert set(cohort.tasks.users) <= set(fold)
 
 
-def test_a_fold_that_cannot_answer_is_left_out(dataset: Dataset) -> None:
+def test_a_fold_that_the_protocol_does_not_apply_to_is_skipped(dataset: Dataset) -> None:
     one_user = make_tasks(dataset, users_of(dataset), PROTOCOL).users[:1]
-    assert list(cross_fit(dataset, one_user, KShot((0, 1000), 1001), CONFIG, lambda _: 0.0, 240)) == []
+    assert list(cross_fit(dataset, one_user, KShot((0, 1000), 1001), CONFIG, lambda _: 0.0)) == []

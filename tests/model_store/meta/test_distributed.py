@@ -1,4 +1,4 @@
-"""Training under ``torchrun``: two real processes learn what one does."""
+"""Training under ``torchrun``: two real processes learn the same as one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_two_processes_take_the_steps_of_one(source: Path, shared: Path, algorit
     other_history, other_best = torch.load(shared / f"{algorithm}-1.pt")
     alone = shared_training.trained(str(source), algorithm)
     assert history == other_history
-    losses, expected = ([row["loss"] for row in each] for each in (history, alone.history))
+    losses, expected = ([epoch["loss"] for epoch in epochs] for epochs in (history, alone.history))
     assert losses == pytest.approx(expected, rel=1e-5)
     for name, tensor in alone.best.items():
         assert torch.equal(best[name], other_best[name]), name
@@ -54,15 +54,15 @@ def test_no_thread_of_the_group_outlives_it(shared: Path) -> None:
         assert json.loads((shared / f"threads-{rank}.json").read_text()) == [], rank
 
 
-def test_shares_of_a_batch_hold_every_episode_once(source: Path) -> None:
+def test_the_shards_of_a_batch_hold_every_episode_once(source: Path) -> None:
     events = load(str(source)).dataset.events
     episodes = deal(events, np.arange(7), 4.0, 10, np.random.default_rng(0))
-    shares = [np.arange(7)[rank::3] for rank in range(3)]
+    shards = [np.arange(7)[rank::3] for rank in range(3)]
     pairs = []
-    for chosen in shares:
-        own = episodes.select(chosen)
-        np.testing.assert_array_equal(own.support.rows, episodes.support.rows[chosen])
-        pairs += zip(chosen[own.rest[0]], own.rest[1], own.rest_liked, strict=True)
+    for chosen in shards:
+        shard = episodes.select(chosen)
+        np.testing.assert_array_equal(shard.support.rows, episodes.support.rows[chosen])
+        pairs += zip(chosen[shard.rest[0]], shard.rest[1], shard.rest_liked, strict=True)
     assert sorted(pairs) == sorted(zip(*episodes.rest, episodes.rest_liked, strict=True))
 
 

@@ -20,6 +20,7 @@ from model_store.data.sources import load
 from model_store.export import write_draft
 from model_store.flows.train_bundle import train_bundle
 from model_store.meta.network import build
+from model_store.meta.parts.dense import Dense
 
 CONFIG = TrainingConfig(max_epochs=30, dim=16, anchors=32, neighbours=20)
 SHOTS = (0, 1, 3)
@@ -169,7 +170,7 @@ def test_a_new_bundle_adapts_to_earlier_attributes(guilds: Path, tmp_path: Path,
     with running(registry.store, tmp_path) as service:
         send(service, user, attributes)
     network = build(dataset, dataset.events, CONFIG, SHOTS)
-    torch.nn.init.normal_(network.inner.scaled_attributes, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(network.part(Dense).adaptation.scaled_attributes, generator=torch.Generator().manual_seed(0))
     with write_draft(registry, dataset, network, CONFIG) as draft:
         other = draft.publish(registry, results={})
     try:

@@ -1,4 +1,4 @@
-"""The mapping from content to vectors: ridge regression, and what it leaves alone."""
+"""The mapping from content to vectors: ridge regression, which keeps the vectors of items with history."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from sklearn.linear_model import Ridge
 
 from model_store.data.schema import Events
+from model_store.meta.items.encoder import ItemEncoder
 from model_store.meta.items.mapping import columns_of, fit_mapping, map_content, ridge
-from model_store.meta.network import ItemEncoder
 
 N_ITEMS, N_FEATURES, DIM = 120, 15, 4
 NAMES = [f"good={number}" for number in range(N_FEATURES)]
@@ -39,15 +39,15 @@ def test_ridge_is_the_weighted_ridge_of_scikit_learn(rng: np.random.Generator, r
 def test_features_that_decide_are_trusted_and_features_that_do_not_are_not(rng: np.random.Generator) -> None:
     features = random_features(rng)
     truth = rng.normal(size=(N_FEATURES, DIM))
-    told = fit_mapping(features, 3 + features @ truth, np.ones(N_ITEMS), np.random.default_rng(1))
-    untold = fit_mapping(features, rng.normal(size=(N_ITEMS, DIM)), np.ones(N_ITEMS), np.random.default_rng(1))
-    assert told.explained > 0.99
-    assert untold.explained < 0.1
-    assert told.regularisation < untold.regularisation
-    np.testing.assert_allclose(told.by_feature, truth, atol=0.3)
+    decided = fit_mapping(features, 3 + features @ truth, np.ones(N_ITEMS), np.random.default_rng(1))
+    random = fit_mapping(features, rng.normal(size=(N_ITEMS, DIM)), np.ones(N_ITEMS), np.random.default_rng(1))
+    assert decided.explained > 0.99
+    assert random.explained < 0.1
+    assert decided.regularisation < random.regularisation
+    np.testing.assert_allclose(decided.by_feature, truth, atol=0.3)
 
 
-def test_a_column_that_says_nothing_is_silenced_and_the_others_explain_more(rng: np.random.Generator) -> None:
+def test_a_column_of_noise_is_silenced_and_the_rest_explain_more(rng: np.random.Generator) -> None:
     telling, noise = random_features(rng), sp.csr_array(rng.normal(size=(N_ITEMS, 60)))
     targets = telling @ rng.normal(size=(N_FEATURES, 1)) + 0.3 * rng.normal(size=(N_ITEMS, 1))
     features, weights = sp.csr_array(sp.hstack([telling, noise])), np.ones(N_ITEMS)
@@ -63,32 +63,32 @@ def test_features_belong_to_the_column_that_their_names_begin_with() -> None:
     assert columns_of(["genre=Comedy", "genre=x[1]", "image[0]", "image[1]", "plot~a=b"]).tolist() == [0, 0, 1, 1, 2]
 
 
-def trained_encoder(rng: np.random.Generator, n_known: int) -> tuple[ItemEncoder, Events]:
-    """An encoder whose vectors follow content, but for the items from ``n_known`` on, which nobody has seen."""
+def trained_encoder(rng: np.random.Generator, n_with_history: int) -> tuple[ItemEncoder, Events]:
+    """An encoder whose vectors follow content; items from ``n_with_history`` on have no events and other vectors."""
     features = random_features(rng)
     truth = rng.normal(size=(N_FEATURES, DIM))
     vectors = features @ truth
-    vectors[n_known:] = 99
+    vectors[n_with_history:] = 99
     encoder = ItemEncoder(
         torch.from_numpy(vectors).float(),
         torch.from_numpy(features.toarray()).float().to_sparse_coo().coalesce(),
         torch.from_numpy(features @ truth[:, 0]).float(),
         -5.0,
     )
-    items = np.arange(n_known, dtype=np.int32)
-    events = Events(np.array([0, n_known]), items, np.ones(n_known, np.float32), np.zeros(n_known))
+    items = np.arange(n_with_history, dtype=np.int32)
+    events = Events(np.array([0, n_with_history]), items, np.ones(n_with_history, np.float32), np.zeros(n_with_history))
     return encoder, events
 
 
-def test_items_with_history_keep_their_vectors_and_those_without_get_what_their_content_says(
+def test_items_with_history_keep_their_vectors_and_those_without_follow_their_content(
     rng: np.random.Generator,
 ) -> None:
-    encoder, events = trained_encoder(rng, n_known=100)
+    encoder, events = trained_encoder(rng, n_with_history=100)
     before = encoder.vectors().detach()
-    told = map_content(encoder, NAMES, events, 1.0, seed=0)
+    fit = map_content(encoder, NAMES, events, 1.0, seed=0)
     after = encoder.vectors().detach()
     torch.testing.assert_close(after[:100], before[:100], atol=1e-5, rtol=1e-5)
-    assert told["vector_explained"] > 0.9
+    assert fit["vector_explained"] > 0.9
     for row in (100, 119):
         features = encoder.features[row].coalesce()
         torch.testing.assert_close(after[row], encoder(features.indices()[0], features.values()).detach())
@@ -107,8 +107,8 @@ def test_without_features_a_new_item_gets_the_mean_and_the_prior_of_new_items(rn
     torch.testing.assert_close(encoder.vectors()[5], torch.cat([vectors[:5].mean(0), torch.tensor([-5.0])]))
 
 
-def test_a_new_item_without_content_is_a_typical_one_that_nobody_likes_yet(rng: np.random.Generator) -> None:
-    encoder, events = trained_encoder(rng, n_known=100)
+def test_a_new_item_without_content_is_a_typical_one_without_likes(rng: np.random.Generator) -> None:
+    encoder, events = trained_encoder(rng, n_with_history=100)
     map_content(encoder, NAMES, events, 1.0, seed=0)
     nothing = encoder(torch.zeros(0, dtype=torch.int64), torch.zeros(0))
     torch.testing.assert_close(nothing[:-1], encoder.vectors()[:100, :-1].detach().mean(0))

@@ -1,7 +1,7 @@
-"""Ablations: what every part of the model is worth, and what drawing queries towards the long tail does.
+"""Ablations: the worth of every part of the model, and of the choices in its training.
 
-A part of the score is left out of a trained network by zeroing its calibrated share; what shapes the training is left
-out by training again. All variants are judged on the same users by the same tasks.
+A part of the score is left out of a trained network by zeroing its calibrated weight. Choices in the training are
+judged by training again without them. All variants are judged on the same users by the same tasks.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ from model_store.config import TrainingConfig
 from model_store.data.episodes import Support
 from model_store.evaluation.beyond_accuracy import ItemFacts
 from model_store.evaluation.comparison import Judgements
-from model_store.evaluation.figures import HEADLINE, MODEL
+from model_store.evaluation.figures import MODEL
 from model_store.evaluation.protocol import Recommender, Tasks, evaluate
 from model_store.evaluation.recommenders import TrainingModel
-from model_store.meta.inner import Share
 from model_store.meta.network import Network
+from model_store.meta.parts.part import Part
 
-METRICS = (HEADLINE, "ndcg-tail@10", "coverage@10")
 ENTROPIES = (0.25, 0.5)
 
 
 @dataclass(frozen=True)
 class WithoutAges:
-    """A recommender that is not told when events were."""
+    """A recommender without the ages of events."""
 
     model: Recommender
 
@@ -41,12 +40,12 @@ class WithoutAges:
 
 
 class Variant(NamedTuple):
-    """The model trained another way.
+    """The model, trained in another way.
 
     Attributes:
         name: for the tables.
-        config: how it is trained.
-        ages: whether it is told when events were.
+        config: settings of its training.
+        ages: whether it gets the ages of events.
     """
 
     name: str
@@ -58,8 +57,8 @@ def take_apart(network: Network, tasks: Tasks, facts: ItemFacts, *, has_time: bo
     """Judge a trained and calibrated network as a whole, without each of its parts, and each part alone.
 
     Args:
-        network: to be taken apart; it is whole again afterwards.
-        tasks: of users that nothing was chosen by.
+        network: trained and calibrated; unchanged afterwards.
+        tasks: of test users, not used for any choice.
         facts: for coverage and the long tail.
         has_time: whether events have ages to leave out.
 
@@ -68,9 +67,8 @@ def take_apart(network: Network, tasks: Tasks, facts: ItemFacts, *, has_time: bo
     """
     model = TrainingModel(network)
     judgements: Judgements = {MODEL: evaluate(model, tasks, facts=facts)}
-    parts = {"dense": network.inner.share, "votes": network.gate.share, "linear memory": network.linear.share}
-    for name, left_out in _parts_left_out(parts):
-        with _left_out(left_out):
+    for name, omitted in _omissions(network.weighted_parts):
+        with _without(omitted):
             judgements[name] = evaluate(model, tasks, facts=facts)
     if has_time:
         judgements["without ages"] = evaluate(WithoutAges(model), tasks, facts=facts)
@@ -86,15 +84,15 @@ def train_otherwise(
     has_time: bool,
     on_variant: Callable[[str], None] = lambda _: None,
 ) -> Judgements:
-    """Judge what shapes the training, by training without it.
+    """Judge choices in the training, by training again without each.
 
     Args:
         config: of the whole model.
         retrain: trains and calibrates a variant.
-        tasks: of users that nothing was chosen by.
-        facts: for coverage and the long tail; their content says whether there is any to leave out.
+        tasks: of test users, not used for any choice.
+        facts: for coverage and the long tail; content is left out if the items have any.
         has_time: whether events have ages to leave out.
-        on_variant: told each variant before it is trained.
+        on_variant: gets the name of each variant before its training.
 
     Returns:
         Variant → k → judgement.
@@ -120,21 +118,22 @@ def _variants(config: TrainingConfig, *, has_content: bool, has_time: bool) -> I
             yield Variant(f"trained with entropy {entropy:g}", config.model_copy(update={"entropy": entropy}))
 
 
-def _parts_left_out(parts: dict[str, Share]) -> Iterator[tuple[str, list[Share]]]:
-    """Each part of the score left out of the whole, then each alone beside the prior."""
-    for name, share in parts.items():
-        yield f"without {name}", [share]
-    for name, share in parts.items():
-        yield f"{name} alone", [other for other in parts.values() if other is not share]
+def _omissions(parts: list[Part]) -> Iterator[tuple[str, list[Part]]]:
+    """Each part left out of the whole, then each alone beside the prior: a name, and the parts without a weight."""
+    for part in parts:
+        yield f"without {part.title}", [part]
+    for part in parts:
+        yield f"{part.title} alone", [omitted for omitted in parts if omitted is not part]
 
 
 @contextmanager
-def _left_out(shares: list[Share]) -> Iterator[None]:
-    kept = [share.at_knots.clone() for share in shares]
-    for share in shares:
-        share.at_knots.zero_()
+def _without(parts: list[Part]) -> Iterator[None]:
+    weights = [part.weight.at_knots for part in parts]
+    before = [at_knots.clone() for at_knots in weights]
+    for at_knots in weights:
+        at_knots.zero_()
     try:
         yield
     finally:
-        for share, before in zip(shares, kept, strict=True):
-            share.at_knots.copy_(before)
+        for at_knots, calibrated in zip(weights, before, strict=True):
+            at_knots.copy_(calibrated)

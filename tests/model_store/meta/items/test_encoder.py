@@ -1,4 +1,4 @@
-"""The starting point on data that has nothing to tell users or items apart."""
+"""The first item vectors on data in which users or items are all alike."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from model_store.config import TrainingConfig
-from model_store.data.episodes import pack_support
 from model_store.data.sources import prepare
 from model_store.data.tables import Table, Tables
 from model_store.meta.network import build
@@ -41,13 +40,3 @@ def test_a_network_starts_from_finite_vectors_whatever_is_liked(pattern: str, sh
     assert vectors.shape == (shape[1], CONFIG.dim + 1)
     assert torch.isfinite(vectors).all()
     assert (vectors[:, :-1] != 0).any(), "vectors of zeros alone have no gradient"
-
-
-@pytest.mark.parametrize("value", [1e-30, 1.0, 1e9, 9e14])
-def test_values_that_float32_cannot_tell_apart_are_one_level(value: float) -> None:
-    users, items = np.indices((12, 6)).reshape(2, -1)
-    frame = pl.DataFrame({"user_id": users, "item_id": items, "value": value * (1 + 1e-12 * items)})
-    dataset = prepare("made up", Tables(Table("made up", frame), None)).dataset
-    network = build(dataset, dataset.events, CONFIG, (0, 1))
-    support = pack_support(dataset.events, [np.arange(3)], np.array([0]))
-    assert torch.isfinite(network(support)).all()
