@@ -26,6 +26,7 @@ from model_store.meta.inner import Adaptation
 from model_store.meta.network import Network
 from model_store.meta.outer import Progress, meta_train
 from service.core import support as served_support
+from service.ranking.biases import exclusion
 from service.scoring.model import Model
 
 SHOTS = (0, 1, 3, 5)
@@ -98,7 +99,7 @@ def test_every_algorithm_trains_exports_and_is_served(dataset: Dataset, name: Al
     two = served_support.Support(np.array(liked), *(np.full(2, column, np.float32) for column in (5, 0, 1)))
     state = asyncio.run(model.adapt(two, {}))
     expected = in_torch(network, liked)
-    ranked, scores = asyncio.run(model.rank(state, two, np.array(liked), 10))
+    ranked, scores = asyncio.run(model.rank(state, two, exclusion(np.array(liked)), 10))
     np.testing.assert_allclose(scores, expected[ranked], rtol=1e-3, atol=1e-3)
     assert {made_up.group_of(model.catalogue.ids[row]) for row in ranked} == {3}
     # The adapted weights know the group without the memory, too.

@@ -39,6 +39,7 @@ from model_store.meta.statistics import count
 from model_store.meta.supports import LEARNED, SupportBatch
 from model_store.studies.ablation import take_apart
 from service.core import support as served_support
+from service.ranking.biases import exclusion
 from service.scoring.model import Model
 
 SHOTS = (0, 1, 3, 5)
@@ -157,7 +158,7 @@ def test_it_is_exported_and_served(network: Network, chosen: ChosenWeights, data
     rows = np.array([model.catalogue.ids.index("g3-1"), model.catalogue.ids.index("g3-2")])
     support = served_support.Support(rows, *(np.full(2, column, np.float32) for column in (5, 0, 1)))
     state = asyncio.run(model.adapt(support, {}))
-    ranked, scores = asyncio.run(model.rank(state, support, rows, 10))
+    ranked, scores = asyncio.run(model.rank(state, support, exclusion(rows), 10))
     np.testing.assert_allclose(scores, in_torch(network, dataset, rows)[ranked], rtol=1e-3, atol=1e-3)
 
 
