@@ -128,7 +128,7 @@ class TrainingConfig(BaseModel):
 
     seed: int = Field(0, ge=0, description="seed of split, episodes, initialisation and dropout")
     algorithm: AlgorithmName = Field(AlgorithmName.KSHOT, description="algorithm that learns the initialisation")
-    backbone: BackboneName = Field(BackboneName.IDENTITY, description="backbone that turns events into vectors")
+    backbone: BackboneName = Field(BackboneName.IDENTITY, description="network between item vectors and inner loop")
     dim: int = Field(64, ge=4, le=512, description="length of an item vector's learned part")
     content: bool = Field(default=True, description="whether item vectors include a part from the item features")
     inner_steps: int = Field(4, ge=1, le=16, description="gradient steps of the inner loop")

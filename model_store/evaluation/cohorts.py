@@ -60,7 +60,7 @@ class Cohorts:
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Likes of the training users."""
+        """Counts over the training users."""
         return count(self.training, self.dataset.n_items, self.liked_at_least)
 
     @property

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -86,20 +86,6 @@ class ChosenWeights:
     titles: dict[str, str]
     regularisations: dict[str, float]
     shots: dict[int, WeightsAtShots]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For the report."""
-        return {
-            "users": self.users,
-            "parts": self.titles,
-            "regularisations": self.regularisations,
-            # The linear memory's, as reports had it when there was one fitted part.
-            "regularisation": self.regularisations.get("linear"),
-            "shots": {
-                str(k): {**calibrated.weights, "before": calibrated.before, "after": calibrated.after}
-                for k, calibrated in self.shots.items()
-            },
-        }
 
 
 class Swept(NamedTuple):

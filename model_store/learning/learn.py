@@ -30,7 +30,7 @@ class Learned(NamedTuple):
     Attributes:
         network: ready to be exported.
         progress: of the outer loop.
-        calibration: weights of the parts at each k, and what they were chosen by.
+        calibration: weights of the parts at each k, with the validation score before and after.
         content: how well content alone stands for an item's history.
         config: of the training, with the choices that the data made.
     """

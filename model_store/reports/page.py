@@ -193,14 +193,13 @@ def _training(training: Training) -> TrainingSection:
 
 def _calibration(calibration: Calibration) -> Table:
     """Weights of the parts at every k, and the validation users' headline metric before and after."""
-    by_shots, regularisations = calibration.shots, calibration.regularisations
-    rows = [
-        (
-            f"{title}, regularisation {regularisations[part]:g}" if part in regularisations else title,
-            [Cell(f"{calibrated.weights[part]:g}") for calibrated in by_shots.values()],
-        )
-        for part, title in calibration.parts.items()
-    ]
+    by_shots = calibration.shots
+    rows = []
+    for part in next(iter(by_shots.values())).weights if by_shots else ():
+        title = calibration.parts.get(part, part)
+        if part in calibration.regularisations:
+            title += f", regularisation {calibration.regularisations[part]:g}"
+        rows.append((title, [Cell(f"{calibrated.weights[part]:g}") for calibrated in by_shots.values()]))
     headline = charts.metric_title(HEADLINE)
     rows += [
         (f"validation {headline} before", [Cell(f"{calibrated.before:.4f}") for calibrated in by_shots.values()]),

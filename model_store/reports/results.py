@@ -108,21 +108,21 @@ class Calibration(Part):
 
     Attributes:
         users: number of users who took part.
-        parts: part of the score → its title.
-        regularisations: fitted part with a weight at any k → its regularisation.
-        regularisation: of the linear memory; None if it has no weight at any k.
+        parts: name of a part → its title.
+        regularisations: name of a part that is fitted → its regularisation; a part without weight at any k is absent.
+        regularisation: of the linear memory, as older readers expect it; None if it has no weight at any k.
         shots: k → calibration.
     """
 
     users: int = 0
-    parts: dict[str, str] = Field(default={"dense": "dense part", "votes": "votes", "linear": "linear memory"})
+    parts: dict[str, str] = Field(default={})
     regularisations: dict[str, float] = Field(default={})
     regularisation: float | None
     shots: dict[int, CalibratedShots]
 
     @model_validator(mode="after")
     def _read_former(self) -> Self:
-        """Older reports have the regularisation of the linear memory alone."""
+        """Read the regularisation of a report that knew one fitted part only."""
         if self.regularisation is not None:
             self.regularisations.setdefault("linear", self.regularisation)
         return self

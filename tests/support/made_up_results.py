@@ -78,6 +78,8 @@ def results_of(gains: dict[str, float] = GAINS, shots: tuple[int, ...] = SHOTS) 
             seconds=41.2,
             calibration=Calibration(
                 users=100,
+                parts={"dense": "dense", "votes": "votes", "linear": "linear memory"},
+                regularisations={"linear": 300.0},
                 regularisation=300.0,
                 shots={k: CalibratedShots(weights=weights, before=0.3, after=0.3125) for k in shots if k},
             ),

@@ -166,6 +166,7 @@ def test_a_linear_memory_that_helps_is_fitted_as_it_helps_best() -> None:
     assert min(chosen.linear[1:]) > 0
     assert chosen.regularisation == BEST_REGULARISATION
     assert chosen.calibration.regularisations == {"linear": BEST_REGULARISATION}
+    assert chosen.calibration.titles == {"dense": "dense", "votes": "votes", "linear": "linear memory"}
 
 
 ATTRIBUTES = UserAttributes(["member"], np.arange(USERS + 1), np.zeros(USERS, np.int64), np.ones(USERS, np.float32))
@@ -189,11 +190,3 @@ def test_the_users_of_all_cohorts_count() -> None:
     assert calibration.users == 4 * USERS
     assert min(first.network.chosen()[0][1:]) > 0
     assert calibrate([first]).shots[1].weights["dense"] == 0
-
-
-def test_the_report_has_the_weights_by_part_and_k() -> None:
-    results = calibrated(dense=0, votes=0.01, linear=0.3).calibration.as_dict()
-    assert results["regularisation"] == results["regularisations"]["linear"] == BEST_REGULARISATION
-    assert results["parts"] == {"dense": "dense", "votes": "votes", "linear": "linear memory"}
-    assert list(results["shots"]) == ["1", "3"]
-    assert list(results["shots"]["1"]) == ["dense", "votes", "linear", "before", "after"]

@@ -186,7 +186,7 @@ class TestFigures:
     def test_the_weights_of_the_parts_are_in_a_table(self, results):
         table = rows(page(results), "Weights of the parts")
         assert list(table) == [
-            "dense part",
+            "dense",
             "votes",
             "linear memory, regularisation 300",
             "validation NDCG@10 before",

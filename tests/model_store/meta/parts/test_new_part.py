@@ -21,6 +21,7 @@ from model_store.evaluation.beyond_accuracy import ItemFacts
 from model_store.evaluation.protocol import KShot, Tasks, make_tasks
 from model_store.export import write_draft
 from model_store.learning.calibrate import ChosenWeights, HeldOutCohort, calibrate
+from model_store.learning.learn import Learned
 from model_store.meta.algorithms import begin
 from model_store.meta.network import Network
 from model_store.meta.outer import Progress, meta_train
@@ -37,6 +38,9 @@ from model_store.meta.parts.part import (
 from model_store.meta.parts.prior import Prior
 from model_store.meta.statistics import count
 from model_store.meta.supports import LEARNED, SupportBatch
+from model_store.reports import page as report
+from model_store.reports.outcomes import training_of
+from model_store.reports.results import KShotResults
 from model_store.studies.ablation import take_apart
 from service.core import support as served_support
 from service.ranking.biases import exclusion
@@ -138,10 +142,15 @@ def test_it_is_calibrated(chosen: ChosenWeights) -> None:
         assert at_k.weights["next"] in NextRow.weights
 
 
-def test_it_is_reported(chosen: ChosenWeights) -> None:
-    results = chosen.as_dict()
-    assert results["parts"]["next"] == "next row"
-    assert all(at_k["next"] in NextRow.weights for at_k in results["shots"].values())
+def test_it_is_reported(network: Network, chosen: ChosenWeights) -> None:
+    progress = Progress(epoch=1, history=[{"epoch": 1, "loss": 1.0, "validation": 0.5}], best_epoch=1)
+    results = KShotResults(training=training_of(Learned(network, progress, chosen, {}, CONFIG)))
+    html = report.render(results)
+    assert "mean item" in html
+    assert "next row" in html
+    written = results.as_dict()["training"]["calibration"]
+    assert written["parts"]["next"] == "next row"
+    assert all(at_k["next"] in NextRow.weights for at_k in written["shots"].values())
 
 
 def test_it_is_ablated(network: Network, chosen: ChosenWeights, dataset: Dataset, tasks: Tasks) -> None:
