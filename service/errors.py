@@ -9,7 +9,7 @@ ServiceError
 │   ├── KeyRefused       the API key is absent or invalid
 │   ├── ScopeMissing     the API key lacks the required scope
 │   ├── RateExceeded     the API key or the user exceeds its rate limit
-│   └── NotHeld          no data is stored for this user, or no event with this id
+│   └── NotStored        no data is stored for this user, or no event with this id
 ├── Unavailable          the same request may succeed later
 │   ├── KeyChecksBusy    too many checks of this API key are running
 │   ├── StoreUnavailable the user store is unreachable, refused, or timed out
@@ -102,7 +102,7 @@ class RateExceeded(RequestRefused):
         self.by, self.retry_after_s = by, retry_after_s
 
 
-class NotHeld(RequestRefused):
+class NotStored(RequestRefused):
     """No data is stored for this user, or no event with this id."""
 
 

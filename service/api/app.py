@@ -110,6 +110,9 @@ def build_router(backend: Backend) -> APIRouter:
 
 def add_middleware(app: FastAPI, layers: Mapping[type, Mapping[str, Any]]) -> None:
     """Put the classes in ``layers`` around ``app`` in the order of MIDDLEWARE, each with its arguments."""
+    unordered = [layer.__name__ for layer in layers if layer not in MIDDLEWARE]
+    if unordered:
+        raise ValueError(f"middleware {', '.join(unordered)}: not in MIDDLEWARE, expected a position there")
     for layer in reversed(MIDDLEWARE):  # FastAPI takes the innermost first
         if layer in layers:
             app.add_middleware(layer, **layers[layer])

@@ -11,7 +11,7 @@ from service.flows.feedback import FeedbackFlow
 from service.flows.forget import ForgetFlow
 
 
-class LiveBundle(LiveSnapshot, Protocol):
+class CurrentBundle(LiveSnapshot, Protocol):
     """The live bundle."""
 
     def note_age(self) -> None:
@@ -22,7 +22,7 @@ class LiveBundle(LiveSnapshot, Protocol):
 class Backend:
     """The live bundle, the user store and the flows."""
 
-    live: LiveBundle
+    live: CurrentBundle
     store: UserStore
     feedback: FeedbackFlow
     forget: ForgetFlow

@@ -23,7 +23,7 @@ from service.errors import (
     Fault,
     InvalidRequest,
     KeyRefused,
-    NotHeld,
+    NotStored,
     Overloaded,
     RateExceeded,
     RecordDamaged,
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 STATUS = {
     KeyRefused: HTTPStatus.UNAUTHORIZED,
     ScopeMissing: HTTPStatus.FORBIDDEN,
-    NotHeld: HTTPStatus.NOT_FOUND,
+    NotStored: HTTPStatus.NOT_FOUND,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     EncodingUnsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     RateExceeded: HTTPStatus.TOO_MANY_REQUESTS,

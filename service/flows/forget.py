@@ -11,7 +11,7 @@ from service.catalogue.snapshot import Snapshot
 from service.core.history import event_digest, forget
 from service.core.ports import UserStore
 from service.core.values import VERSION_BITS, StoredUser, UserRecord
-from service.errors import NotHeld, UserBusy
+from service.errors import NotStored, UserBusy
 from service.flows.adapt import adapt_record
 
 log = structlog.get_logger()
@@ -28,13 +28,13 @@ class ForgetFlow:
         """All data stored about a user.
 
         Raises:
-            NotHeld: nothing is stored.
+            NotStored: nothing is stored.
             StoreUnavailable: the store did not answer.
             RecordDamaged: the data cannot be decoded.
         """
         user = await self._store.read_all(user_id)
         if user.is_empty:
-            raise NotHeld("user_id: no data of this user, expected a user with feedback or a recent list")
+            raise NotStored("user_id: no data of this user, expected a user with feedback or a recent list")
         return user
 
     async def erase(self, user_id: str) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ class ForgetFlow:
         The last list served is deleted too, because it was made with the event.
 
         Raises:
-            NotHeld: no stored event has this id; events beyond the archive's limit are no longer stored one by one.
+            NotStored: no stored event has this id; events beyond the archive's limit are no longer stored one by one.
             StoreUnavailable: the store did not confirm; resend the request.
             RecordDamaged: the data cannot be decoded, and is left as it is.
             UserBusy: other writers to this user kept winning, or the store was slow, until the deadline.
@@ -76,16 +76,16 @@ class ForgetFlow:
             revision = user.record.revision
             forgotten = forget(user.record, user.archive, digest, snapshot.max_support)
             if not revision:
-                raise _not_held()
+                raise _no_such_event()
             if forgotten is None:
                 # Written again before the answer: the write that forgot the event may not be on disk yet.
                 if await self._store.replace(user_id, user.record, revision):
-                    raise _not_held()
+                    raise _no_such_event()
                 continue
             record = (await adapt_record(forgotten.record, snapshot)).with_lineage(secrets.randbits(VERSION_BITS))
             if await self._store.rewrite(user_id, record, forgotten.archive, expected_revision=revision):
                 return record
 
 
-def _not_held() -> NotHeld:
-    return NotHeld("event_id: no such event of this user, expected an id from POST /feedback or GET /users/{user_id}")
+def _no_such_event() -> NotStored:
+    return NotStored("event_id: no such event of this user, expected an id from POST /feedback or GET /users/{user_id}")

@@ -1,7 +1,7 @@
-"""The express lane: plain requests to the two hot routes skip FastAPI's machinery.
+"""The fast path: plain requests to the two hot routes skip FastAPI's machinery.
 
 FastAPI's routing, dependencies and responses cost as much as reading the user, scoring the catalogue and writing the
-response together. A plainly valid request goes straight to the route's own function, so that both lanes write the same
+response together. A plainly valid request goes straight to the route's own function, so that both paths write the same
 bytes. Parameters, bounds and defaults come from the signature of that function. All other requests, invalid ones
 included, go to the application untouched, so that refusals are written in one place.
 """
@@ -36,8 +36,8 @@ class Reader(Protocol):
         """The arguments, None for a request that is not plainly valid, and a ``receive`` for its whole body."""
 
 
-class Lane(NamedTuple):
-    """One hot route and the reader of its arguments."""
+class HotRoute(NamedTuple):
+    """One route and the reader of its arguments."""
 
     route: APIRoute
     reader: Reader
@@ -49,25 +49,25 @@ class FastPath:
     def __init__(self, app: ASGIApp, *, routes: Sequence[BaseRoute]) -> None:
         """Take the application's own ``routes``: the metrics find a request's route in its scope."""
         self._app = app
-        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._hot: dict[tuple[str, str], HotRoute] = {}
         for route in routes:
             if isinstance(route, APIRoute):
-                lanes = {(method, route.path) for method in route.methods or ()}
-                self._lanes |= {lane: Lane(route, _reader(route)) for lane in lanes.intersection(HOT_ROUTES)}
+                names = {(method, route.path) for method in route.methods or ()}
+                self._hot |= {name: HotRoute(route, _reader(route)) for name in names.intersection(HOT_ROUTES)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a plain request, or pass it on."""
-        lane = self._lanes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        if lane is None:
+        hot = self._hot.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if hot is None:
             await self._app(scope, receive, send)
             return
-        arguments, receive = await lane.reader.read(scope, receive)
+        arguments, receive = await hot.reader.read(scope, receive)
         if arguments is None:
             await self._app(scope, receive, send)
             return
-        scope["route"] = lane.route
+        scope["route"] = hot.route
         try:
-            response = await lane.route.endpoint(**arguments)
+            response = await hot.route.endpoint(**arguments)
         except ServiceError as exc:
             response = problem_of(exc)
         await response(scope, receive, send)

@@ -38,7 +38,7 @@ def feedback(user: str) -> bytes:
         ("", bytes),
     ],
 )
-@pytest.mark.parametrize("kind", ["application/json", "application/vnd.shop+json"])  # with and without the express lane
+@pytest.mark.parametrize("kind", ["application/json", "application/vnd.shop+json"])  # with and without the fast path
 def test_an_encoded_body_means_what_it_encodes(service: Running, user: str, encoding, encode, kind: str) -> None:
     headers = {"Content-Encoding": encoding, "Content-Type": kind}
     answer = service.client.post("/feedback", content=encode(feedback(user)), headers=headers)

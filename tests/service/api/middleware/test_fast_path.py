@@ -1,4 +1,4 @@
-"""The express lane responds as FastAPI would, byte for byte, and leaves all other requests to it."""
+"""The fast path responds as FastAPI would, byte for byte, and leaves all other requests to it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ Response = tuple[int, dict[bytes, bytes], bytes]
 
 
 class App:
-    """The routes, behind the lane or without it."""
+    """The routes, behind the fast path or without it."""
 
-    def __init__(self, live: LiveBundle, *, has_lane: bool) -> None:
+    def __init__(self, live: LiveBundle, *, is_fast: bool) -> None:
         store = MemoryStore()
         feedback, forget = FeedbackFlow(store, clock=lambda: NOW, deadline_s=60), ForgetFlow(store, deadline_s=60)
         router = build_router(Backend(live, store, feedback, forget))
@@ -43,8 +43,8 @@ class App:
         self.routes = FastAPI()
         self.routes.include_router(router)
         problems.install(self.routes)
-        lane = FastPath(self._pass_on, routes=router.routes)
-        self._app: Any = Capacity(lane, limit=1) if has_lane else self.routes
+        fast_path = FastPath(self._pass_on, routes=router.routes)
+        self._app: Any = Capacity(fast_path, limit=1) if is_fast else self.routes
 
     async def _pass_on(self, scope: Any, receive: Any, send: Any) -> None:
         self.passed_on += 1
@@ -89,13 +89,13 @@ def live(trained_store: Path) -> LiveBundle:
 
 
 @pytest.fixture
-def lane(live: LiveBundle) -> App:
-    return App(live, has_lane=True)
+def fast(live: LiveBundle) -> App:
+    return App(live, is_fast=True)
 
 
 @pytest.fixture
 def plain(live: LiveBundle) -> App:
-    return App(live, has_lane=False)
+    return App(live, is_fast=False)
 
 
 QUERIES = [
@@ -112,20 +112,20 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_every_query_gets_the_response_of_the_route(lane: App, plain: App, query: bytes) -> None:
-    assert lane.request("GET", "/recommend", query) == plain.request("GET", "/recommend", query)
+def test_every_query_gets_the_response_of_the_route(fast: App, plain: App, query: bytes) -> None:
+    assert fast.request("GET", "/recommend", query) == plain.request("GET", "/recommend", query)
 
 
 @pytest.mark.parametrize("sent", [b"%ff", b"%fe", b"a%80", "é".encode(), b"\xff", b"%ED%A0%80"])
-def test_bytes_that_are_not_utf_8_never_merge_two_users(lane: App, sent: bytes) -> None:
-    status, _, body = lane.request("GET", "/recommend", b"k=1&user_id=" + sent)
+def test_bytes_that_are_not_utf_8_never_merge_two_users(fast: App, sent: bytes) -> None:
+    status, _, body = fast.request("GET", "/recommend", b"k=1&user_id=" + sent)
     assert (status, json.loads(body)["errors"][0]["field"]) == (422, "user_id")
 
 
-def test_feedback_with_a_query_gets_the_response_of_the_route(lane: App, plain: App) -> None:
+def test_feedback_with_a_query_gets_the_response_of_the_route(fast: App, plain: App) -> None:
     request = ("POST", "/feedback", b"user_id=bob", json.dumps(BODIES[0]).encode())
-    assert lane.request(*request) == plain.request(*request)
-    assert lane.request(*request)[0] == 422
+    assert fast.request(*request) == plain.request(*request)
+    assert fast.request(*request)[0] == 422
 
 
 EVENT = {"item_id": "g1-1", "value": 5, "event_id": "e", "timestamp": NOW - 5}
@@ -151,11 +151,11 @@ TEXTS = [
 @pytest.mark.parametrize(
     "body", [*(json.dumps(body).encode() for body in BODIES), *TEXTS], ids=lambda body: f"{len(body)} bytes"
 )
-def test_every_body_gets_the_response_of_the_route(lane: App, plain: App, body: bytes) -> None:
+def test_every_body_gets_the_response_of_the_route(fast: App, plain: App, body: bytes) -> None:
     for _ in range(2):  # the second time with duplicates
-        assert lane.request("POST", "/feedback", body=body) == plain.request("POST", "/feedback", body=body)
+        assert fast.request("POST", "/feedback", body=body) == plain.request("POST", "/feedback", body=body)
     request = ("GET", "/recommend", b"user_id=ann&k=3")
-    assert lane.request(*request) == plain.request(*request)
+    assert fast.request(*request) == plain.request(*request)
 
 
 @pytest.mark.parametrize(
@@ -165,22 +165,22 @@ def test_every_body_gets_the_response_of_the_route(lane: App, plain: App, body: 
         *(b"text/plain", b"application/x-www-form-urlencoded", b"", b"application/json, text/plain"),
     ],
 )
-def test_every_content_type_gets_the_response_of_the_route(lane: App, plain: App, kind: bytes) -> None:
+def test_every_content_type_gets_the_response_of_the_route(fast: App, plain: App, kind: bytes) -> None:
     body = json.dumps(BODIES[0]).encode()
     for headers in ([(b"content-type", kind)], [], [(b"content-type", kind), (b"content-type", b"text/plain")]):
         request = ("POST", "/feedback", b"", body, headers)
-        assert lane.request(*request) == plain.request(*request)
+        assert fast.request(*request) == plain.request(*request)
 
 
 @pytest.mark.parametrize(("method", "path"), [("HEAD", "/recommend"), ("POST", "/recommend"), ("GET", "/recommend/")])
-def test_other_methods_and_paths_get_the_response_of_the_route(lane: App, plain: App, method: str, path: str) -> None:
-    assert lane.request(method, path, b"user_id=ann") == plain.request(method, path, b"user_id=ann")
+def test_other_methods_and_paths_get_the_response_of_the_route(fast: App, plain: App, method: str, path: str) -> None:
+    assert fast.request(method, path, b"user_id=ann") == plain.request(method, path, b"user_id=ann")
 
 
-def test_a_plain_request_does_not_reach_the_application(lane: App) -> None:
-    lane.request("GET", "/recommend", b"user_id=ann&k=5")
-    lane.request("POST", "/feedback", body=json.dumps(BODIES[0]).encode())
-    assert lane.passed_on == 0
+def test_a_plain_request_does_not_reach_the_application(fast: App) -> None:
+    fast.request("GET", "/recommend", b"user_id=ann&k=5")
+    fast.request("POST", "/feedback", body=json.dumps(BODIES[0]).encode())
+    assert fast.passed_on == 0
 
 
 @given(user_id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256), k=st.integers(1, 500))
@@ -220,7 +220,7 @@ def test_a_plain_body_means_what_the_route_reads(body: dict[str, Any]) -> None:
     assert arguments is None or arguments == {"feedback": Feedback.model_validate(body)}
 
 
-def test_a_hot_route_with_a_dependency_that_the_lane_would_skip_is_refused() -> None:
+def test_a_hot_route_with_a_dependency_that_the_fast_path_would_skip_is_refused() -> None:
     app = FastAPI()
 
     @app.get("/recommend", dependencies=[Depends(lambda: None)])
