@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-$(PYTHON_VERSION)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest peers growth chaos tables soak images imagetest pythons clean
+.PHONY: help setup demo test check lint types imports audit bandit sbom advisories tools loadtest peers growth chaos tables soak images imagetest pythons docs reference figure clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -47,6 +47,7 @@ types: setup ## mypy, strict
 	@$(BIN)/mypy
 	@$(BIN)/mypy --strict loadtests
 	@$(BIN)/mypy --strict deploy/images
+	@$(BIN)/mypy --strict docs/tools
 
 imports: setup ## import-linter: the layers of both packages
 	@$(BIN)/lint-imports
@@ -103,6 +104,16 @@ tables: setup ## 20,000 messy tables for each property of reading data, instead 
 
 soak: setup tools ## run for half an hour at 70% of the highest rate; writes loadtests/results/soak.json
 	@$(BIN)/python -m loadtests soak --minutes 30 --json loadtests/results/soak.json
+
+docs: setup ## build the documents as a site, offline, into build/docs; a warning is an error
+	@$(BIN)/python -m sphinx -W -n --keep-going -q -b html -d build/doctrees docs build/docs
+	@echo "documents: build/docs/index.html"
+
+reference: setup ## rewrite what the documents take from the code: settings, commands, routes, errors, metrics
+	@$(BIN)/python docs/tools/reference.py
+
+figure: setup ## draw the README's figure from REPORT=…/report.json of a bundle
+	@$(BIN)/python docs/tools/figure.py $(REPORT)
 
 # ENGINE=buildah, IMAGE_PYTHON=3.13 and TORCH_INDEX=… choose; without an engine this needs root on Debian.
 images: ## build both container images, with Docker or Podman, or with neither and no registry
