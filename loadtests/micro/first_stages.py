@@ -24,7 +24,7 @@ from loadtests.kit.cli import LoadTest, Result
 from loadtests.kit.tables import markdown
 from loadtests.worlds.bundle_folders import live_bundle, synthetic_folder
 from loadtests.worlds.bundles import KINDS, KINDS_PER_USER
-from model_store.bundle import Bundle
+from model_store.bundle import Bundle, Support, UserSupport
 from model_store.bundle.candidates import Index, import_faiss
 from model_store.export.build_index import build_index, cells_for
 
@@ -108,14 +108,14 @@ def _faiss(index: Any, effort: Any) -> Search:
 
 def states_of(bundle: Bundle, rng: np.random.Generator) -> Iterator[Float]:
     """User states float32 (1, state_dim) after 1 to 30 events on popular items of a few kinds."""
-    values = float(bundle.manifest.feedback.value_max)
+    value = bundle.manifest.feedback.value_max
     for _ in range(USERS):
         shots = int(rng.integers(1, 30, endpoint=True))
         kinds = rng.choice(rng.integers(0, KINDS, KINDS_PER_USER), shots)
         rows = kinds + KINDS * ((len(bundle.catalogue) // KINDS) ** rng.random(shots)).astype(np.int64)
         rows = np.minimum(rows, len(bundle.catalogue) - 1)
-        ones = np.ones((1, shots), np.float32)
-        yield bundle.graphs.adapt(bundle.catalogue.vectors[rows[None]], values * ones, 0 * ones, ones)
+        support = Support.of([UserSupport.encode(rows, np.full(shots, value, np.float32), np.zeros(shots))])
+        yield bundle.graphs.adapt(bundle.catalogue.vectors[support.rows], support)
 
 
 def measure(options: argparse.Namespace) -> Result:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from loadtests.kit.tables import markdown
 from loadtests.kit.timing import Call, interleaved_ms
 from loadtests.worlds.bundle_folders import live_bundle
 from loadtests.worlds.bundles import synthetic_bundle
-from model_store.bundle import Addends, Bundle, padded
+from model_store.bundle import Addends, Bundle, Support, UserSupport
 from model_store.config import IndexName
 
 LIST_LENGTH = 20
@@ -100,21 +101,18 @@ def recall(bundle: Bundle, rng: np.random.Generator) -> float:
 
 def adapt(bundle: Bundle, rng: np.random.Generator, shots: int) -> Float:
     """``user_state`` of a user with ``shots`` random events."""
-    state: Float = bundle.graphs.adapt(*_support(bundle, rng, shots))[0]
+    state: Float = _adaptation(bundle, rng, shots)()[0]
     return state
 
 
-def _adaptation(bundle: Bundle, rng: np.random.Generator, shots: int) -> Call:
-    support = _support(bundle, rng, shots)
-    return lambda: bundle.graphs.adapt(*support)
-
-
-def _support(bundle: Bundle, rng: np.random.Generator, shots: int) -> tuple[Float, Float, Float, Float]:
-    """Inputs of ``adapt.onnx`` for one user, padded as in the service."""
+def _adaptation(bundle: Bundle, rng: np.random.Generator, shots: int) -> Callable[[], Float]:
+    """A call of ``adapt.onnx`` for one user with ``shots`` random events."""
     feedback = bundle.manifest.feedback
-    rows = padded([rng.integers(0, len(bundle.catalogue), shots)])
-    values = padded([rng.uniform(feedback.value_min, feedback.value_max, shots).astype(np.float32)])
-    return bundle.catalogue.vectors[rows], values, np.zeros_like(values), padded([np.ones(shots, np.float32)])
+    rows = rng.integers(0, len(bundle.catalogue), shots)
+    values = rng.uniform(feedback.value_min, feedback.value_max, shots).astype(np.float32)
+    support = Support.of([UserSupport.encode(rows, values, np.zeros(shots))])
+    vectors = bundle.catalogue.vectors[support.rows]
+    return lambda: bundle.graphs.adapt(vectors, support)
 
 
 def _exclusions(bundle: Bundle, rng: np.random.Generator, users: int = 1) -> Addends:

@@ -33,8 +33,8 @@ from loadtests.kit.tables import markdown
 from loadtests.kit.timing import Call, seconds
 from loadtests.worlds.bundle_folders import bundles_folder, live_bundle
 from loadtests.worlds.records import STARS, made_up_record
-from model_store.bundle import Addends, Bundle
-from service.core.support import side_by_side, support_of
+from model_store.bundle import Addends, Bundle, Support
+from service.core.support import support_of
 from service.stores.records.codec import decode_record, encode_record
 
 CONCURRENCY = 16
@@ -145,8 +145,8 @@ def parts(bundle: Bundle, rounds: int) -> Times:
     users, shots = np.arange(BATCH_USERS).repeat(EVENTS), np.full(BATCH_USERS, EVENTS, dtype=np.float32)
 
     def adapt(users: int) -> Any:
-        batch = side_by_side([support] * users)
-        return bundle.graphs.adapt(vectors[batch.rows], batch.values, batch.ages, batch.mask)
+        batch = Support.of([support] * users)
+        return bundle.graphs.adapt(vectors[batch.rows], batch)
 
     def vote() -> Addends:
         return bundle.graphs.vote(lists, weights, values, ages, users, shots)

@@ -29,7 +29,7 @@ from loadtests.kit.timing import interleaved_ms
 from loadtests.kit.wrk import drive, wrk_path
 from loadtests.worlds.bundle_folders import live_bundle, synthetic_folder, write_item_ids
 from loadtests.worlds.users import used_bytes, write_users
-from model_store.bundle import Addends, Bundle, padded
+from model_store.bundle import Addends, Bundle, Support, UserSupport
 
 EVENTS = 20
 LIST_LENGTH = 20
@@ -167,13 +167,12 @@ def _graphs(bundle: Bundle, repeats: int) -> Row:
     """Adaptation and scoring of one user with as many events as the stored users have."""
     rng = np.random.default_rng(0)
     rows = rng.choice(len(bundle.catalogue), EVENTS, replace=False)
-    ones = padded([np.ones(EVENTS, dtype=np.float32)])
+    values = np.full(EVENTS, bundle.manifest.feedback.value_max, dtype=np.float32)
+    support = Support.of([UserSupport.encode(rows, values, np.zeros(EVENTS))])
     excluded = Addends(np.zeros(EVENTS, dtype=np.int64), rows, np.full(EVENTS, -np.inf, dtype=np.float32))
 
     def adapt() -> NDArray[np.float32]:
-        return bundle.graphs.adapt(
-            bundle.catalogue.vectors[padded([rows])], bundle.manifest.feedback.value_max * ones, ones, ones
-        )
+        return bundle.graphs.adapt(bundle.catalogue.vectors[support.rows], support)
 
     states = adapt()
     # Not interleaved: the scan of a large catalogue evicts the inputs of adaptation from the caches.

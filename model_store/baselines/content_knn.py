@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from model_store.baselines.popularity import Scores, liked_matrix
-from model_store.data.episodes import Support
+from model_store.bundle import Support
 from model_store.data.schema import ItemFeatures
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from model_store.baselines.popularity import Scores, liked_matrix
-from model_store.data.episodes import Support
+from model_store.bundle import Support
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.baselines.popularity import Scores, liked_matrix
-from model_store.data.episodes import Support
+from model_store.bundle import Support
 from model_store.meta.parts.ease import CoCounts
 
 

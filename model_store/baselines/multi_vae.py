@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model_store.baselines.popularity import Scores, liked_matrix
-from model_store.data.episodes import Support
+from model_store.bundle import Support
 
 # Larger steps than the paper's on smaller batches: on MovieLens 1M, 600 steps are as good as thousands of the paper's.
 LEARNING_RATE = 5e-3

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from model_store.data.episodes import Support
+from model_store.bundle import Support
 from model_store.evaluation.protocol import Recommender
 
 Scores = NDArray[np.float32]

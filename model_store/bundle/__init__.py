@@ -3,16 +3,18 @@
 This package is all that ``service`` knows of ``model_store``. It imports no torch.
 """
 
-from model_store.bundle.attributes import NOTHING_KNOWN, Attributes, Encoded, Value
+from model_store.bundle.attributes import NO_ATTRIBUTES, Attributes, Encoded, Value
 from model_store.bundle.items import UNKNOWN_ROW, Catalogue
 from model_store.bundle.manifest import SCHEMA_VERSION, FeedbackSpec, Manifest, ManifestCheck
 from model_store.bundle.reader import Bundle, open_bundle
 from model_store.bundle.registry import Registry
 from model_store.bundle.scale import Kind, Scale, adds, read_on, scale_of
-from model_store.bundle.sessions import Addends, Graphs, padded
+from model_store.bundle.sessions import Addends, Graphs
+from model_store.bundle.support import NO_SUPPORT, Support, UserSupport, padded
 
 __all__ = [
-    "NOTHING_KNOWN",
+    "NO_ATTRIBUTES",
+    "NO_SUPPORT",
     "SCHEMA_VERSION",
     "UNKNOWN_ROW",
     "Addends",
@@ -27,6 +29,8 @@ __all__ = [
     "ManifestCheck",
     "Registry",
     "Scale",
+    "Support",
+    "UserSupport",
     "Value",
     "adds",
     "open_bundle",

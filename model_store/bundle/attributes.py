@@ -70,7 +70,7 @@ class Encoded(NamedTuple):
     weights: NDArray[np.float32]
 
 
-NOTHING_KNOWN = Encoded(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32))
+NO_ATTRIBUTES = Encoded(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32))
 
 
 class Attributes:
@@ -109,7 +109,7 @@ class Attributes:
         columns = [{each for _, each in self.parts(*item) if each is not None} for item in given.items()]
         known = [ids for ids in columns if ids]
         if not known:
-            return NOTHING_KNOWN
+            return NO_ATTRIBUTES
         # By id, so that the order of the columns changes no bit of what is computed from them.
         pairs = sorted((each, 1 / math.sqrt(len(ids) * len(known))) for ids in known for each in ids)
         ids, weights = zip(*pairs, strict=True)

@@ -20,23 +20,22 @@ and 0 for padding, so that it is 0 everywhere for a user without events. Attribu
 adapt.onnx that makes nothing of them need not have their two inputs, and that of an older bundle has no axis B and
 takes one user at a time. B users are voted for and scored in one batch of E events: ``users`` says whose each is,
 ``shots`` how many each has; one event may stand for a user with shots 0. Addends of one user and row add up; −inf
-excludes the row. No bit of a user's result depends on the others of the batch, if supports are ``padded``.
+excludes the row. No bit of a user's result depends on the others of the batch, as supports are padded by ``support``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from model_store.bundle.attributes import NOTHING_KNOWN, Encoded
 from model_store.bundle.candidates import INDEX_FILE, Index
+from model_store.bundle.support import Support
 from model_store.errors import BundleDamaged
 
 GRAPH_FILES = ("adapt.onnx", "vote.onnx", "score.onnx", "encode_item.onnx")
@@ -44,22 +43,8 @@ GRAPH_FILES = ("adapt.onnx", "vote.onnx", "score.onnx", "encode_item.onnx")
 # a service grow without end and no run faster.
 EVER_NEW_SIZES = ("vote.onnx", "score.onnx")
 
-# Supports of users that adapt together have a multiple of this length. What processors compute with whole vectors, and
-# onnxruntime in blocks of four, then never has a rest, which rounds otherwise; and whole blocks of zeros change no sum.
-WHOLE = 16
-
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
-Number = TypeVar("Number", np.float32, np.int64)
-
-
-def padded(ragged: Sequence[NDArray[Number]]) -> NDArray[Number]:
-    """Arrays (length,) as rows (B, S), filled up with zeros to the next multiple of ``WHOLE``."""
-    longest = max(map(len, ragged))
-    rows = np.zeros((len(ragged), longest + -longest % WHOLE), ragged[0].dtype)
-    for row, each in zip(rows, ragged, strict=True):
-        row[: len(each)] = each
-    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,30 +131,35 @@ class Graphs:
         """Open all four graphs of ``folder``, and its index where ``score.onnx`` wants candidates."""
         self._sessions = {name: open_session(folder / name, threads=threads) for name in GRAPH_FILES}
         self._adapt, self._vote, self._score, self._encode = (self._sessions[name].run for name in GRAPH_FILES)
-        self._knows_attributes = "attribute_ids" in self._inputs("adapt.onnx")
-        self._adapts_together = len(self._inputs("adapt.onnx")["mask"]) > 1
+        self._uses_attributes = "attribute_ids" in self._inputs("adapt.onnx")
+        self._adapts_batches = len(self._inputs("adapt.onnx")["mask"]) > 1
         self.index = Index(folder / INDEX_FILE) if "candidates" in self._inputs("score.onnx") else None
 
-    def adapt(
-        self, vectors: Float, values: Float, ages: Float, mask: Float, attributes: Sequence[Encoded] | None = None
-    ) -> Float:
-        """The inner loop: supports and attributes of B users → ``user_state`` float32 (B, state_dim)."""
-        feed = self.to_adapt(vectors, values, ages, mask, attributes)
-        if self._adapts_together:
-            states: Float = self._adapt(["user_state"], feed)[0]
-            return states
-        alone = ({name: each[user] for name, each in feed.items()} for user in range(len(mask)))
-        return np.stack([self._adapt(["user_state"], each)[0] for each in alone])
+    def adapt(self, vectors: Float, support: Support) -> Float:
+        """The inner loop: ``user_state`` float32 (B, state_dim) of the users of ``support``.
 
-    def to_adapt(
-        self, vectors: Float, values: Float, ages: Float, mask: Float, attributes: Sequence[Encoded] | None = None
-    ) -> dict[str, NDArray[Any]]:
-        """The inputs of ``adapt.onnx``, which has none for attributes where it makes nothing of them."""
-        feed: dict[str, NDArray[Any]] = {"vectors": vectors, "values": values, "ages": ages, "mask": mask}
-        if not self._knows_attributes:
-            return feed
-        ids, weights = zip(*(attributes or [NOTHING_KNOWN] * len(mask)), strict=True)
-        return feed | {"attribute_ids": padded(ids), "attribute_weights": padded(weights)}
+        Args:
+            vectors: float32 (B, S, state_dim), item vectors of the support's rows.
+            support: supports and attributes of B users.
+        """
+        inputs = self.adapt_inputs(vectors, support)
+        if self._adapts_batches:
+            states: Float = self._adapt(["user_state"], inputs)[0]
+            return states
+        users = ({name: array[user] for name, array in inputs.items()} for user in range(len(support)))
+        return np.stack([self._adapt(["user_state"], user)[0] for user in users])
+
+    def adapt_inputs(self, vectors: Float, support: Support) -> dict[str, NDArray[Any]]:
+        """The inputs of ``adapt.onnx``; a graph that uses no attributes has no inputs for them."""
+        inputs: dict[str, NDArray[Any]] = {
+            "vectors": vectors,
+            "values": support.values,
+            "ages": support.ages,
+            "mask": support.mask,
+        }
+        if not self._uses_attributes:
+            return inputs
+        return inputs | {"attribute_ids": support.attribute_ids, "attribute_weights": support.attribute_weights}
 
     def vote(
         self,

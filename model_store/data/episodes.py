@@ -7,30 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.bundle import NO_ATTRIBUTES, Encoded, Support, UserSupport
 from model_store.data.schema import Events
-
-SECONDS_PER_DAY = 86_400.0
-
-
-@dataclass(frozen=True)
-class Support:
-    """The supports of a batch of users, padded at the front so that the most recent event stands last.
-
-    Attributes:
-        rows: int64 (B, S), item rows; 0 where ``mask`` is 0.
-        values: float32 (B, S), on the data's own scale.
-        ages: float32 (B, S), days before the user's most recent support event.
-        mask: float32 (B, S), 1 for an event. S ≥ 1 also when all supports are empty.
-        attribute_ids: int64 (B, A), what else is known about the users; A ≥ 1.
-        attribute_weights: float32 (B, A); 0 is padding.
-    """
-
-    rows: NDArray[np.int64]
-    values: NDArray[np.float32]
-    ages: NDArray[np.float32]
-    mask: NDArray[np.float32]
-    attribute_ids: NDArray[np.int64]
-    attribute_weights: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -52,42 +30,38 @@ class Episodes:
     rest_weights: NDArray[np.float32] | None = None
 
     def select(self, chosen: NDArray[np.int64]) -> Episodes:
-        """The episodes ``chosen`` only, increasing places in the batch; supports stay as wide as they were."""
-        support = Support(**{name: array[chosen] for name, array in vars(self.support).items()})
+        """The episodes ``chosen`` only, increasing indices into the batch; the width of the supports stays."""
         kept = np.isin(self.rest[0], chosen)
         rest = np.stack([np.searchsorted(chosen, self.rest[0][kept]), self.rest[1][kept]])
         weights = None if self.rest_weights is None else self.rest_weights[kept]
-        return Episodes(support, rest, self.rest_liked[kept], self.support_liked[chosen], weights)
+        return Episodes(self.support.select(chosen), rest, self.rest_liked[kept], self.support_liked[chosen], weights)
 
 
-def pack_support(events: Events, places: list[NDArray[np.int64]], users: NDArray[np.int64] | None = None) -> Support:
-    """Supports from the places of their events in ``events``, each from the oldest event to the latest.
+def pack_support(
+    events: Events,
+    positions: list[NDArray[np.int64]],
+    users: NDArray[np.int64] | None = None,
+    limit: int | None = None,
+) -> Support:
+    """Supports of a batch of users from the positions of their events in ``events``.
 
     Args:
-        events: where the supports stand.
-        places: of each support.
-        users: int64 (B,), whose supports they are; without them, supports of users of whom nothing else is known.
+        events: events of the data.
+        positions: of the events of each support.
+        users: int64 (B,), codes of the users, whose attributes the supports have; None leaves attributes out.
+        limit: number of events to keep per user, the most recent ones; None keeps all.
     """
-    width = max(1, *map(len, places)) if places else 1
-    shape = (len(places), width)
-    rows, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.float32)
-    values, ages = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-    for row, positions in enumerate(places):
-        if len(positions):
-            times = events.times[positions]
-            rows[row, -len(positions) :] = events.items[positions]
-            values[row, -len(positions) :] = events.values[positions]
-            ages[row, -len(positions) :] = (times.max() - times) / SECONDS_PER_DAY
-            mask[row, -len(positions) :] = 1
-    return Support(rows, values, ages, mask, *_attributes(events, users, len(places)))
-
-
-def _attributes(
-    events: Events, users: NDArray[np.int64] | None, size: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    if users is None or events.attributes is None:
-        return np.zeros((size, 1), dtype=np.int64), np.zeros((size, 1), dtype=np.float32)
-    return events.attributes.padded(users)
+    attributes = [NO_ATTRIBUTES] * len(positions)
+    if users is not None and events.attributes is not None:
+        attributes = list(map(Encoded, *events.attributes.padded(users)))
+    return Support.of(
+        [
+            UserSupport.encode(
+                events.items[run].astype(np.int64), events.values[run], events.times[run], limit, encoded
+            )
+            for run, encoded in zip(positions, attributes, strict=True)
+        ]
+    )
 
 
 def deal(

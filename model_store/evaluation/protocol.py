@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.data.episodes import Support, pack_support
+from model_store.bundle import Support
+from model_store.data.episodes import pack_support
 from model_store.data.schema import Dataset, Events
 from model_store.errors import DataError
 from model_store.evaluation import metrics

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_store.bundle import Catalogue, Encoded, Graphs
-from model_store.data.episodes import Support
+from model_store.bundle import Catalogue, Graphs, Support
 from model_store.meta.network import Network
 from model_store.meta.parts.dense import Dense
 from model_store.meta.parts.prior import Prior
@@ -60,22 +59,21 @@ class ServedModel:
 
     def score(self, support: Support) -> NDArray[np.float32]:
         """Scores float32 (B, n_items) over the whole catalogue, without the quantised scan."""
-        batch = len(support.rows)
         catalogue, graphs = self._catalogue, self._graphs
-        known = list(map(Encoded, support.attribute_ids, support.attribute_weights))
-        states = graphs.adapt(catalogue.vectors[support.rows], support.values, support.ages, support.mask, known)
+        states = graphs.adapt(catalogue.vectors[support.rows], support)
         scores: NDArray[np.float32] = states @ catalogue.vectors.T
-        # Of a user without events one masked place stays, standing for none.
+        lengths = support.lengths
+        if not lengths.any():
+            return scores
         kept = support.mask > 0
-        kept[:, -1] = True
         rows = support.rows[kept]
         votes = graphs.vote(
             catalogue.neighbour_rows[rows],
             catalogue.neighbour_weights[rows],
             support.values[kept],
             support.ages[kept],
-            np.repeat(np.arange(batch), kept.sum(1)),
-            support.mask.sum(1),
+            np.repeat(np.arange(len(support)), lengths),
+            lengths.astype(np.float32),
         )
         np.add.at(scores, (votes.users, votes.rows), votes.values)
         return scores

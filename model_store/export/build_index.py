@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import Addends, Encoded, Graphs
+from model_store.bundle import Addends, Graphs, Support
 from model_store.bundle.candidates import INDEX_FILE, import_faiss
 from model_store.bundle.items import Catalogue
-from model_store.data.episodes import Support, pack_support
+from model_store.data.episodes import pack_support
 from model_store.data.schema import Dataset
 from model_store.data.split import split_users
 from model_store.errors import ExportRefused
@@ -143,14 +143,14 @@ def _supports(dataset: Dataset, users: NDArray[np.int64]) -> Iterator[Support]:
 
 def _ask(graphs: Graphs, catalogue: Catalogue, support: Support) -> _Asked:
     """As in a service: the neighbours of the events vote, the events' items are excluded."""
-    rows, values, ages, mask = (each[0] for each in (support.rows, support.values, support.ages, support.mask))
-    known = Encoded(support.attribute_ids[0], support.attribute_weights[0])
-    (state,) = graphs.adapt(catalogue.vectors[support.rows], support.values, support.ages, support.mask, [known])
-    users, shots = np.zeros(len(rows), dtype=np.int64), mask.sum(keepdims=True)
-    lists, weights = catalogue.neighbour_rows[rows], catalogue.neighbour_weights[rows]
-    seen = rows[mask > 0]
-    excluded = Addends(users[: len(seen)], seen, np.full(len(seen), -np.inf, dtype=np.float32))
-    addends = graphs.vote(lists, weights, values, ages, users, shots) + excluded
+    (state,) = graphs.adapt(catalogue.vectors[support.rows], support)
+    (user,) = support.users()
+    rows, owners = user.rows, np.zeros(user.shots, dtype=np.int64)
+    addends = Addends(owners, rows, np.full(user.shots, -np.inf, dtype=np.float32))
+    if user.shots:
+        lists, weights = catalogue.neighbour_rows[rows], catalogue.neighbour_weights[rows]
+        shots = np.array([user.shots], dtype=np.float32)
+        addends = graphs.vote(lists, weights, user.values, user.ages, owners, shots) + addends
     exact = catalogue.vectors @ state
     np.add.at(exact, addends.rows, addends.values)
     return _Asked(state, addends, float(np.partition(exact, -RECALL_AT)[-RECALL_AT]))

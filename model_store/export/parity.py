@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model_store.bundle import Addends, Encoded, Graphs, padded
+from model_store.bundle import Addends, Encoded, Graphs, Support, UserSupport
 from model_store.bundle.candidates import INDEX_FILE
 from model_store.bundle.golden import GoldenCase
 from model_store.errors import ExportRefused
@@ -60,7 +60,7 @@ def prove(folder: Path, network: Network, values: NDArray[np.float32], max_suppo
         score = _run(graphs, "score.onnx", graphs.to_score(states, addends, min(GOLDEN_COUNT, len(vectors))))
         # The longest support is proven, but would make the file of golden cases large.
         cases += [adapt, vote, score] if shots <= max(SUPPORT_LENGTHS) else []
-    _check_together(graphs, vectors, supports)
+    _check_batches(graphs, vectors, supports)
     if graphs.index is None:
         _check_recall(graphs, network, vectors, values, rng)
     else:
@@ -69,60 +69,60 @@ def prove(folder: Path, network: Network, values: NDArray[np.float32], max_suppo
     return cases
 
 
-def _draw(network: Network, values: NDArray[np.float32], shots: int, rng: np.random.Generator) -> Arrays:
-    """A made-up user's support and attributes; shots = 0 is one masked place."""
-    length, known = max(shots, 1), int(rng.integers(1, MAX_ATTRIBUTES, endpoint=True))
-    return {
-        "rows": rng.integers(0, network.n_items, length),
-        "values": rng.choice(values, length).astype(np.float32),
-        "ages": np.sort(rng.exponential(30, length).astype(np.float32))[::-1].copy(),
-        "mask": np.full(length, float(shots > 0), dtype=np.float32),
-        "attribute_ids": rng.integers(0, len(network.part(Dense).adaptation.scaled_attributes), known),
-        "attribute_weights": rng.random(known, dtype=np.float32),
-    }
+def _draw(network: Network, values: NDArray[np.float32], shots: int, rng: np.random.Generator) -> UserSupport:
+    """A made-up user's support and attributes."""
+    n_attributes = int(rng.integers(1, MAX_ATTRIBUTES, endpoint=True))
+    attributes = Encoded(
+        rng.integers(0, len(network.part(Dense).adaptation.scaled_attributes), n_attributes),
+        rng.random(n_attributes, dtype=np.float32),
+    )
+    return UserSupport(
+        rng.integers(0, network.n_items, shots),
+        rng.choice(values, shots).astype(np.float32),
+        np.sort(rng.exponential(30, shots).astype(np.float32))[::-1].copy(),
+        attributes,
+    )
 
 
 def _run(graphs: Graphs, graph: str, inputs: Arrays) -> GoldenCase:
     return GoldenCase(graph, inputs, graphs.run(graph, inputs))
 
 
-def _to_adapt(graphs: Graphs, vectors: NDArray[np.float32], supports: list[Arrays]) -> Arrays:
-    """The inputs of ``adapt.onnx`` for these users together."""
-    columns = ([support[name] for support in supports] for name in ("rows", "values", "ages", "mask"))
-    rows, values, ages, mask = map(padded, columns)
-    known = [Encoded(support["attribute_ids"], support["attribute_weights"]) for support in supports]
-    return graphs.to_adapt(vectors[rows], values, ages, mask, known)
+def _adapt_inputs(graphs: Graphs, vectors: NDArray[np.float32], users: list[UserSupport]) -> Arrays:
+    """The inputs of ``adapt.onnx`` for a batch of users."""
+    support = Support.of(users)
+    return graphs.adapt_inputs(vectors[support.rows], support)
 
 
-def _adapt_case(graphs: Graphs, network: Network, vectors: NDArray[np.float32], support: Arrays) -> GoldenCase:
-    inputs = _to_adapt(graphs, vectors, [support])
+def _adapt_case(graphs: Graphs, network: Network, vectors: NDArray[np.float32], user: UserSupport) -> GoldenCase:
+    inputs = _adapt_inputs(graphs, vectors, [user])
     case = _run(graphs, "adapt.onnx", inputs)
     _check(case, {"user_state": Adapt(network)(**_tensors(inputs))})
     return case
 
 
-def _check_together(graphs: Graphs, vectors: NDArray[np.float32], supports: list[Arrays]) -> None:
-    """No bit of a user's state may depend on who else adapts."""
-    groups = [*([each] for each in supports), supports, supports[::-1]]
-    states = [graphs.run("adapt.onnx", _to_adapt(graphs, vectors, group))["user_state"] for group in groups]
+def _check_batches(graphs: Graphs, vectors: NDArray[np.float32], users: list[UserSupport]) -> None:
+    """Refuse a graph by which any bit of a user's state depends on the batch."""
+    batches = [*([user] for user in users), users, users[::-1]]
+    states = [graphs.run("adapt.onnx", _adapt_inputs(graphs, vectors, batch))["user_state"] for batch in batches]
     alone = np.concatenate(states[:-2])
-    for together in (states[-2], states[-1][::-1]):
-        if not np.array_equal(alone, together):
-            apart = float(np.abs(alone - together).max())
+    for batched in (states[-2], states[-1][::-1]):
+        if not np.array_equal(alone, batched):
+            apart = float(np.abs(alone - batched).max())
             raise ExportRefused(f"adapt.onnx: users who adapt together differ by {apart:.1e}, expected the same bits")
 
 
-def _vote_case(graphs: Graphs, network: Network, support: Arrays) -> GoldenCase:
-    """The support's votes for two users: one who has its events, and one who has none."""
-    rows = np.append(support["rows"], 0)
+def _vote_case(graphs: Graphs, network: Network, user: UserSupport) -> GoldenCase:
+    """The votes of a user's events, and one event that stands for a second user without any."""
+    rows = np.append(user.rows, 0)
     neighbour_rows, neighbour_weights = network.neighbour_lists(rows)
     inputs: Arrays = {
         "neighbour_rows": neighbour_rows.int().numpy(),
         "neighbour_weights": neighbour_weights.detach().numpy(),
-        "values": np.append(support["values"], np.float32(0)),
-        "ages": np.append(support["ages"], np.float32(0)),
-        "users": np.append(np.zeros(len(rows) - 1, dtype=np.int64), 1),
-        "shots": np.array([support["mask"].sum(), 0], dtype=np.float32),
+        "values": np.append(user.values, np.float32(0)),
+        "ages": np.append(user.ages, np.float32(0)),
+        "users": np.append(np.zeros(user.shots, dtype=np.int64), 1),
+        "shots": np.array([user.shots, 0], dtype=np.float32),
     }
     case = _run(graphs, "vote.onnx", inputs)
     names = ("addend_users", "addend_rows", "addends")

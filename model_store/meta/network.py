@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from model_store.bundle import Support
 from model_store.config import TrainingConfig
-from model_store.data.episodes import Support
 from model_store.data.schema import Dataset, Events
 from model_store.meta.inner import Adaptation, AdaptationType, InnerLoop, Levels
 from model_store.meta.items.encoder import ItemEncoder, feature_matrix, svd_start
@@ -102,6 +102,9 @@ class Network(nn.Module):
     ) -> dict[str, Tensor]:
         """The summands of the scores by the name of their part, each float32 (B, n_items); arguments as ``forward``."""
         vectors = self.encoder.vectors()
+        # Padding changes no score, but gathering its neighbours would cost as much as those of events.
+        longest = max(1, int(support.lengths.max(initial=0)))
+        support, leave_out = support.narrowed(longest), leave_out and leave_out.narrowed(longest)
         supports = SupportBatch.of(support, vectors)
         batch = ScoringBatch(torch.from_numpy(support.rows), supports, vectors, leave_out, dropout)
         return {part.name: part.scores(batch) for part in self.parts}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model_store.data.episodes import Support
+from model_store.bundle import Support
 
 # Columns of the item vectors, and of ``user_state``, which the dense score of an item multiplies.
 LEARNED, PRIOR = slice(None, -1), slice(-1, None)

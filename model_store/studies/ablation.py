@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.bundle import Support
 from model_store.config import TrainingConfig
-from model_store.data.episodes import Support
 from model_store.evaluation.beyond_accuracy import ItemFacts
 from model_store.evaluation.comparison import Judgements
 from model_store.evaluation.figures import MODEL

@@ -9,9 +9,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import FeedbackSpec, Value
+from model_store.bundle import FeedbackSpec, UserSupport, Value
 from service.core.ports import Biases, Model
-from service.core.support import Support, support_of
+from service.core.support import support_of
 from service.core.values import Events
 
 
@@ -32,7 +32,7 @@ class LocatedEvents(NamedTuple):
     """
 
     rows: NDArray[np.int64]
-    support: Support
+    support: UserSupport
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,14 @@ class Snapshot:
         rows = self.rows(events.item_ids)
         return LocatedEvents(rows, support_of(events, rows, self.feedback.scale, self.max_support))
 
-    async def adapt(self, support: Support, attributes: Mapping[str, Value]) -> NDArray[np.float32]:
+    async def adapt(self, support: UserSupport, attributes: Mapping[str, Value]) -> NDArray[np.float32]:
         """See ``Model``."""
         return await self.model.adapt(support, attributes)
 
     async def rank(
         self,
         user_state: NDArray[np.float32],
-        support: Support,
+        support: UserSupport,
         biases: Biases,
         count: int,
     ) -> tuple[list[int], list[float]]:

@@ -8,8 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import Attributes, Catalogue, Manifest, Value
-from service.core.support import Support
+from model_store.bundle import Attributes, Catalogue, Manifest, UserSupport, Value
 from service.core.values import Archive, StoredUser, UserRecord
 
 Durability = Literal["durable", "replicated", "fast"]
@@ -118,7 +117,7 @@ class Model(Protocol):
     def attributes(self) -> Attributes:
         """The attributes of users that the bundle knows."""
 
-    async def adapt(self, support: Support, attributes: Mapping[str, Value]) -> NDArray[np.float32]:
+    async def adapt(self, support: UserSupport, attributes: Mapping[str, Value]) -> NDArray[np.float32]:
         """The inner loop: ``user_state`` float32 (state_dim,).
 
         The users of one tick of the event loop adapt in one batch; no bit of a state depends on the others.
@@ -127,7 +126,7 @@ class Model(Protocol):
     async def rank(
         self,
         user_state: NDArray[np.float32],
-        support: Support,
+        support: UserSupport,
         biases: Biases,
         count: int,
     ) -> tuple[list[int], list[float]]:

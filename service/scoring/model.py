@@ -14,21 +14,22 @@ from numpy.typing import NDArray
 from prometheus_client import Histogram
 
 from model_store.bundle import (
-    NOTHING_KNOWN,
+    NO_ATTRIBUTES,
+    NO_SUPPORT,
     Addends,
     Attributes,
     Bundle,
     Catalogue,
-    Encoded,
     Manifest,
     ManifestCheck,
+    Support,
+    UserSupport,
     Value,
     open_bundle,
 )
 from service import telemetry
 from service.batching import TickBatcher
 from service.core.ports import EXCLUDED, NO_BIASES, Biases
-from service.core.support import NO_SUPPORT, Support, side_by_side
 
 # Users scored at once: the catalogue is read once for all of them. Beyond these nothing more is gained, as their scores
 # fall out of the processor's caches.
@@ -42,18 +43,11 @@ Ranked = tuple[list[int], list[float]]
 Asked = TypeVar("Asked")
 
 
-class _Adapting(NamedTuple):
-    """One user to adapt to, as :meth:`Model.adapt` takes it."""
-
-    support: Support
-    known: Encoded
-
-
 class _Ranking(NamedTuple):
     """One user to rank for, as :meth:`Model.rank` takes it."""
 
     user_state: NDArray[np.float32]
-    support: Support
+    support: UserSupport
     biases: Biases
     length: int
 
@@ -78,9 +72,10 @@ class Model:
         # Whoever waits for a rank holds the model.
         itself = weakref.proxy(self)
         self._to_rank: TickBatcher[_Ranking, Ranked] = TickBatcher(lambda asked: itself._rank_all(asked))  # noqa: SLF001, PLW0108 - bound when called, not before
-        self._to_adapt: TickBatcher[_Adapting, State] = TickBatcher(lambda asked: itself._adapt_all(asked))  # noqa: SLF001, PLW0108 - likewise
-        self._start: State = self._adapt_together([_Adapting(NO_SUPPORT, NOTHING_KNOWN)])[0]
-        stranger = _Ranking(self._start, NO_SUPPORT, NO_BIASES, 1)
+        self._to_adapt: TickBatcher[UserSupport, State] = TickBatcher(lambda asked: itself._adapt_all(asked))  # noqa: SLF001, PLW0108 - likewise
+        self._start: State = self._adapt_together([NO_SUPPORT])[0]
+        one_event = UserSupport(np.zeros(1, np.int64), np.ones(1, np.float32), np.zeros(1, np.float32))
+        stranger = _Ranking(self._start, one_event, NO_BIASES, 1)
         # As many as there will ever be, while the memory that the golden cases took is given back: what is taken now in
         # one piece serves any number of users.
         self._rank_together([stranger] * self._together)
@@ -95,17 +90,17 @@ class Model:
         """The bundle's version."""
         return self.manifest.version
 
-    async def adapt(self, support: Support, attributes: Mapping[str, Value]) -> State:
+    async def adapt(self, support: UserSupport, attributes: Mapping[str, Value]) -> State:
         """The inner loop: ``user_state`` float32 (state_dim,). The starting point was computed once.
 
         Users asked for in one tick of the event loop adapt together; no bit of a state depends on the others.
         """
-        known = self.attributes.encode(attributes)
-        if support is NO_SUPPORT and known is NOTHING_KNOWN:
+        support = support._replace(attributes=self.attributes.encode(attributes))
+        if not support.shots and support.attributes is NO_ATTRIBUTES:
             return self._start
-        return await self._to_adapt.submit(_Adapting(support, known))
+        return await self._to_adapt.submit(support)
 
-    async def _adapt_all(self, asked: list[_Adapting]) -> list[State]:
+    async def _adapt_all(self, asked: list[UserSupport]) -> list[State]:
         states: list[State] = []
         for run in _runs(asked, MAX_ADAPTED):
             started = time.perf_counter()
@@ -113,19 +108,12 @@ class Model:
             _observe(telemetry.adaptation, started, len(run))
         return states
 
-    def _adapt_together(self, asked: list[_Adapting]) -> State:
+    def _adapt_together(self, asked: list[UserSupport]) -> State:
         """States float32 (len(asked), state_dim)."""
-        rows, values, ages, mask = side_by_side([each.support for each in asked])
-        known = [each.known for each in asked]
-        return self._graphs.adapt(self.catalogue.vectors[rows], values, ages, mask, known)
+        support = Support.of(asked)
+        return self._graphs.adapt(self.catalogue.vectors[support.rows], support)
 
-    async def rank(
-        self,
-        user_state: NDArray[np.float32],
-        support: Support,
-        biases: Biases,
-        count: int,
-    ) -> Ranked:
+    async def rank(self, user_state: NDArray[np.float32], support: UserSupport, biases: Biases, count: int) -> Ranked:
         """The best ``count`` rows with their scores, best first; fewer where the catalogue is used up.
 
         Users asked for in one tick of the event loop are ranked together, which reads the catalogue once for all.
@@ -145,20 +133,22 @@ class Model:
         started = time.perf_counter()
         states = np.concatenate([each.user_state for each in asked]).reshape(len(asked), -1)
         count = min(max(each.length for each in asked), self.manifest.limits.max_count)
-        rows, scores = self._graphs.score(states, self._votes(asked) + _biases(asked), count)
+        rows, scores = self._graphs.score(states, self._addends(asked), count)
         _observe(telemetry.scoring, started, len(asked))
         listed = zip(rows.tolist(), scores.tolist(), asked, strict=True)
         return [_without_excluded(its_rows, its_scores, each.length) for its_rows, its_scores, each in listed]
 
-    def _votes(self, asked: list[_Ranking]) -> Addends:
-        supports = [each.support for each in asked]
+    def _addends(self, asked: list[_Ranking]) -> Addends:
+        supports, biases = [each.support for each in asked], _biases(asked)
         rows = np.concatenate([support.rows for support in supports])
+        if not len(rows):
+            return biases
         values = np.concatenate([support.values for support in supports])
         ages = np.concatenate([support.ages for support in supports])
-        users = np.arange(len(asked)).repeat([len(support.rows) for support in supports])
+        users = np.arange(len(asked)).repeat([support.shots for support in supports])
         shots = np.array([support.shots for support in supports], dtype=np.float32)
         lists, weights = self.catalogue.neighbour_rows[rows], self.catalogue.neighbour_weights[rows]
-        return self._graphs.vote(lists, weights, values, ages, users, shots)
+        return self._graphs.vote(lists, weights, values, ages, users, shots) + biases
 
 
 def _runs(asked: list[Asked], at_most: int) -> Iterator[list[Asked]]:

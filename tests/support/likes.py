@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from model_store.data.episodes import Support
+from model_store.bundle import Support, UserSupport
 from model_store.data.schema import Events
 from model_store.evaluation.protocol import KShot, Tasks
 
@@ -21,14 +21,14 @@ def liked_of(*users: list[int], n_items: int) -> sp.csr_array:
 
 
 def support_of(*users: list[tuple[int, float]]) -> Support:
-    """Supports of (item, value) events, padded at the front."""
-    width = max(1, *map(len, users)) if len(users) > 1 else max(1, len(users[0]))
-    rows, values, mask = (np.zeros((len(users), width), dtype=kind) for kind in (np.int64, np.float32, np.float32))
-    for row, events in enumerate(users):
-        for place, (item, value) in enumerate(events, start=width - len(events)):
-            rows[row, place], values[row, place], mask[row, place] = item, value, 1
-    nothing = np.zeros((len(users), 1), dtype=np.int64)
-    return Support(rows, values, np.zeros_like(values), mask, nothing, nothing.astype(np.float32))
+    """Supports of (item, value) events."""
+    columns = (tuple(zip(*events, strict=True)) or ((), ()) for events in users)
+    return Support.of(
+        [
+            UserSupport.encode(np.array(items, np.int64), np.array(values, np.float32), np.zeros(len(items)))
+            for items, values in columns
+        ]
+    )
 
 
 def tasks_of(first_and_query: list[tuple[int, int]], n_items: int) -> Tasks:

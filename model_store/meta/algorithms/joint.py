@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model_store.bundle import Support
 from model_store.config import TrainingConfig
-from model_store.data.episodes import Support
 from model_store.data.schema import Events
 from model_store.meta.algorithms.maml import copy_anchors
 from model_store.meta.algorithms.reptile import whole_profiles

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model_store.bundle import Support
 from model_store.config import TrainingConfig
-from model_store.data.episodes import Support, pack_support
+from model_store.data.episodes import pack_support
 from model_store.meta.algorithms import maml
 from model_store.meta.algorithms.fomaml import FirstOrderDescent
 from model_store.meta.inner import AdaptationSpec
@@ -42,7 +43,7 @@ def moved(start: Tensor, adapted: Tensor, outer_step: float) -> Tensor:
 def whole_profiles(batch: Batch, max_events: int) -> Support:
     """All events of each user of the batch, the most recent ``max_events`` of them."""
     runs = [batch.events.user(int(user)) for user in batch.users]
-    return pack_support(batch.events, [np.arange(max(run.start, run.stop - max_events), run.stop) for run in runs])
+    return pack_support(batch.events, [np.arange(run.start, run.stop) for run in runs], limit=max_events)
 
 
 @torch.no_grad()

@@ -100,6 +100,10 @@ class LeaveOut(NamedTuple):
     liked: Tensor
     support_liked: Tensor
 
+    def narrowed(self, width: int) -> LeaveOut:
+        """The first ``width`` positions of the supports."""
+        return self._replace(support_liked=self.support_liked[:, :width])
+
 
 @dataclass(frozen=True)
 class ScoringBatch:

@@ -13,7 +13,7 @@ from model_store.baselines.content_knn import ContentKNN, content_matrix, idf_we
 from model_store.baselines.grids import Grid, Settings, Tuning, combinations
 from model_store.baselines.popularity import Popularity
 from model_store.baselines.tuning import Tuned, tune
-from model_store.data.episodes import Support
+from model_store.bundle import Support
 from model_store.data.schema import Dataset
 from model_store.evaluation.protocol import Recommender, Tasks
 from model_store.meta.items.mapping import columns_of, fit_mapping, knowledge

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,17 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from resealed import reseal
 
-from model_store.bundle import NOTHING_KNOWN, Attributes, Encoded, Graphs, Registry, Value, open_bundle
+from model_store.bundle import (
+    NO_ATTRIBUTES,
+    Attributes,
+    Encoded,
+    Graphs,
+    Registry,
+    Support,
+    UserSupport,
+    Value,
+    open_bundle,
+)
 from model_store.content.bins import Bins
 from model_store.data.tables import Table
 from model_store.data.users import user_attributes
@@ -113,8 +124,8 @@ def test_columns_weigh_the_same_however_many_tags_they_hold() -> None:
 
 @pytest.mark.parametrize("nothing", [{}, {"gender": ""}, {"likes": []}, {"shoe": 43}, {"member": False}])
 def test_nothing_known_is_one_place_without_weight(nothing: dict[str, Value]) -> None:
-    assert KNOWN.encode(nothing) is NOTHING_KNOWN
-    assert (NOTHING_KNOWN.ids.tolist(), NOTHING_KNOWN.weights.tolist()) == ([0], [0])
+    assert KNOWN.encode(nothing) is NO_ATTRIBUTES
+    assert (NO_ATTRIBUTES.ids.tolist(), NO_ATTRIBUTES.weights.tolist()) == ([0], [0])
 
 
 def test_what_is_ignored_is_named() -> None:
@@ -224,5 +235,6 @@ def test_a_graph_of_one_user_that_makes_nothing_of_attributes_adapts_without_the
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), folder / "adapt.onnx"
     )
     vectors, ones = np.arange(12, dtype=np.float32).reshape(2, 2, 3), np.ones((2, 2), dtype=np.float32)
-    known = [KNOWN.encode({"gender": "F"})] * 2
-    assert Graphs(folder).adapt(vectors, ones, ones, ones, known).tolist() == [[3, 4, 5], [9, 10, 11]]
+    user = UserSupport(np.arange(2), ones[0], ones[0], KNOWN.encode({"gender": "F"}))
+    support = dataclasses.replace(Support.of([user, user]), values=ones, ages=ones, mask=ones)
+    assert Graphs(folder).adapt(vectors, support).tolist() == [[3, 4, 5], [9, 10, 11]]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_store.bundle import Kind, Scale, scale_of
+from model_store.bundle import Kind, Scale, UserSupport, scale_of
 from model_store.data.cleaning import arrange, merge_pairs
 from service.core.history import append, forget
-from service.core.support import NO_SUPPORT, Support, support_of
+from service.core.support import support_of
 from service.core.values import EMPTY, Event, Events, UserRecord
 
 ITEMS = list("abcdef")
@@ -37,7 +37,7 @@ def record_of(log: Log, scale: Scale, max_support: int = 100) -> UserRecord:
     return record
 
 
-def served(record: UserRecord, scale: Scale, max_support: int = 100) -> Support:
+def served(record: UserRecord, scale: Scale, max_support: int = 100) -> UserSupport:
     rows = np.array([ITEMS.index(item_id) for item_id in record.events.item_ids], dtype=np.int64)
     return support_of(record.events, rows, scale, max_support)
 
@@ -83,8 +83,8 @@ def test_the_order_of_arrival_does_not_matter_where_times_differ(
     shuffled = data.draw(st.permutations(timed))
     records = [record_of(arrived, SCALES[kind], max_support) for arrived in (timed, shuffled)]
     supports = [served(record, SCALES[kind], max_support) for record in records]
-    for one, other in zip(*supports, strict=True):
-        assert one.tolist() == other.tolist()
+    one, other = ([column.tolist() for column in (support.rows, support.values, support.ages)] for support in supports)
+    assert one == other
 
 
 def test_a_late_event_does_not_replace_a_newer_one() -> None:
@@ -124,7 +124,7 @@ def test_an_event_without_a_value_on_the_scale_is_not_in_the_support() -> None:
     record = append(EMPTY, Events.of([Event("a", 1.0, 0.0, 1, stars), Event("b", 9.0, 1.0, 2, stars)]), 10).record
     assert served(record, counts).rows.tolist() == [1]
     disliked = append(EMPTY, Events.of([Event("a", 1.0, 0.0, 1, stars)]), 10).record
-    assert served(disliked, counts) is NO_SUPPORT
+    assert not served(disliked, counts).shots
 
 
 typed_logs = st.lists(st.tuples(st.sampled_from(ITEMS[:3]), st.integers(1, 9), kinds), min_size=1, max_size=12)

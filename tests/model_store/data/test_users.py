@@ -139,17 +139,17 @@ def test_selected_users_keep_their_attributes():
     assert chosen.attributes.padded(np.arange(2))[0].tolist() == [[1, 0], [0, 2]]
 
 
-def test_a_support_has_the_attributes_of_its_user():
-    positions = [np.array([4]), np.array([], dtype=np.int64)]
-    support = pack_support(THREE, positions, np.array([2, 0]))
-    assert support.attribute_ids.tolist() == [[1, 0], [0, 2]]
-    assert not pack_support(THREE, positions).attribute_weights.any()
+def test_a_support_knows_its_user():
+    places = [np.array([4]), np.array([], dtype=np.int64)]
+    support = pack_support(THREE, places, np.array([2, 0]))
+    assert support.attribute_ids[:, :2].tolist() == [[1, 0], [0, 2]]
+    assert not pack_support(THREE, places).attribute_weights.any()
 
 
 def test_episodes_keep_attributes_except_for_the_hidden_share():
     users = np.tile([2, 0, 1], 200)
     episodes = deal(THREE, users, 1, 1, np.random.default_rng(0))
-    np.testing.assert_array_equal(episodes.support.attribute_ids, ATTRIBUTES.padded(users)[0])
+    np.testing.assert_array_equal(episodes.support.attribute_ids[:, :2], ATTRIBUTES.padded(users)[0])
     hidden = hide_attributes(episodes, 0.25, np.random.default_rng(0)).support.attribute_weights
     has_attributes = users != 1
     whole = (hidden == episodes.support.attribute_weights).all(1)

@@ -109,12 +109,13 @@ def test_a_disliked_item_is_not_a_hit():
 def test_the_support_at_k_is_the_first_k_events():
     spy = Fixed(np.zeros(N_ITEMS))
     evaluate(spy, one_user_tasks())
-    empty, one, three = spy.supports
-    assert empty.mask.tolist() == [[0]]
-    assert one.rows.tolist() == [[0]]
-    assert three.rows.tolist() == [[0, 1, 2]]
-    assert three.ages.tolist() == [[2, 1, 0]]
-    assert three.values.tolist() == [[LIKED] * 3]
+    none, one, three = spy.supports
+    assert none.lengths.tolist() == [0]
+    assert [user.rows.tolist() for user in one.users()] == [[0]]
+    (support,) = three.users()
+    assert support.rows.tolist() == [0, 1, 2]
+    assert support.ages.tolist() == [2, 1, 0]
+    assert support.values.tolist() == [LIKED] * 3
 
 
 def test_users_with_few_events_or_an_empty_query_are_excluded():
@@ -128,7 +129,7 @@ def test_only_the_requested_users_are_judged():
     dataset = dataset_of(liking(0, 1, 2), liking(3, 4, 5), liking(6, 7, 8))
     tasks = make_tasks(dataset, np.array([2, 0]), KShot((0, 1), min_events=3))
     assert [query.tolist() for query in tasks.queries] == [[7, 8], [1, 2]]
-    assert tasks.support(1, slice(0, 2)).rows.tolist() == [[6], [0]]
+    assert [user.rows.tolist() for user in tasks.support(1, slice(0, 2)).users()] == [[6], [0]]
 
 
 @pytest.mark.parametrize("shots", [(0, 20), (0, 1, 2, 3), (0, 5, 7), (0, 6, 10)])

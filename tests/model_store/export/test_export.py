@@ -107,7 +107,11 @@ def test_a_users_state_is_the_same_bits_in_any_batch(dataset: Dataset, tmp_path:
     session, rng = open_session(adapt), np.random.default_rng(0)
 
     def states(*users: dict[str, np.ndarray]) -> list[bytes]:
-        feed = {name: padded([each[name] for each in users]) for name in users[0] if name != "vectors"}
+        feed = {
+            name: padded([user[name] for user in users], column.dtype.type)
+            for name, column in users[0].items()
+            if name != "vectors"
+        }
         feed["vectors"] = np.zeros((*feed["mask"].shape, CONFIG.dim + 1), dtype=np.float32)
         for row, user in zip(feed["vectors"], users, strict=True):
             row[: len(user["vectors"])] = user["vectors"]

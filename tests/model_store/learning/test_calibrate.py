@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from model_store.data.episodes import Support
+from model_store.bundle import Support
 from model_store.data.schema import Events, UserAttributes
 from model_store.evaluation.protocol import KShot, Tasks
 from model_store.learning.calibrate import ChosenWeights, HeldOutCohort, calibrate

@@ -12,8 +12,8 @@ import torch
 from rich.console import Console
 
 from model_store.baselines.popularity import Popularity
+from model_store.bundle import Support
 from model_store.config import TrainingConfig
-from model_store.data.episodes import Support
 from model_store.data.schema import Dataset
 from model_store.data.sources import load
 from model_store.evaluation.beyond_accuracy import ItemFacts

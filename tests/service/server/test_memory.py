@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store.bundle import Addends, Catalogue, Graphs, Registry
+from model_store.bundle import NO_SUPPORT, Addends, Catalogue, Graphs, Registry
 from service.core.ports import NO_BIASES
-from service.core.support import NO_SUPPORT
 from service.scoring.model import Model
 
 

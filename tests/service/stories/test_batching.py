@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store.bundle import Registry
-from service.core.support import NO_SUPPORT, Support, support_of
+from model_store.bundle import NO_SUPPORT, Registry, UserSupport
+from service.core.support import support_of
 from service.core.values import Event, Events
 from service.scoring.model import MAX_ADAPTED, Model
 
@@ -19,7 +19,7 @@ def model(trained_store: Path) -> Model:
     return Model.load(Registry(trained_store).live_folder(), 1)
 
 
-def supports(model: Model, count: int) -> list[Support]:
+def supports(model: Model, count: int) -> list[UserSupport]:
     """Of one to forty events each."""
     rng = np.random.default_rng(0)
     found = []
@@ -32,7 +32,7 @@ def supports(model: Model, count: int) -> list[Support]:
     return found
 
 
-async def adapted(model: Model, asked: list[Support]) -> list[bytes]:
+async def adapted(model: Model, asked: list[UserSupport]) -> list[bytes]:
     states = await asyncio.gather(*(model.adapt(each, {}) for each in asked))
     return [state.tobytes() for state in states]
 

@@ -12,9 +12,8 @@ import pytest
 import torch
 from made_up_supports import batched, one_user, padded, perturbed, user_start
 
-from model_store.bundle import Registry, open_bundle
+from model_store.bundle import Registry, Support, UserSupport, open_bundle
 from model_store.config import AlgorithmName, TrainingConfig
-from model_store.data.episodes import Support
 from model_store.data.schema import Dataset
 from model_store.data.sources import load
 from model_store.export import write_draft
@@ -25,7 +24,6 @@ from model_store.meta.algorithms.matching import Matching
 from model_store.meta.inner import Adaptation
 from model_store.meta.network import Network
 from model_store.meta.outer import Progress, meta_train
-from service.core import support as served_support
 from service.ranking.biases import exclusion
 from service.scoring.model import Model
 
@@ -96,7 +94,7 @@ def test_every_algorithm_trains_exports_and_is_served(dataset: Dataset, name: Al
     assert all(dataset.events.n_users not in constant.dims for constant in constants)  # nothing of a training user
     model = Model(bundle)
     liked = model.catalogue.ids.index("g3-1"), model.catalogue.ids.index("g3-2")
-    two = served_support.Support(np.array(liked), *(np.full(2, column, np.float32) for column in (5, 0, 1)))
+    two = UserSupport(np.array(liked), np.full(2, 5, np.float32), np.zeros(2, np.float32))
     state = asyncio.run(model.adapt(two, {}))
     expected = in_torch(network, liked)
     ranked, scores = asyncio.run(model.rank(state, two, exclusion(np.array(liked)), 10))

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model_store.bundle import padded
+from model_store.bundle import Support, padded
 from model_store.bundle.sessions import open_session
 from model_store.config import BackboneName, TrainingConfig
-from model_store.data.episodes import Support, pack_support
+from model_store.data.episodes import pack_support
 from model_store.data.schema import Dataset
 from model_store.data.sources import load
 from model_store.export.torch_graphs import Adapt, export_adapt

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model_store.bundle import Registry, open_bundle
+from model_store.bundle import Registry, UserSupport, open_bundle
 from model_store.config import TrainingConfig
 from model_store.data.episodes import pack_support
 from model_store.data.schema import Dataset
@@ -42,7 +42,6 @@ from model_store.reports import page as report
 from model_store.reports.outcomes import training_of
 from model_store.reports.results import KShotResults
 from model_store.studies.ablation import take_apart
-from service.core import support as served_support
 from service.ranking.biases import exclusion
 from service.scoring.model import Model
 
@@ -165,7 +164,7 @@ def test_it_is_exported_and_served(network: Network, chosen: ChosenWeights, data
         draft.publish(registry, results={})
     model = Model(open_bundle(registry.live_folder()))  # recomputes the golden cases
     rows = np.array([model.catalogue.ids.index("g3-1"), model.catalogue.ids.index("g3-2")])
-    support = served_support.Support(rows, *(np.full(2, column, np.float32) for column in (5, 0, 1)))
+    support = UserSupport(rows, np.full(2, 5, np.float32), np.zeros(2, np.float32))
     state = asyncio.run(model.adapt(support, {}))
     ranked, scores = asyncio.run(model.rank(state, support, exclusion(rows), 10))
     np.testing.assert_allclose(scores, in_torch(network, dataset, rows)[ranked], rtol=1e-3, atol=1e-3)

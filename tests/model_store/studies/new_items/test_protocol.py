@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from topics import N_ITEMS, dataset_of, held_out_items
 
-from model_store.data.episodes import Support
+from model_store.bundle import Support
 from model_store.data.schema import ItemFeatures
 from model_store.errors import DataError
 from model_store.evaluation.protocol import KShot, evaluate
@@ -63,7 +63,7 @@ def test_the_protocol_by_hand():
     tasks = new_item_tasks(dataset, held_out_items(7, 8, 9), np.arange(3), KShot((0, 2), 3))
     assert tasks.users.tolist() == [0]
     assert tasks.queries[0].tolist() == [7, 8]
-    assert tasks.support(2, slice(0, 1)).rows.tolist() == [[1, 2]]
+    assert [user.rows.tolist() for user in tasks.support(2, slice(0, 1)).users()] == [[1, 2]]
     assert tasks.n_items == 3
 
     class Fixed:

@@ -12,10 +12,9 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from model_store.bundle import Registry
+from model_store.bundle import Registry, Support, UserSupport
 from model_store.commands.evaluate import evaluate
 from model_store.config import JudgingConfig, TrainingConfig
-from model_store.data.episodes import Support
 from model_store.data.sources import load
 from model_store.evaluation.recommenders import ServedModel
 from model_store.export import write_draft
@@ -59,10 +58,9 @@ def test_a_bundle_ranks_an_item_without_history_by_its_content(source: Path, tmp
             np.testing.assert_allclose(catalogue.vectors[row], posted, atol=1e-5)
         old = np.flatnonzero(~held_out)
         for group in np.unique(groups[new]):
-            rows = old[groups[old] == group][None, :5].astype(np.int64)
-            ones = np.ones(rows.shape, np.float32)
-            nobody = np.zeros((1, 1), np.int64), np.zeros((1, 1), np.float32)
-            scores = ServedModel(graphs, catalogue).score(Support(rows, 5 * ones, 0 * ones, ones, *nobody))[0, new]
+            rows = old[groups[old] == group][:5].astype(np.int64)
+            support = UserSupport.encode(rows, np.full(len(rows), 5, np.float32), np.zeros(len(rows)))
+            scores = ServedModel(graphs, catalogue).score(Support.of([support]))[0, new]
             assert scores[groups[new] == group].min() > scores[groups[new] != group].max()
 
 
