@@ -100,7 +100,7 @@ chaos: setup tools ## run the chaos tests in full, at most 15 minutes; writes do
 	PYTHONPATH=. $(BIN)/python tests/chaos/report.py build/chaos.xml && exit $$broken
 
 tables: setup ## 20,000 messy tables for each property of reading data, instead of 200: takes about twenty minutes
-	@$(BIN)/python -m pytest tests/model_store/data/test_tables.py --tables 20000
+	@$(BIN)/python -m pytest tests/model_store/tables/test_any_table.py --tables 20000
 
 soak: setup tools ## run for half an hour at 70% of the highest rate; writes loadtests/results/soak.json
 	@$(BIN)/python -m loadtests soak --minutes 30 --json loadtests/results/soak.json

@@ -8,14 +8,7 @@ from typing import Annotated
 import typer
 
 from model_store.bundle import Kind
-from model_store.config import (
-    AlgorithmName,
-    JudgingConfig,
-    ReadOptions,
-    Sweep,
-    TrainingConfig,
-    columns_of,
-)
+from model_store.config import AlgorithmName, JudgingConfig, ReadOptions, Sweep, TrainingConfig, columns_of
 from model_store.errors import DataError
 
 DEFAULTS = TrainingConfig()

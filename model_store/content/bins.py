@@ -30,8 +30,3 @@ def quantile_bins(values: NDArray[np.float64], most: int) -> Bins:
     edges = np.quantile(values, np.linspace(0, 1, most + 1)[:-1])
     starts = np.unique(np.searchsorted(levels, edges))
     return Bins(levels[starts], levels[np.append(starts[1:], len(levels)) - 1])
-
-
-def figure(value: float) -> str:
-    """Shortest text that parses back to ``value``; whole numbers have no fraction."""
-    return repr(float(value)).removesuffix(".0")

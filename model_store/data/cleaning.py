@@ -11,11 +11,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_store.bundle.scale import Kind, adds
-from model_store.data import columns
 from model_store.data.schema import Events
-from model_store.data.summary import Note
-from model_store.data.tables import Table
-from model_store.data.times import seconds
+from model_store.tables import columns
+from model_store.tables.notes import Note
+from model_store.tables.table import Table
+from model_store.tables.times import seconds
 
 Order = Literal["time", "sequence", "random"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from model_store.data.summary import Note
-from model_store.data.tables import Table, Tables
 from model_store.errors import DataError
+from model_store.tables.notes import Note
+from model_store.tables.table import Table, Tables
 
 
 def movies() -> Tables:

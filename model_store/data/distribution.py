@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model_store.content.bins import figure
-from model_store.data.summary import Note
+from model_store.bundle.cells import text_of
+from model_store.tables.notes import Note
 
 # Larger values mark missing numbers, such as the largest float; ratings and amounts are smaller.
 LARGEST_VALUE = 1e15
@@ -99,7 +99,7 @@ class Distribution(NamedTuple):
 
     def __str__(self) -> str:
         """Range of the values, e.g. "1 to 5"."""
-        return " to ".join(dict.fromkeys((figure(self.low), figure(self.high))))
+        return " to ".join(dict.fromkeys((text_of(self.low), text_of(self.high))))
 
 
 class Trimmed(NamedTuple):
@@ -182,7 +182,7 @@ def _usual_bottom(level: float, *, whole: bool) -> float:
 def _examples(values: Distribution, kept: Distribution) -> str:
     """List up to three dropped values."""
     outside = values.levels[(values.levels < kept.low) | (values.levels > kept.high)]
-    return ", ".join(map(figure, outside[:3])) + (", …" if len(outside) > 3 else "")  # noqa: PLR2004 - three, as above
+    return ", ".join(map(text_of, outside[:3])) + (", …" if len(outside) > 3 else "")  # noqa: PLR2004 - three, as above
 
 
 def _trim_missing(values: Distribution) -> Trimmed:

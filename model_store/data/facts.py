@@ -7,8 +7,9 @@ from typing import NamedTuple
 import polars as pl
 
 from model_store.content.features import ColumnFeatures
-from model_store.data.reading import Reading, examples
-from model_store.data.summary import ColumnFact, counted, shorten
+from model_store.data.summary import ColumnFact
+from model_store.tables.notes import counted, shorten
+from model_store.tables.reading import Reading, examples
 
 NOUNS = {"tags": "tag", "prose": "word", "number": "bin", "vector": "dimension", None: "feature"}
 # A column is nearly useless if a smaller share of its cells gets a feature.

@@ -9,15 +9,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model_store.bundle.cells import text_of
 from model_store.bundle.manifest import FeedbackSpec
 from model_store.bundle.scale import Kind
 from model_store.config import ReadOptions
-from model_store.content.bins import figure
 from model_store.data.distribution import LARGEST_VALUE, Distribution, Trimmed, plausible, rating_scale
 from model_store.data.event_types import differ, least_common, liked_value, type_values
 from model_store.data.kinds import Verdict, falls, judge
-from model_store.data.summary import Note
 from model_store.errors import DataError
+from model_store.tables.notes import Note
 
 LIKED_SHARE_OF_SCALE = 0.8
 # With at most so many levels, the threshold for likes is one of them.
@@ -115,15 +115,17 @@ def _decide(name: str, events: pl.DataFrame, values: Distribution) -> Verdict:
     if verdict.doubt and scale.low > 0 and (share := _repeated_share(events)) >= OFTEN_REPEATED_SHARE:
         return Verdict("counts", f"{share:.0%} of the events repeat a user-item pair")
     if verdict.kind == "ratings" and not verdict.doubt and scale.high < values.high and falls(scale):
-        return verdict._replace(doubt=f"the lowest are the most common, and some are above {figure(scale.high)}")
+        return verdict._replace(doubt=f"the lowest are the most common, and some are above {text_of(scale.high)}")
     return verdict
 
 
 def _judge_one_level(events: pl.DataFrame, values: Distribution) -> Verdict:
     share = _repeated_share(events)
     if share >= REPEATED_SHARE:
-        return Verdict("counts", f"all are {figure(values.low)}, and {share:.0%} of the events repeat a user-item pair")
-    return Verdict("clicks", f"all are {figure(values.low)}")
+        return Verdict(
+            "counts", f"all are {text_of(values.low)}, and {share:.0%} of the events repeat a user-item pair"
+        )
+    return Verdict("clicks", f"all are {text_of(values.low)}")
 
 
 def _repeated_share(events: pl.DataFrame) -> float:
@@ -144,7 +146,7 @@ def _judge_types(name: str, events: pl.DataFrame) -> Verdict | None:
     constant = {event: _mode(values) for event, values in types.items() if event not in usual}
     if not constant:
         return None
-    weights = ", ".join(f"{event or 'no type'} {figure(value)}" for event, value in list(constant.items())[:3])
+    weights = ", ".join(f"{event or 'no type'} {text_of(value)}" for event, value in list(constant.items())[:3])
     if not usual:
         is_one_value = len(set(constant.values())) == 1
         return None if is_one_value else Verdict("counts", f"each event type has a fixed value: {weights}")
@@ -192,7 +194,7 @@ def feedback_spec(kind: Kind, events: pl.DataFrame, values: pl.Series, liked_fro
     highest = float(levels[-1])
     if liked_from is not None and not lowest <= liked_from <= highest:
         raise DataError(
-            f"--liked-from {liked_from:g}: {kind} are between {figure(lowest)} and {figure(highest)}, "
+            f"--liked-from {liked_from:g}: {kind} are between {text_of(lowest)} and {text_of(highest)}, "
             "expected a value in this range"
         )
     liked = liked_from
@@ -227,7 +229,7 @@ def unusual_share(feedback: FeedbackSpec, values: pl.Series) -> tuple[str, ...]:
     is_thumb = values.n_unique() <= 2  # noqa: PLR2004 - two levels allow one threshold only
     if feedback.kind != "ratings" or is_thumb or UNUSUALLY_FEW <= share <= UNUSUALLY_MANY:
         return ()
-    low, high, liked = map(figure, (feedback.value_min, feedback.value_max, feedback.liked_at_least))
+    low, high, liked = map(text_of, (feedback.value_min, feedback.value_max, feedback.liked_at_least))
     finding = f"{share:.1%} of the ratings are liked, because they are at least {liked} on a scale from {low} to {high}"
     return (f"{finding}; if this is wrong, set --liked-from",)
 

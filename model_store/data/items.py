@@ -10,13 +10,14 @@ from model_store.bundle.cells import MISSING
 from model_store.content.features import encode_catalogue, features_by_column, names_in
 from model_store.content.numbers import MAX_BINS
 from model_store.data.cleaning import distinct_rows
-from model_store.data.described import has_types, read_columns
 from model_store.data.facts import column_facts
 from model_store.data.matching import check_ids
-from model_store.data.reading import Reading
 from model_store.data.schema import ItemFeatures
-from model_store.data.summary import ColumnFact, Note
-from model_store.data.tables import ITEM_COLUMNS, Table
+from model_store.data.summary import ColumnFact
+from model_store.tables.described import has_types, read_columns
+from model_store.tables.notes import Note
+from model_store.tables.reading import Reading
+from model_store.tables.table import ITEM_COLUMNS, Table
 
 # Control characters, and those that turn the direction of what follows.
 _BREAKS = r"[\p{Cc}\x{202A}-\x{202E}\x{2066}-\x{2069}]+"

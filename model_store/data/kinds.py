@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.bundle.cells import text_of
 from model_store.bundle.scale import Kind
-from model_store.content.bins import figure
 from model_store.data.distribution import Distribution
 
 # Rating scales in practice end at 10 or below, at 20, or at 100; counts have no upper end.
@@ -79,9 +79,9 @@ def _judge(values: Distribution) -> Verdict:
 def _doubt_of_ratings(values: Distribution) -> str:
     """Evidence that values with the range of a rating scale are counts; "" without such evidence."""
     if _rises_at_top(values):
-        return f"they get rarer from the lowest on but are common at {figure(values.high)}, like capped counts"
+        return f"they get rarer from the lowest on but are common at {text_of(values.high)}, like capped counts"
     if LONGEST_MARKS < values.high < (1 - NEAR_TOP) * HIGHEST_OF_SCALE:
-        return f"they end at {figure(values.high)} rather than at 100"
+        return f"they end at {text_of(values.high)} rather than at 100"
     return ""
 
 
@@ -111,7 +111,7 @@ def _judge_negatives(values: Distribution) -> Verdict:
 
 def _judge_two_levels(values: Distribution) -> Verdict:
     """Tell thumbs up and down from the weights of two event types."""
-    low, high = map(figure, (values.low, values.high))
+    low, high = map(text_of, (values.low, values.high))
     lower = values.share(values.levels == values.low)
     if values.low <= 0:
         return Verdict("ratings", f"they are {low} and {high}")
@@ -123,17 +123,17 @@ def _judge_two_levels(values: Distribution) -> Verdict:
 
 def _judge_falling(values: Distribution) -> Verdict:
     """Judge values of which the lowest are the most common: counts, or mostly low ratings."""
-    end = f"they end at {figure(values.high)}"
+    end = f"they end at {text_of(values.high)}"
     if values.whole and values.low > 1 and values.high <= FEW_POINTS:
         reason = f"they range from {values}, but counts would start at 1"
         return Verdict("ratings", reason, "the lowest are the most common")
     if not _ends_abruptly(values):
-        reason = f"higher values are rarer, up to {figure(values.high)}"
+        reason = f"higher values are rarer, up to {text_of(values.high)}"
         return Verdict("counts", reason, end if _ends_as_scales_do(values) else "")
     steady = _ratio(_profile(values)) >= STEADY_RATIO
     if values.high > FEW_POINTS or not (steady or _uses_all_points(values)):
         share = values.share(values.levels == values.low)
-        return Verdict("counts", f"higher values are rarer: {share:.0%} are {figure(values.low)}", end)
+        return Verdict("counts", f"higher values are rarer: {share:.0%} are {text_of(values.low)}", end)
     return Verdict("ratings", f"{end}, but counts would continue", "" if steady else "the lowest are the most common")
 
 
@@ -154,7 +154,7 @@ def _uses_all_points(values: Distribution) -> bool:
 def _judge_whole_numbers(values: Distribution) -> Verdict:
     if values.high <= FEW_POINTS:
         if _ends_abruptly(values):
-            return Verdict("ratings", f"they end at {figure(values.high)}, but counts would continue")
+            return Verdict("ratings", f"they end at {text_of(values.high)}, but counts would continue")
         is_usual = values.high in USUAL_TOPS
         reason = f"they range from {values}" if is_usual else f"few are near the highest of {values}"
         return Verdict("ratings" if is_usual else "counts", reason, "few of them are near the highest")
@@ -164,7 +164,7 @@ def _judge_whole_numbers(values: Distribution) -> Verdict:
 def _judge_decimals(values: Distribution) -> Verdict:
     if values.high <= FEW_POINTS:
         if _ends_abruptly(values):
-            return Verdict("ratings", f"they are decimals that end at {figure(values.high)}")
+            return Verdict("ratings", f"they are decimals that end at {text_of(values.high)}")
         is_scale = _median_position(values) >= MIDDLE
         reason = f"they range from {values}" if is_scale else f"few are near the highest of {values}"
         return Verdict("ratings" if is_scale else "counts", reason, "few of them are near the highest")
@@ -183,7 +183,7 @@ def _judge_beyond_ten(values: Distribution) -> Verdict:
         return Verdict("ratings", f"{reason}, and many are near the highest")
     if is_usual and (profile := _profile(values))[-1] > FALL * profile[-2]:
         return Verdict("ratings", f"{reason}, and many are near the highest", "most are near the lowest")
-    return Verdict("counts", f"{reason}, unlike usual rating scales", f"many are near {figure(values.high)}")
+    return Verdict("counts", f"{reason}, unlike usual rating scales", f"many are near {text_of(values.high)}")
 
 
 def _top_fifth(values: Distribution) -> float:

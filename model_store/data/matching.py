@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from model_store.data.summary import counted, shorten
 from model_store.errors import DataError
+from model_store.tables.notes import counted, shorten
 
 # A file belongs to other data if smaller shares of its ids occur in the events, and of the events' ids in the file.
 OTHER_DATA_SHARE = 0.01

@@ -11,7 +11,7 @@ import numpy as np
 from rich.text import Text
 
 from model_store.data.schema import Dataset
-from model_store.data.summary import counted, shorten
+from model_store.tables.notes import counted, shorten
 
 USERS = 5
 EVENTS = 5

@@ -21,10 +21,11 @@ from model_store.data.feedback import feedback_spec, read_feedback, unusual_shar
 from model_store.data.items import catalogue
 from model_store.data.matching import check_spellings
 from model_store.data.schema import Dataset, Events
-from model_store.data.summary import Note, Summary, counted, summarise
-from model_store.data.tables import Table, Tables, read_folder
+from model_store.data.summary import Summary, summarise
 from model_store.data.users import user_attributes
 from model_store.errors import DataError
+from model_store.tables.notes import Note, counted
+from model_store.tables.table import Table, Tables, read_folder
 
 DEMOS = {"demo:movies": demos.movies, "demo:grocery": demos.grocery}
 

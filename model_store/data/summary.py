@@ -11,39 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
+from model_store.bundle.cells import text_of
 from model_store.bundle.scale import Kind
-from model_store.content.bins import figure, quantile_bins
+from model_store.content.bins import quantile_bins
 from model_store.data.schema import Dataset
+from model_store.tables.notes import Note, counted, shorten
 
 MAX_BARS = 20
 BAR_WIDTH = 40
 LINE_WIDTH = 110
 MAX_COLUMNS = 30
 MAX_NAME_WIDTH = 24
-
-
-@dataclass(frozen=True)
-class Note:
-    """A count of rows that were dropped, merged or incomplete, with the reason.
-
-    Attributes:
-        count: number of rows, or of the things that ``reason`` begins with.
-        reason: text after the count; its first word is a plural noun, and its other words fit any count.
-        warns: whether the user should check the data before training; ``kshot inspect --strict`` fails on it.
-    """
-
-    count: int
-    reason: str
-    warns: bool = False
-
-    @property
-    def counted_reason(self) -> str:
-        """``reason`` with its noun in the singular if ``count`` is 1."""
-        noun, _, rest = self.reason.partition(" ")
-        return f"{noun.removesuffix('s')} {rest}" if self.count == 1 else self.reason
-
-    def __str__(self) -> str:
-        return f"{self.count:,} {self.counted_reason}"
 
 
 @dataclass(frozen=True)
@@ -132,9 +110,9 @@ class Summary:
 
     def render(self) -> Text:
         """Render the summary as plain text; markup characters in the data are printed as they are."""
-        with_events, liked = f"{self.n_items_with_events:,} with events", figure(self.liked_at_least)
-        span = " to ".join(dict.fromkeys((figure(self.value_min), figure(self.value_max))))
-        median = f"median {figure(self.median_events)} event{'' if self.median_events == 1 else 's'}"
+        with_events, liked = f"{self.n_items_with_events:,} with events", text_of(self.liked_at_least)
+        span = " to ".join(dict.fromkeys((text_of(self.value_min), text_of(self.value_max))))
+        median = f"median {text_of(self.median_events)} event{'' if self.median_events == 1 else 's'}"
         described = f", {counted(self.n_attributes, 'attribute')} of {counted(self.n_users_described, 'user')}"
         facts = {
             "data": self.source,
@@ -157,7 +135,7 @@ class Summary:
         """Describe the value of each event type; "" for ratings and for fewer than two types."""
         if len(self.types) < 2 or self.kind == "ratings":  # noqa: PLR2004 - a single type has nothing to compare with
             return ""
-        values = ", ".join(f"{name or 'no type'} is worth {figure(value)}" for name, value in self.types.items())
+        values = ", ".join(f"{name or 'no type'} is worth {text_of(value)}" for name, value in self.types.items())
         if len(set(self.types.values())) == 1:
             return f"{values}: all types have the same value; give them different values to weight them"
         return f"{values}: these weights apply to likes, popularity and adaptation"
@@ -217,20 +195,6 @@ def summarise(
     )
 
 
-def counted(count: int, noun: str) -> str:
-    """Format ``count`` with ``noun``, in the plural unless the count is 1."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def shorten(text: str, width: int) -> str:
-    """Shorten ``text`` to one line of at most ``width`` characters; a cut is marked by "…".
-
-    Control characters, including line ends, become blanks, so that cells of a table cannot control the terminal.
-    """
-    line = "".join(character if character.isprintable() else " " for character in text)
-    return line if len(line) <= width else line[: width - 1] + "…"
-
-
 def _histogram(values: NDArray[np.float64]) -> tuple[HistogramBar, ...]:
     bins = quantile_bins(values, MAX_BARS)
     counts = np.bincount(bins.assign(values))
@@ -239,7 +203,7 @@ def _histogram(values: NDArray[np.float64]) -> tuple[HistogramBar, ...]:
 
 
 def _bars(histogram: tuple[HistogramBar, ...]) -> list[str]:
-    spans = [dict.fromkeys((figure(bar.low), figure(bar.high))) for bar in histogram]
+    spans = [dict.fromkeys((text_of(bar.low), text_of(bar.high))) for bar in histogram]
     names = [" to ".join(span) for span in spans]
     width, most = max(map(len, names)), max(bar.count for bar in histogram)
     bars = ["█" * round(BAR_WIDTH * bar.count / most) for bar in histogram]

@@ -14,13 +14,14 @@ from model_store.bundle.cells import year_fraction
 from model_store.content import numbers, tags
 from model_store.content.features import ColumnFeatures, Kind, names_in
 from model_store.data.cleaning import distinct_rows
-from model_store.data.described import has_types, read_columns
 from model_store.data.facts import column_facts
 from model_store.data.matching import check_ids
-from model_store.data.reading import Reading
 from model_store.data.schema import UserAttributes
-from model_store.data.summary import ColumnFact, Note
-from model_store.data.tables import USER_COLUMNS, Table
+from model_store.data.summary import ColumnFact
+from model_store.tables.described import has_types, read_columns
+from model_store.tables.notes import Note
+from model_store.tables.reading import Reading
+from model_store.tables.table import USER_COLUMNS, Table
 
 # Rarer values would identify users.
 MIN_USERS = 10

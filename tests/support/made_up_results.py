@@ -8,10 +8,11 @@ import numpy as np
 
 from model_store.baselines.grids import Tuning
 from model_store.config import TrainingConfig
-from model_store.data.summary import ColumnFact, HistogramBar, Note, Summary
+from model_store.data.summary import ColumnFact, HistogramBar, Summary
 from model_store.evaluation import comparison
 from model_store.evaluation.protocol import Judgement
 from model_store.reports.results import CalibratedShots, Calibration, Epoch, KShotResults, Protocol, Training
+from model_store.tables.notes import Note
 
 SHOTS = (0, 1, 3, 5, 10, 20)
 GAINS = {"kshot": 0.05, "popularity": 0.0, "item-kNN": 0.02, "EASE": 0.03}

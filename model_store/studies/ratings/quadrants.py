@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from model_store.data.schema import Dataset, Events
 from model_store.data.split import UserSplit
-from model_store.data.tables import Table
 from model_store.errors import DataError
 from model_store.studies.ratings.rated_users import MAX_QUERY, RatedUsers, divide, of_items
+from model_store.tables.table import Table
 
 MIN_RATINGS, MAX_RATINGS = 13, 100
 NEW_SHARE = 0.2

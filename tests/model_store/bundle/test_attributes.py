@@ -28,9 +28,9 @@ from model_store.bundle import (
     open_bundle,
 )
 from model_store.content.bins import Bins
-from model_store.data.tables import Table
 from model_store.data.users import user_attributes
 from model_store.errors import BundleDamaged
+from model_store.tables.table import Table
 
 KNOWN = Attributes(["age=18..24", "age=25..34", "floor=3", "gender=F", "likes=jazz", "likes=rock", "member=true"])
 

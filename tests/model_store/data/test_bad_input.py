@@ -8,8 +8,8 @@ import pytest
 
 from model_store.config import ReadOptions
 from model_store.data.sources import load
-from model_store.data.summary import Note
 from model_store.errors import DataError
+from model_store.tables.notes import Note
 
 GOOD = {
     "user_id": ["u", "u", "v", "v"],

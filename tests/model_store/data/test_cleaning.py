@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from model_store.data.schema import Dataset
 from model_store.data.sources import load, prepare
-from model_store.data.tables import Table, Tables
+from model_store.tables.table import Table, Tables
 
 # These events make the values ratings, whatever rows are drawn: five levels, and the lowest is rare.
 ANCHOR = [("a", "i0", 5, 0), ("a", "i1", 5, 1), ("a", "i2", 4, 2), ("b", "i0", 3, 0), ("b", "i1", 5, 1)]

@@ -12,7 +12,6 @@ from model_store.data.episodes import deal
 from model_store.data.event_types import differ, like_weights, liked_value, type_values
 from model_store.data.schema import Dataset
 from model_store.data.sources import Loaded, prepare
-from model_store.data.tables import Table, Tables
 from model_store.meta.items.popularity import recent_likes
 from model_store.meta.loss import episode_loss
 from model_store.meta.network import build
@@ -20,6 +19,7 @@ from model_store.meta.parts.dense import Dense
 from model_store.meta.parts.part import LeaveOut
 from model_store.meta.parts.votes import Votes
 from model_store.meta.supports import SupportBatch
+from model_store.tables.table import Table, Tables
 
 CONFIG = TrainingConfig(dim=4, anchors=8, neighbours=4, dropout=0.0, l2=0.0, attribute_l2=0.0)
 PRICES = {"view": 1.0, "purchase": 20.0}

@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from model_store.config import ReadOptions
 from model_store.data.sources import Loaded, prepare
-from model_store.data.tables import Table, Tables
 from model_store.errors import DataError
+from model_store.tables.table import Table, Tables
 
 Stars = dict[float, float]
 

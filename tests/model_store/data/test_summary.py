@@ -4,7 +4,8 @@ from itertools import pairwise
 import pytest
 
 from model_store.data.sources import load
-from model_store.data.summary import ColumnFact, Note, shorten, summarise
+from model_store.data.summary import ColumnFact, summarise
+from model_store.tables.notes import Note, shorten
 
 EVENTS = {
     "user_id": ["a", "a", "a", "b", "b", "c"],

@@ -12,10 +12,10 @@ import torch
 from model_store.config import TrainingConfig
 from model_store.data.episodes import pack_support
 from model_store.data.sources import load, prepare
-from model_store.data.tables import Table, Tables
 from model_store.meta.algorithms.matching import Matching
 from model_store.meta.inner import InnerLoop
 from model_store.meta.network import build
+from model_store.tables.table import Table, Tables
 
 CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10)
 

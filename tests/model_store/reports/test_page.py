@@ -6,11 +6,12 @@ from made_up_results import GAINS, SHOTS, results_of, summary_of
 
 from model_store.baselines.grids import Tuning
 from model_store.config import TrainingConfig
-from model_store.data.summary import ColumnFact, HistogramBar, Note
+from model_store.data.summary import ColumnFact, HistogramBar
 from model_store.evaluation.figures import Difference
 from model_store.reports.charts import ON_PAGE
 from model_store.reports.page import render
 from model_store.reports.results import KShotResults
+from model_store.tables.notes import Note
 
 ATTACK = "<script>alert(1)</script>&\"'"
 

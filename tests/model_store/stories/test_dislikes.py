@@ -18,10 +18,10 @@ from model_store.bundle import Registry, open_bundle
 from model_store.config import JudgingConfig, TrainingConfig
 from model_store.data.episodes import pack_support
 from model_store.data.sources import prepare
-from model_store.data.tables import Table, Tables
 from model_store.evaluation.recommenders import ServedModel
 from model_store.flows.train_bundle import train_bundle
 from model_store.meta.network import build
+from model_store.tables.table import Table, Tables
 
 CONFIG = TrainingConfig(max_epochs=1, dim=8, anchors=16, neighbours=10, cross_fit_below=0)
 USERS, GOOD, BAD, BEST = 80, 15, 15, 5

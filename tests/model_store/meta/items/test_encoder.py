@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from model_store.config import TrainingConfig
 from model_store.data.sources import prepare
-from model_store.data.tables import Table, Tables
 from model_store.meta.network import build
+from model_store.tables.table import Table, Tables
 
 CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10)
 Likes = NDArray[np.bool_]

@@ -12,14 +12,7 @@ from model_store.data.schema import Events
 from model_store.data.sources import prepare, read_source
 from model_store.data.split import UserSplit
 from model_store.errors import DataError
-from model_store.studies.ratings.quadrants import (
-    NEW_BOTH,
-    NEW_ITEMS,
-    NEW_USERS,
-    WARM,
-    find_new_items,
-    make_quadrants,
-)
+from model_store.studies.ratings.quadrants import NEW_BOTH, NEW_ITEMS, NEW_USERS, WARM, find_new_items, make_quadrants
 
 
 def counted(*users: tuple[int, int]) -> Events:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from model_store.bundle import Attributes
 from model_store.data.items import catalogue
 from model_store.data.sources import load
-from model_store.data.tables import Table
 from model_store.data.users import user_attributes
+from model_store.tables.table import Table
 
 N = 30
 IDS = [f"i{row}" for row in range(N)]

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_store.data.columns import ids, numbers
 from model_store.data.sources import load
-from model_store.data.summary import Note
-from model_store.data.tables import Table
 from model_store.errors import DataError
+from model_store.tables.columns import ids, numbers
+from model_store.tables.notes import Note
+from model_store.tables.table import Table
 
 GOOD = {"user_id": ["u", "u", "v", "v"], "item_id": ["x", "y", "x", "z"], "value": ["1", "2", "1", "2"]}
 

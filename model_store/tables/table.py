@@ -9,10 +9,10 @@ from pathlib import Path
 import polars as pl
 
 from model_store.config import DEFAULT_READ_OPTIONS, ReadOptions
-from model_store.data.layout import INTERACTIONS, ITEMS, USERS, Layout
-from model_store.data.parts import SUFFIXES, read_rows
-from model_store.data.summary import Note
 from model_store.errors import DataError
+from model_store.tables.layout import INTERACTIONS, ITEMS, USERS, Layout
+from model_store.tables.notes import Note
+from model_store.tables.parts import SUFFIXES, read_rows
 
 ITEM_COLUMNS = ITEMS.names
 USER_COLUMNS = USERS.names

@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 
 from model_store.config import ReadOptions
-from model_store.data.csv_records import CsvFile, chunks, open_csv, records
-from model_store.data.layout import Layout, Rows, columns_to_read, unread_notes
-from model_store.data.summary import Note
-from model_store.data.text_files import looks_like_utf8, plain_text
+from model_store.tables.csv_records import CsvFile, chunks, open_csv, records
+from model_store.tables.layout import Layout, Rows, columns_to_read, unread_notes
+from model_store.tables.notes import Note
+from model_store.tables.text_files import looks_like_utf8, plain_text
 
 CHUNK_BYTES = 1 << 24
 SAMPLE_CELLS = 1000

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 import polars as pl
 
 from model_store.config import ReadOptions
-from model_store.data.layout import Layout, Rows, columns_to_read, unread_notes
 from model_store.errors import DataError
+from model_store.tables.layout import Layout, Rows, columns_to_read, unread_notes
 
 # Value that Spark and Hive write for a missing key.
 MISSING_KEY = "__HIVE_DEFAULT_PARTITION__"

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from model_store.data.columns import Column, bad_cell, is_text, present_text
-from model_store.data.dates import EXPECTED, Parsed, parse_dates
-from model_store.data.summary import Note
-from model_store.data.tables import Table
 from model_store.errors import DataError
+from model_store.tables.columns import Column, bad_cell, is_text, present_text
+from model_store.tables.dates import EXPECTED, Parsed, parse_dates
+from model_store.tables.notes import Note
+from model_store.tables.table import Table
 
 # Limit and factor per unit: seconds are read as such up to the year 5138, larger numbers as milliseconds, and so on.
 UNITS = {"seconds": (1e11, 1.0), "milliseconds": (1e14, 1e3), "microseconds": (1e17, 1e6), "nanoseconds": (1e20, 1e9)}

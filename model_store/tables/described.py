@@ -25,9 +25,9 @@ from dataclasses import replace
 import polars as pl
 
 from model_store.bundle.cells import text_of
-from model_store.data.reading import Reading, unreadable
-from model_store.data.summary import counted
-from model_store.data.text_columns import NEARLY_ALL, read_text
+from model_store.tables.notes import counted
+from model_store.tables.reading import Reading, unreadable
+from model_store.tables.text_columns import NEARLY_ALL, read_text
 
 _CODE_WORDS = r"ids?|uuid|key|codes?|no|nr|sku|isbn|ean|upc|gtin|asin|zip|zip_?code|post_?code|postal_?code|plz"
 # Categories, which are often numbered; a number is a name here rather than a quantity.

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model_store.data.columns import bad_cell
-from model_store.data.summary import Note
-from model_store.data.tables import Table
+from model_store.tables.columns import bad_cell
+from model_store.tables.notes import Note
+from model_store.tables.table import Table
 
 EXPECTED = "expected seconds since 1970, or ISO 8601 such as 2024-01-31 17:00:00"
 CLOCK = r"(?:,?[T ]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?)?"

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import polars as pl
 
 from model_store.config import ReadOptions
-from model_store.data.summary import Note
 from model_store.errors import DataError
+from model_store.tables.notes import Note
 
 # Column names in public data sets and shop exports, in lower case without punctuation; the first match is proposed.
 SYNONYMS = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from model_store.data.summary import shorten
+from model_store.tables.notes import shorten
 
 MAX_EXAMPLE = 24
 MAX_EXAMPLES = 2

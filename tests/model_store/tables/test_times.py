@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_store.data.sources import load
-from model_store.data.summary import Note
-from model_store.data.tables import Table
-from model_store.data.times import seconds
 from model_store.errors import DataError
+from model_store.tables.notes import Note
+from model_store.tables.table import Table
+from model_store.tables.times import seconds
 
 MOMENTS = [datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC) + timedelta(days=day, seconds=day) for day in range(20)]
 EXPECTED = [moment.timestamp() for moment in MOMENTS]

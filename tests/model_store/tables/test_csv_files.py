@@ -10,12 +10,12 @@ from uuid import UUID
 import pytest
 
 from model_store.config import ReadOptions
-from model_store.data import csv_files
-from model_store.data.csv_files import read_csv
-from model_store.data.csv_records import open_csv
-from model_store.data.layout import INTERACTIONS, ITEMS, Layout
 from model_store.data.sources import load
 from model_store.errors import DataError
+from model_store.tables import csv_files
+from model_store.tables.csv_files import read_csv
+from model_store.tables.csv_records import open_csv
+from model_store.tables.layout import INTERACTIONS, ITEMS, Layout
 
 HEADER = "user_id,item_id,value,name\n"
 ROWS = [f"u{row // 5},i{row % 7},{row % 5 + 1},Lamp {row}" for row in range(60)]

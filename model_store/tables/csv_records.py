@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import IO, NamedTuple, NoReturn
 
 from model_store.config import ReadOptions
-from model_store.data.layout import Layout
-from model_store.data.summary import counted
-from model_store.data.text_files import not_in_encoding
 from model_store.errors import DataError
+from model_store.tables.layout import Layout
+from model_store.tables.notes import counted
+from model_store.tables.text_files import not_in_encoding
 
 SEPARATORS = (",", ";", "\t", "|")
 LINE_ENDS = re.compile(r"\r\n|\r|\n")

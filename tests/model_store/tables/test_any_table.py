@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from model_store.config import ReadOptions
 from model_store.data.cleaning import usable_events
-from model_store.data.layout import ITEMS
-from model_store.data.parts import read_rows
 from model_store.data.sources import prepare
-from model_store.data.tables import Tables, read_folder
 from model_store.errors import DataError
+from model_store.tables.layout import ITEMS
+from model_store.tables.parts import read_rows
+from model_store.tables.table import Tables, read_folder
 
 NAMES = ["user_id", "item_id", "value", "timestamp", "name"]
 ITEM_NAMES = ["item_id", "title", "price", "added", "name"]

@@ -9,11 +9,11 @@ from pathlib import Path
 import polars as pl
 
 from model_store.config import ReadOptions
-from model_store.data.csv_files import read_csv
-from model_store.data.layout import Layout, Rows
-from model_store.data.parquet_files import keys_of, read_parquet
-from model_store.data.summary import Note
 from model_store.errors import DataError
+from model_store.tables.csv_files import read_csv
+from model_store.tables.layout import Layout, Rows
+from model_store.tables.notes import Note
+from model_store.tables.parquet_files import keys_of, read_parquet
 
 PARQUET = ".parquet"
 SUFFIXES = (PARQUET, ".csv", ".csv.gz", ".tsv", ".tsv.gz")

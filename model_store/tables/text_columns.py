@@ -22,9 +22,9 @@ from model_store.bundle.cells import (
     number_of,
     parts_of,
 )
-from model_store.data.days import Dates, iso_dates, other_dates
-from model_store.data.reading import Reading, examples, unreadable
-from model_store.data.separators import separator_of
+from model_store.tables.days import Dates, iso_dates, other_dates
+from model_store.tables.reading import Reading, examples, unreadable
+from model_store.tables.separators import separator_of
 
 # Share of the cells that must be numbers, dates or lists to give the column this type.
 NEARLY_ALL = 0.8

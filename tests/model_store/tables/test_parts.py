@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from model_store.data.sources import load
-from model_store.data.tables import read_folder
 from model_store.errors import DataError
+from model_store.tables.table import read_folder
 
 FRAME = pl.DataFrame(
     {

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from model_store.data.summary import Note
-from model_store.data.tables import Table
 from model_store.errors import DataError
+from model_store.tables.notes import Note
+from model_store.tables.table import Table
 
 # Words that pandas, SQL, Python, Hive and JavaScript write for a missing value.
 MISSING_WORDS = [
