@@ -147,8 +147,8 @@ def write_catalogue(
     features.write(folder / FEATURES_FILE)
 
 
-# Functions of their own, not methods: a catalogue whose caches hold it would outlive its bundle's replacement, since
-# the service keeps the garbage collector from looking for cycles.
+# Functions, not methods: a cache of a bound method would make the catalogue part of a reference cycle, which the
+# service does not allow: see service/server/memory.py.
 def _read_id(offsets: memoryview, text: mmap.mmap, path: Path, row: int) -> str:
     if row < 0:
         row += len(offsets) - 1

@@ -68,8 +68,8 @@ class Model:
         self.attributes: Attributes = bundle.attributes
         self._graphs = bundle.graphs
         self._together = max(1, min(MAX_TOGETHER, MAX_SCORES // len(self.catalogue)))
-        # Weakly: a model that holds itself would outlive its replacement, since nothing collects cycles while serving.
-        # Whoever waits for a rank holds the model.
+        # A weak reference, because a model must not be part of a cycle: see server/memory.py. A caller that awaits a
+        # rank holds the model.
         itself = weakref.proxy(self)
         self._to_rank: TickBatcher[_Ranking, Ranked] = TickBatcher(lambda asked: itself._rank_all(asked))  # noqa: SLF001, PLW0108 - bound when called, not before
         self._to_adapt: TickBatcher[UserSupport, State] = TickBatcher(lambda asked: itself._adapt_all(asked))  # noqa: SLF001, PLW0108 - likewise
