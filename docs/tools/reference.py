@@ -382,7 +382,8 @@ def _type(content: dict[str, Any]) -> str:
     return ", ".join([words.get(content.get("type", ""), "any"), *limits])
 
 
-LINKED = {"FeedbackEvent", "UserStateView", "RecommendedItem", "HeldEvent", "HeldScale", "HeldState"}
+# Bodies with a heading of their own on the page.
+LINKED = {"FeedbackEvent", "UserStateView", "RecommendedItem", "StoredEvent", "StoredScale", "StoredState"}
 
 
 # By the name of an error: what happened, and what a client does.
@@ -393,7 +394,7 @@ REASONS = {
     "KeyChecksBusy": ("Too many checks of one API key are running.", "Retry after a second."),
     "BodyTooLarge": ("The body is longer than 1 MiB, plain or decoded.", "Send fewer events per request."),
     "EncodingUnsupported": ("The body has an encoding other than gzip or deflate.", "Use one of `Accept-Encoding`."),
-    "NotHeld": ("Nothing is stored about the user, or the event is not stored.", "Check the id."),
+    "NotStored": ("Nothing is stored about the user, or the event is not stored.", "Check the id."),
     "StoreUnavailable": ("The user store refused, or did not answer in time.", "Resend with the same event ids."),
     "Overloaded": ("The worker has too many requests under way.", "Retry after a second, or on another replica."),
     "UserBusy": ("Other writers to this user won until the deadline.", "Resend with the same event ids."),
@@ -413,7 +414,7 @@ def statuses() -> str:
 
 def _most_specific(error: type) -> Iterator[str]:
     """The names of ``error`` and its subclasses that have no subclasses themselves."""
-    subclasses = error.__subclasses__()
+    subclasses: list[type] = error.__subclasses__()
     for subclass in subclasses:
         yield from _most_specific(subclass)
     if not subclasses:
