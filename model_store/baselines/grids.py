@@ -1,4 +1,4 @@
-"""Grids of hyperparameters that the baselines are tuned over, and what a tuning chose."""
+"""Grids of hyperparameters that the baselines are tuned over, and outcomes of tunings."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GRIDS: dict[Sweep, dict[str, Grid]] = {
 
 @dataclass(frozen=True)
 class Tuning:
-    """What a baseline was tuned to on the validation users.
+    """Outcome of tuning a baseline on the validation users.
 
     Attributes:
         choice: k → the settings with the best headline metric there, "beta" among them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ from model_store.bundle import Registry
 from model_store.bundle.candidates import import_faiss
 from model_store.commands import options
 from model_store.commands.outcome import check_writable, command, new_console, show_kshot, write_json
-from model_store.config import DEFAULT_READ_OPTIONS, IndexName, Sweep, TrainingConfig
+from model_store.config import DEFAULT_READ_OPTIONS, IndexName, JudgingConfig, ReadOptions, Sweep, TrainingConfig
 
 FirstStage = Annotated[
     IndexName,
@@ -53,9 +54,6 @@ def train(
     Under torchrun all processes take part in the outer loop, and the first one does the rest.
     """
     check_writable(json)
-    from model_store.flows.train_bundle import PAGE_FILE, train_bundle, train_worker
-    from model_store.meta.distributed import joined
-
     config = TrainingConfig(
         seed=seed,
         content=content,
@@ -65,11 +63,27 @@ def train(
         cross_fit_below=options.DEFAULTS.cross_fit_below if cross_fit else 0,
         index=index,
     )
-    if index is IndexName.APPROXIMATE:
-        import_faiss()  # before the training: if it is missing, the error comes at once
-    console = new_console()
     judging = options.judging_of(shots, max_items, sweep)
     reading = options.read_options_of(columns, encoding, feedback, liked_from)
+    _train(data, bundles, config, judging, reading, new_scale=new_scale, json=json)
+
+
+def _train(
+    data: str,
+    bundles: Path,
+    config: TrainingConfig,
+    judging: JudgingConfig,
+    reading: ReadOptions,
+    *,
+    new_scale: bool,
+    json: Path | None,
+) -> None:
+    from model_store.flows.train_bundle import PAGE_FILE, train_bundle, train_worker
+    from model_store.meta.distributed import joined
+
+    if config.index is IndexName.APPROXIMATE:
+        import_faiss()  # before the training: if it is missing, the error comes at once
+    console = new_console()
     with joined() as processes:
         if not processes.is_first:
             train_worker(data, config, judging, reading)

@@ -24,7 +24,7 @@ MAX_VALIDATION_USERS = 1000
 class Cohorts:
     """A data set, its split into users, and the protocol that the held-out users are judged by.
 
-    What follows from these is computed on first use and kept.
+    Counts and tasks are computed on first use and kept.
 
     Attributes:
         dataset: the data.

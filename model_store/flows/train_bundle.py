@@ -87,21 +87,23 @@ def train_bundle(
     registry = Registry(bundles)
     registry.check_writable(CHECKPOINTS)
     loaded = _load(source, reading, console)
-    dataset = loaded.dataset
     if not new_scale:
-        check_scale(registry, dataset.feedback)
-    registry.check_space(_least_bytes(dataset, config))
-    if dataset.n_items >= WORTHWHILE_FROM and config.index is IndexName.EXACT:
-        console.print(f"{dataset.n_items:,} items take more than 10 ms per list; --index approximate is faster")
-    experiment = Experiment.of(dataset, config, console, judging.shots)
-    checkpoint = _checkpoint(bundles, dataset, config)
+        check_scale(registry, loaded.dataset.feedback)
+    registry.check_space(_least_bytes(loaded.dataset, config))
+    experiment = Experiment.of(loaded.dataset, config, console, judging.shots)
+    checkpoint = _checkpoint(bundles, loaded.dataset, config)
     with _learn_and_judge(loaded.summary, experiment, judging, registry, checkpoint) as trained:
-        folder, results = trained.draft.folder, trained.results
-        results.write(folder / REPORT_FILE)
-        (folder / PAGE_FILE).write_text(render(results), encoding="utf-8")
-        version = trained.draft.publish(registry, results=results.as_dict()["models"])
+        version = _publish(trained, registry)
     checkpoint.discard()
-    return Published(version, results)
+    return Published(version, trained.results)
+
+
+def _publish(trained: Trained, registry: Registry) -> str:
+    """Write the report into the draft and publish it; its version."""
+    draft, results = trained.draft, trained.results
+    results.write(draft.folder / REPORT_FILE)
+    (draft.folder / PAGE_FILE).write_text(render(results), encoding="utf-8")
+    return draft.publish(registry, results=results.as_dict()["models"])
 
 
 def train_worker(
@@ -162,6 +164,9 @@ def _learn_and_judge(
 ) -> Iterator[Trained]:
     """Learn, export into a temporary folder of the registry, and judge the exported bundle."""
     cohorts, config, console = experiment.cohorts, experiment.config, experiment.console
+    n_items = cohorts.dataset.n_items
+    if n_items >= WORTHWHILE_FROM and config.index is IndexName.EXACT:
+        console.print(f"{n_items:,} items take more than 10 ms per list; --index approximate is faster")
     learned = learn(experiment, checkpoint)
     with ExitStack() as until_published:
         with bar(console, "export") as exporting:

@@ -26,14 +26,14 @@ class Frame(NamedTuple):
 
     width: float = 400.0
     height: float = 240.0
-    left: float = 44.0
-    right: float = 392.0
-    top: float = 12.0
-    bottom: float = 200.0
+    x_start: float = 44.0
+    x_end: float = 392.0
+    y_top: float = 12.0
+    y_bottom: float = 200.0
 
 
 ON_PAGE = Frame()
-ALONE = Frame(width=720.0, height=380.0, left=56.0, right=560.0, top=48.0, bottom=330.0)
+ALONE = Frame(width=720.0, height=380.0, x_start=56.0, x_end=560.0, y_top=48.0, y_bottom=330.0)
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ class LineChart:
     def x(self, position: float) -> float:
         """SVG unit of ``position`` on the x axis."""
         positions = [point.x for line in self.lines for point in line.points]
-        return _scale(position, min(positions), max(positions), self.frame.left + 8, self.frame.right - 8)
+        return _scale(position, min(positions), max(positions), self.frame.x_start + 8, self.frame.x_end - 8)
 
     def y(self, value: float) -> float:
         """SVG unit of ``value`` on the y axis."""
         y_ticks = self.y_ticks
-        return _scale(value, y_ticks[0], y_ticks[-1], self.frame.bottom, self.frame.top)
+        return _scale(value, y_ticks[0], y_ticks[-1], self.frame.y_bottom, self.frame.y_top)
 
     def path(self, line: Line) -> str:
         """The line's points for ``polyline``."""
@@ -125,7 +125,7 @@ class Histogram:
     @property
     def step(self) -> float:
         """Distance between bars in SVG units."""
-        return (self.frame.right - self.frame.left) / len(self.bars)
+        return (self.frame.x_end - self.frame.x_start) / len(self.bars)
 
     @property
     def label_every(self) -> int:
@@ -134,7 +134,7 @@ class Histogram:
 
     def y(self, share: float) -> float:
         """SVG unit of ``share`` on the y axis."""
-        return _scale(share, 0, self.y_ticks[-1], self.frame.bottom, self.frame.top)
+        return _scale(share, 0, self.y_ticks[-1], self.frame.y_bottom, self.frame.y_top)
 
 
 def line_chart(chart: LineChart) -> Markup:

@@ -35,14 +35,14 @@ def write_source(folder: Path, *, seed: int = 0, users: int = USERS, numbers: ra
     rows = []
     for user in range(users):
         liked = int(rng.integers(GROUPS))
-        own = rng.choice(numbers, 26, replace=False)
-        others = [(g, n) for g in range(GROUPS) if g != liked for n in numbers]
-        chosen = rng.choice(len(others), EVENTS - len(own), replace=False)
-        picks = [(liked, int(n), float(rng.integers(4, 6))) for n in own]
-        picks += [(*others[c], float(rng.integers(1, 3))) for c in chosen]
-        for at, place in enumerate(rng.permutation(len(picks))):
-            group, number, value = picks[place]
-            rows.append((f"u{user}", item_id(group, number), value, 1_600_000_000 + 86_400 * at))
+        preferred = rng.choice(numbers, 26, replace=False)
+        rest = [(g, n) for g in range(GROUPS) if g != liked for n in numbers]
+        chosen = rng.choice(len(rest), EVENTS - len(preferred), replace=False)
+        picks = [(liked, int(n), float(rng.integers(4, 6))) for n in preferred]
+        picks += [(*rest[c], float(rng.integers(1, 3))) for c in chosen]
+        for day, index in enumerate(rng.permutation(len(picks))):
+            group, number, value = picks[index]
+            rows.append((f"u{user}", item_id(group, number), value, 1_600_000_000 + 86_400 * day))
     folder.mkdir(parents=True, exist_ok=True)
     pl.DataFrame(rows, schema=["user_id", "item_id", "value", "timestamp"], orient="row").write_parquet(
         folder / "interactions.parquet"

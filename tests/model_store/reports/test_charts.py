@@ -23,8 +23,8 @@ def test_lines_are_inside_the_axes_and_higher_is_higher(results):
     }
     assert len(positions) == 4 * len(SHOTS)
     for x, y in positions.values():
-        assert ON_PAGE.left <= x <= ON_PAGE.right
-        assert ON_PAGE.top <= y <= ON_PAGE.bottom
+        assert ON_PAGE.x_start <= x <= ON_PAGE.x_end
+        assert ON_PAGE.y_top <= y <= ON_PAGE.y_bottom
     figures = {f"{name}, k = {k}": figures for name, ks in results.models.items() for k, figures in ks.items()}
     by_height = sorted(positions, key=lambda label: positions[label][1], reverse=True)
     means = [figures[label]["ndcg@10"].mean for label in by_height]
@@ -40,7 +40,7 @@ def test_intervals_are_bands_around_their_lines(results):
         highs, lows = points[: len(SHOTS)], points[: len(SHOTS) - 1 : -1]
         for (x_high, y_high), (x_low, y_low) in zip(highs, lows, strict=True):
             assert x_high == x_low
-            assert ON_PAGE.top <= y_high < y_low <= ON_PAGE.bottom
+            assert ON_PAGE.y_top <= y_high < y_low <= ON_PAGE.y_bottom
     coverage = ET.fromstring(charts.line_chart(charts.metric_chart(results.models, "coverage@10")))
     assert list(coverage.iter("polygon")) == []
 

@@ -217,7 +217,7 @@ class TestData:
     def test_many_values_are_labelled_sparsely(self, results):
         bars = tuple(HistogramBar(value, value, 1 + value) for value in range(100))
         drawing = plot(page(changed(results, data=summary_of(histogram=bars))), "Share of events by value")
-        labels = [label.text for label in drawing.iter("text") if label.get("y") == str(ON_PAGE.bottom + 16)]
+        labels = [label.text for label in drawing.iter("text") if label.get("y") == str(ON_PAGE.y_bottom + 16)]
         assert len(drawing.findall("rect")) == 100
         assert labels == [str(value) for value in range(0, 100, 9)]
 
@@ -225,5 +225,5 @@ class TestData:
         results = results_of({"kshot": GAINS["kshot"]}, shots=(1,))
         training = results.training.model_copy(update={"history": results.training.history[:1]})
         small = changed(results, training=training, data=summary_of(histogram=(HistogramBar(4.0, 4.0, 9),)))
-        middle = str((ON_PAGE.left + ON_PAGE.right) / 2)
+        middle = str((ON_PAGE.x_start + ON_PAGE.x_end) / 2)
         assert plot(page(small), "NDCG@10").find(".//circle").get("cx") == middle
