@@ -90,7 +90,7 @@ def test_the_order_of_arrival_does_not_matter_where_times_differ(
 def test_a_late_event_does_not_replace_a_newer_one() -> None:
     stars = SCALES["ratings"]
     record = record_of([("a", 9, 4), ("a", 1, 1)], stars)
-    assert [(event.value, event.timestamp) for event in record.events.rows()] == [(9.0, 4 * DAY_S)]
+    assert [(event.value, event.timestamp) for event in record.events.to_list()] == [(9.0, 4 * DAY_S)]
 
 
 def test_counts_add_up_and_a_late_one_counts_too() -> None:
@@ -158,7 +158,7 @@ def test_events_from_before_scales_were_kept_take_the_scale_of_the_next_batch() 
 def test_the_part_of_a_sum_from_lost_events_outlives_forgetting() -> None:
     counts = SCALES["counts"]
     batch = Events.of([Event("a", float(value), float(value), value, counts) for value in (1, 2, 4, 8)])
-    record, older = (appended := append(EMPTY, batch, 10)).record, appended.departed
-    forgotten = forget(record, older[1:], 4, 10)  # the first event is lost, the third is forgotten
+    record, archived = (appended := append(EMPTY, batch, 10)).record, appended.archived
+    forgotten = forget(record, archived[1:], 4, 10)  # the first event is lost, the third is forgotten
     assert forgotten is not None
     assert forgotten.record.events.values_on(counts).tolist() == [1.0 + 2.0 + 8.0]
