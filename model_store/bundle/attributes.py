@@ -1,19 +1,24 @@
-"""Attributes of a user beside the events, encoded alike where a bundle is learned and where it is served.
+"""Attributes of users, encoded the same way in training and in the service.
 
-| value   | names of what it becomes                                                              |
+| value   | names of its attributes                                                               |
 |---------|---------------------------------------------------------------------------------------|
-| text    | ``gender=F``; several where "|" separates them                                        |
+| text    | ``gender=F``; several if "|" separates them                                           |
 | boolean | ``member=true``                                                                       |
-| number  | the bin that holds it, ``age=18..24``; ``floor=3`` where the column has no bins       |
+| number  | the bin that holds it, ``age=18..24``; ``floor=3`` if the column has no bins          |
 | list    | one per tag, ``likes=jazz``                                                           |
 
-Text that is not a name as it stands is read once more, by the rules of ``cells``: "['jazz', 'rock']" as a list,
-"jazz, rock" as tags where the column has one of them and none with a comma, "20" and "1990-05-01" as a number and a
-year where the column has bins, "True" and "yes" as booleans. A boolean is 0 or 1 where the column has these bins, and
-the other way round. Leading zeros count: "02139" is not 2139.
+Text that is not the name of an attribute is read again, by the rules of ``cells``:
 
-All that encoding takes stands in the names, as with the features of items. A number beyond all bins, or between
-two, goes to the last bin that starts at or below it, else to the first: the rule of ``model_store.content.bins``.
+- "['jazz', 'rock']" as a list;
+- "jazz, rock" as tags, if the column has one of them and no tag with a comma;
+- "20" and "1990-05-01" as a number and a year, if the column has bins;
+- "True" and "yes" as booleans.
+
+A boolean counts as 0 or 1 if the column has these bins; 0 and 1 count as booleans if it has those. Leading zeros
+count: "02139" is not 2139.
+
+The names hold everything that encoding needs, as with item features. A number outside all bins, or between two, goes
+to the last bin that starts at or below it, else to the first, as in ``model_store.content.bins``.
 """
 
 from __future__ import annotations
@@ -62,8 +67,8 @@ class Encoded(NamedTuple):
     """A user's attributes, increasing by id.
 
     Attributes:
-        ids: int64 (A,), A ≥ 1: a user of whom nothing is known has id 0 with weight 0.
-        weights: float32 (A,) with unit L2 norm: all columns weigh the same, and in a column all its tags.
+        ids: int64 (A,), A ≥ 1; a user without attributes has id 0 with weight 0.
+        weights: float32 (A,) with unit L2 norm; all columns weigh the same, and so do all tags of a column.
     """
 
     ids: NDArray[np.int64]
@@ -74,7 +79,7 @@ NO_ATTRIBUTES = Encoded(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float3
 
 
 class Attributes:
-    """The attributes that a bundle knows.
+    """The attributes of a bundle.
 
     Attributes:
         names: name by id, e.g. "gender=F", "age=18..24".
@@ -88,7 +93,7 @@ class Attributes:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what :meth:`write` wrote; raises BundleDamaged where it is something else."""
+        """Read the file of :meth:`write`; raises BundleDamaged if it holds anything else."""
         try:
             names = orjson.loads(path.read_bytes())
         except (OSError, ValueError) as exc:
@@ -98,29 +103,30 @@ class Attributes:
         return cls(names)
 
     def write(self, path: Path) -> None:
-        """Keep the names as a JSON array."""
+        """Write the names as a JSON array."""
         path.write_bytes(orjson.dumps(self.names))
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def encode(self, given: Mapping[str, Value]) -> Encoded:
-        """What ``given`` (column → value) says in these attributes; whatever else it says is ignored."""
-        columns = [{each for _, each in self.parts(*item) if each is not None} for item in given.items()]
-        known = [ids for ids in columns if ids]
-        if not known:
+    def encode(self, values: Mapping[str, Value]) -> Encoded:
+        """Encode ``values`` (column → value); parts that match no attribute are ignored."""
+        columns = [{part_id for _, part_id in self.parts(*item) if part_id is not None} for item in values.items()]
+        encoded = [ids for ids in columns if ids]
+        if not encoded:
             return NO_ATTRIBUTES
-        # By id, so that the order of the columns changes no bit of what is computed from them.
-        pairs = sorted((each, 1 / math.sqrt(len(ids) * len(known))) for ids in known for each in ids)
+        # By id, so that the order of the columns does not change the bits of later sums.
+        pairs = sorted((part_id, 1 / math.sqrt(len(ids) * len(encoded))) for ids in encoded for part_id in ids)
         ids, weights = zip(*pairs, strict=True)
         return Encoded(np.array(ids, dtype=np.int64), np.array(weights, dtype=np.float32))
 
-    def unknown(self, given: Mapping[str, Value]) -> list[tuple[str, str]]:
-        """Column and text of every part of ``given`` that :meth:`encode` ignores."""
-        return [(column, text) for column in given for text, each in self.parts(column, given[column]) if each is None]
+    def unknown(self, values: Mapping[str, Value]) -> list[tuple[str, str]]:
+        """Column and text of every part of ``values`` that :meth:`encode` ignores."""
+        parts = ((column, *part) for column, value in values.items() for part in self.parts(column, value))
+        return [(column, text) for column, text, part_id in parts if part_id is None]
 
     def parts(self, column: str, value: Value | list[float]) -> list[Part]:
-        """The texts of a value with their ids, None for the unknown; elements of a list are tags."""
+        """The texts of a value with their ids, None without an attribute; elements of a list are tags."""
         if isinstance(value, bool):
             return [(text_of(value), self._boolean(column, truth=value))]
         if isinstance(value, str):
@@ -143,7 +149,7 @@ class Attributes:
         return [part for tag in _distinct(text.split("|")) for part in self._of_tag(column, tag)]
 
     def _of_tag(self, column: str, text: str) -> list[Part]:
-        """Text as it stands, else the number or boolean that it is, else tags between separators."""
+        """The whole text, else its number or boolean, else its tags between separators."""
         index = self._id(column, text)
         if index is None:
             index = self._reread(column, text)
@@ -155,7 +161,7 @@ class Attributes:
         return [(text, index)]
 
     def _reread(self, column: str, text: str) -> int | None:
-        """Id of the number, the year or the boolean that ``text`` is."""
+        """Id of ``text`` read as a date, a number or a boolean."""
         day = date_of(text) if column in self._bins else None
         if day is not None:
             return self._number(column, year_fraction(day))
@@ -178,26 +184,26 @@ class Attributes:
         return self._number(column, float(truth)) if of_bits else index
 
     def _spelled(self, column: str, *, truth: bool) -> int | None:
-        """Id of a boolean in any spelling; bundles have "true", older ones what a CSV file had."""
+        """Id of a boolean in any spelling: "true" in today's bundles, the spelling of a CSV file in older ones."""
         indices = (self._id(column, word) for word in _SPELLINGS[truth])
         return next((index for index in indices if index is not None), None)
 
 
 def _marked(names: Sequence[str]) -> set[tuple[str, str]]:
-    """Columns and the separators that stand inside their tags. "a=b=c" is tag "b=c" of "a", or tag "c" of "a=b"."""
-    splits = [(name, place) for name in names for place, character in enumerate(name) if character == "="]
-    return {(name[:place], mark) for name, place in splits for mark in SEPARATORS if mark in name[place + 1 :]}
+    """Columns and the separators inside their tags. "a=b=c" is tag "b=c" of "a", or tag "c" of "a=b"."""
+    splits = [(name, position) for name in names for position, character in enumerate(name) if character == "="]
+    return {(name[:position], mark) for name, position in splits for mark in SEPARATORS if mark in name[position + 1 :]}
 
 
 def _bins(names: Sequence[str]) -> dict[str, list[tuple[float, int]]]:
-    """Column → (where a bin starts, its id), increasing."""
-    found: dict[str, list[tuple[float, int]]] = {}
+    """Column → (start of a bin, its id), increasing."""
+    by_column: dict[str, list[tuple[float, int]]] = {}
     for index, match in enumerate(map(_BIN.fullmatch, names)):
         if match:
-            found.setdefault(match[1], []).append((float(match[2]), index))
-    return {column: sorted(bins) for column, bins in found.items()}
+            by_column.setdefault(match[1], []).append((float(match[2]), index))
+    return {column: sorted(bins) for column, bins in by_column.items()}
 
 
 def _distinct(values: Sequence[str | float]) -> list[str]:
-    """Texts of values without blanks around them, each once and none empty."""
+    """Distinct texts of values, without blanks around them and without empty ones."""
     return [text for text in dict.fromkeys(text_of(value).strip() for value in values) if text]

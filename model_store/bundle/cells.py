@@ -1,6 +1,6 @@
-"""Text of a cell, or of an attribute that a client sends, read as a missing value, a boolean, a number, a date, a list.
+"""Reading the text of a table's cell or of a client's value: missing, boolean, number, date or list.
 
-The rules look at one text alone, so a table and a request with the same text mean the same.
+The rules look at one text alone, so the same text means the same in a table and in a request.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Literal
 
 import orjson
 
-# Spellings of a missing cell by pandas, R, SQL dumps and Hive. "NA" and "none" can be words: Namibia, no allergy.
+# Missing cells as written by pandas, R, SQL dumps and Hive. "NA" and "none" are absent: they can be words (Namibia).
 MISSING = frozenset(
     {"", "nan", "NaN", "NAN", "null", "NULL", "Null", "None", "N/A", "n/a", "#N/A", "<NA>", "NaT", "\\N"}
 )
-# Where a column otherwise holds numbers, dates, booleans or lists, these mean missing too, in any case.
+# In columns of numbers, dates, booleans or lists these mean missing too, in upper and lower case.
 MISSING_AMONG_NUMBERS = frozenset({"na", "n.a.", "none", "nil", "-", "--", "—", "?", "."}) | {
     word.casefold() for word in MISSING
 }
 BOOLEANS = {"true": True, "yes": True, "false": False, "no": False, "t": True, "y": True, "f": False, "n": False}
-# Marks between the tags of a text, besides "|", which always is one.
+# Separators of tags in a text, besides "|", which always separates.
 SEPARATORS = (";", ">", ",", "/", " ")
 
 Decimal = Literal[".", ","]
@@ -44,9 +44,9 @@ _NAME_OF_RECORD = re.compile(rf"[\"'](?:name|title|label)[\"']\s*:\s*({_QUOTED})
 
 
 def number_of(text: str, decimal: Decimal | None = None) -> float | None:
-    """The number that ``text`` is, which may be infinite; None where it is another text.
+    """The number in ``text``, which may be infinite; None for other text.
 
-    Amounts of money and per cent count, and so do thousands in groups: "$1,234.50", "1.234,50 €", "12 %".
+    Amounts of money, percentages and grouped thousands are numbers: "$1,234.50", "1.234,50 €", "12 %".
 
     Args:
         text: without blanks around it.
@@ -90,16 +90,17 @@ def year_fraction(day: date) -> float:
 
 
 def boolean_of(text: str) -> bool | None:
-    """The boolean that ``text`` is in any case, e.g. "TRUE", "no"; None where it is another text."""
+    """The boolean in ``text``, in upper or lower case, e.g. "TRUE", "no"; None for other text."""
     return BOOLEANS.get(text.casefold())
 
 
 def list_of(text: str) -> list[str] | None:
-    """Elements of a list in brackets; None where ``text`` is something else, such as a list of lists of numbers.
+    """Elements of a list in brackets; None for other text, such as a list of lists of numbers.
 
     Notations are those of JSON, Python, NumPy and Postgres: ``["a", "b"]``, ``['a' 'b']``, ``{a,b}``, ``[a, b]``,
-    ``[0.1 0.2]``, ``tensor([0.1, 0.2])``. Of records, ``[{"id": 7, "name": "a"}]`` or one alone, these are the names,
-    and of lists of lists, ``[["a", "b"], ["c"]]``, the texts. Parentheses need a comma or quotes in them.
+    ``[0.1 0.2]``, ``tensor([0.1, 0.2])``. The elements of one or more records, ``[{"id": 7, "name": "a"}]``, are their
+    names. The elements of lists of lists, ``[["a", "b"], ["c"]]``, are the texts. Parentheses must contain a comma or
+    quotes.
     """
     text = _without_type(text.strip())
     if len(text) < 2 or _BRACKETS.get(text[0]) != text[-1]:  # noqa: PLR2004 - two brackets
@@ -121,14 +122,14 @@ def parts_of(text: str, separator: str) -> list[str]:
 
 
 def text_of(value: str | float) -> str:
-    """Text of a value as names of features have it: true, 7 and 7.5, text as it is."""
+    """Text of a value as in the names of features: "true", "7", "7.5"; text is unchanged."""
     if isinstance(value, bool):
         return str(value).lower()
     return value if isinstance(value, str) else repr(float(value)).removesuffix(".0")
 
 
 def _without_type(text: str) -> str:
-    """The list in a printed array, tensor or set; other text as it is."""
+    """The list in a printed array, tensor or set; other text is unchanged."""
     printed = _PRINTED.match(text)
     return text[printed.end() : max(map(text.rfind, "]}")) + 1] if printed and text[-1] == ")" else text
 
@@ -144,7 +145,7 @@ def _json_elements(text: str) -> list[str] | None:
 
 
 def _elements(inner: str) -> list[str] | None:
-    """Elements between brackets, by commas, or by blanks where they are quoted or numbers."""
+    """Elements between brackets, separated by commas; quoted elements and numbers also by blanks."""
     words = inner.split()
     if all(_NUMBER.fullmatch(word) or word in MISSING or word == "..." for word in words):
         return words
@@ -163,5 +164,5 @@ def _unquoted(text: str) -> str:
 
 
 def is_finite(value: object) -> bool:
-    """Whether ``value`` is a finite number; booleans are none."""
+    """Whether ``value`` is a finite number and not a boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

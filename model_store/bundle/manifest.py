@@ -1,4 +1,4 @@
-"""The manifest: what a bundle holds, and how to know that it is whole."""
+"""The manifest of a bundle: its content and its checksums."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from model_store.errors import BundleDamaged, SchemaMismatch
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
-# Bytes. Each block gives up the interpreter's lock once; small ones wait for it again and again while requests run.
-HASHED_AT_ONCE = 4 << 20
+# Bytes. The interpreter's lock is released once per block; small blocks wait for it often while requests run.
+HASH_BLOCK = 4 << 20
 MAX_MANIFEST_BYTES = 1 << 24
 
-# Refuses a manifest, of which it gets the path and the content, by raising BundleError.
+# Called with the path and the content of a manifest; raises BundleError to refuse it.
 ManifestCheck = Callable[[Path, bytes], None]
 
-# The files that every bundle of this schema has; the reports, the attributes and the items' keys may be absent.
+# Files of every bundle of this schema; reports, attributes and items' keys may be absent.
 REQUIRED_FILES = (
     "adapt.onnx",
     "vote.onnx",
@@ -46,11 +46,11 @@ class _Part(BaseModel):
 
 
 class FeedbackSpec(_Part):
-    """What a user's feedback may say, on the data's own scale.
+    """Values and types of events that feedback may have, on the scale of the training data.
 
-    ``types`` maps an event type ("like", "click") to the value it stands for. A value of at least
-    ``liked_at_least`` is *positive*: it counts as a hit when its item stood in the last list served.
-    ``kind`` says what several events about one item amount to, see ``bundle.scale``.
+    ``types`` maps an event type ("like", "click") to its value. A value of at least ``liked_at_least`` is *positive*:
+    it counts as a hit if its item was in the last list served. ``kind`` decides the value of several events about one
+    item, see ``bundle.scale``.
     """
 
     kind: Kind = "ratings"
@@ -66,14 +66,14 @@ class FeedbackSpec(_Part):
 
 
 class Shapes(_Part):
-    """Sizes that every array and graph of the bundle agrees on.
+    """Sizes shared by all arrays and graphs of the bundle.
 
     Attributes:
         items: rows of the catalogue.
         state_dim: length of ``user_state`` and of an item vector, float32.
-        neighbours: neighbours kept for each item (all memories together).
-        features: item features that ``encode_item.onnx`` knows.
-        attributes: user attributes that ``adapt.onnx`` knows.
+        neighbours: neighbours per item, summed over all parts with lists.
+        features: item features of ``encode_item.onnx``.
+        attributes: user attributes of ``adapt.onnx``.
     """
 
     items: int = Field(ge=1)
@@ -84,14 +84,14 @@ class Shapes(_Part):
 
 
 class Limits(_Part):
-    """What the graphs were exported and checked for."""
+    """Limits that the graphs were exported and checked for."""
 
     max_support: int = Field(ge=1, description="events the inner loop reads; older ones are only excluded")
     max_count: int = Field(ge=1, description="longest list that score.onnx returns")
 
 
 class DataFingerprint(_Part):
-    """Which data the bundle was trained on."""
+    """Origin, hash and size of the training data."""
 
     source: str
     sha256: str
@@ -110,8 +110,8 @@ class FileEntry(_Part):
 class Manifest(_Part):
     """The typed content of ``manifest.json``.
 
-    ``version`` is derived from the content of all other files (see :func:`content_version`), so two
-    bundles with one version are one bundle.
+    ``version`` is derived from the content of all other files (see :func:`content_version`), so bundles with equal
+    versions are equal.
     """
 
     schema_version: int
@@ -128,25 +128,25 @@ class Manifest(_Part):
     )
     files: dict[str, FileEntry]
     seal: str | None = Field(
-        None, description="SHA-256 (hex) over everything else in the manifest; bundles from before have none"
+        None, description="SHA-256 (hex) over all other fields of the manifest; absent in older bundles"
     )
 
 
 def file_entry(path: Path) -> FileEntry:
-    """Hash one file, reading it once."""
-    # Anonymous memory, since the heap would keep blocks of this size after their use.
-    digest, size, block = hashlib.sha256(), 0, memoryview(mmap.mmap(-1, HASHED_AT_ONCE))
+    """Hash and measure one file in a single pass."""
+    # Anonymous memory: the heap would not return blocks of this size after use.
+    digest, size, block = hashlib.sha256(), 0, memoryview(mmap.mmap(-1, HASH_BLOCK))
     with path.open("rb", buffering=0) as stream:
-        while taken := stream.readinto(block):
-            digest.update(block[:taken])
-            size += taken
+        while length := stream.readinto(block):
+            digest.update(block[:length])
+            size += length
     return FileEntry(sha256=digest.hexdigest(), size=size)
 
 
 def check_plain(path: Path) -> None:
-    """Refuse what is no file of its own: a link, which may lead anywhere, a folder, a pipe, a device, or nothing."""
+    """Refuse missing files, folders, pipes, devices, and links, which may lead out of the bundle."""
     if path.is_symlink() or not path.is_file():
-        raise BundleDamaged(f"{path}: expected a plain file of the bundle, found none")
+        raise BundleDamaged(f"{path}: expected a plain file of the bundle; it is missing, a link or something else")
 
 
 def content_version(files: dict[str, FileEntry]) -> str:
@@ -156,18 +156,18 @@ def content_version(files: dict[str, FileEntry]) -> str:
 
 
 def sealed(manifest: Manifest) -> bytes:
-    """``manifest`` as its file's content, with its seal."""
+    """Content of the manifest's file, with its seal."""
     content = orjson.loads(manifest.model_dump_json(exclude={"seal"}))
     return orjson.dumps(content | {"seal": seal_of(content)}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def read_manifest(folder: Path, signed: ManifestCheck | None = None) -> Manifest:
-    """Read and check ``manifest.json``: signature where ``signed`` wants one, schema version, then the rest.
+    """Read and check ``manifest.json``: signature if ``signed`` is set, schema version, then the rest.
 
     Raises:
-        BundleDamaged: there is no manifest, it is not one, or it is not what was sealed.
-        SchemaMismatch: it follows another schema version.
-        SignatureRefused: ``signed`` says so.
+        BundleDamaged: the manifest is missing, invalid, or was changed after it was sealed.
+        SchemaMismatch: it has another schema version.
+        SignatureRefused: ``signed`` refuses it.
     """
     path = folder / MANIFEST_FILE
     check_plain(path)
@@ -183,9 +183,9 @@ def read_manifest(folder: Path, signed: ManifestCheck | None = None) -> Manifest
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as exc:
-        found = _schema_version(text)
-        if found is not None and found != SCHEMA_VERSION:
-            raise _other_schema(path, found) from exc
+        version = _schema_version(text)
+        if version is not None and version != SCHEMA_VERSION:
+            raise _other_schema(path, version) from exc
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise BundleDamaged(f"{path}: {where}: {first['msg']}; expected a manifest of schema {SCHEMA_VERSION}") from exc
@@ -202,9 +202,9 @@ def _check_seal(path: Path, text: bytes, expected: str | None) -> None:
     except ValueError as exc:
         raise BundleDamaged(f"{path}: cannot be read as JSON ({exc})") from exc
     del content["seal"]
-    found = seal_of(content)
-    if found != expected:
-        raise BundleDamaged(f"{path}: its content has seal {found}, expected {expected} as it says itself")
+    actual = seal_of(content)
+    if actual != expected:
+        raise BundleDamaged(f"{path}: its content has seal {actual}, expected {expected} as written in it")
 
 
 def seal_of(content: dict[str, Any]) -> str:
@@ -213,13 +213,13 @@ def seal_of(content: dict[str, Any]) -> str:
 
 
 def check_schema(manifest: Manifest, folder: Path) -> None:
-    """Refuse a manifest of another schema version, naming both."""
+    """Refuse a manifest of another schema version; raises SchemaMismatch with both versions."""
     if manifest.schema_version != SCHEMA_VERSION:
         raise _other_schema(folder / MANIFEST_FILE, manifest.schema_version)
 
 
-def _other_schema(path: Path, found: int) -> SchemaMismatch:
-    return SchemaMismatch(f"{path}: schema version {found}, expected {SCHEMA_VERSION}; train and export it again")
+def _other_schema(path: Path, version: int) -> SchemaMismatch:
+    return SchemaMismatch(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; train and export it again")
 
 
 class _OnlySchema(BaseModel):

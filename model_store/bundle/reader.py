@@ -25,13 +25,13 @@ from model_store.bundle.manifest import (
 from model_store.bundle.sessions import Graphs
 from model_store.errors import BundleDamaged
 
-# Files hashed at once: hashing keeps one core busy and needs no lock, and the largest two are half of a bundle each.
+# Threads that hash files. Hashing releases the lock, and the two largest files are about half of a bundle each.
 HASHERS = 2
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle, ready to answer."""
+    """A verified bundle, ready to serve."""
 
     folder: Path
     manifest: Manifest
@@ -48,21 +48,20 @@ class Bundle:
 def verify_files(folder: Path, signed: ManifestCheck | None = None) -> Manifest:
     """Check every file of the bundle against its manifest, before any of them is parsed.
 
-    Files that the manifest does not name are never read. ``signed`` looks at the manifest's signature, where one is
-    wanted.
+    Files that are not in the manifest are never read. ``signed`` checks the manifest's signature; None skips that.
 
     Raises:
-        BundleDamaged: a file is missing, links elsewhere, or has another content than the manifest names; or the
-            manifest's version is not that of its files, so that states of users would pass for another bundle's.
-        SchemaMismatch: the manifest follows another schema version.
-        SignatureRefused: ``signed`` says so.
+        BundleDamaged: a file is missing, is a link, or differs from its hash in the manifest. Or the manifest's version
+            differs from that of its files; then stored user states could be taken for those of another bundle.
+        SchemaMismatch: the manifest has another schema version.
+        SignatureRefused: ``signed`` refuses it.
     """
     manifest = read_manifest(folder, signed)
     check_schema(manifest, folder)
     missing = [name for name in REQUIRED_FILES if name not in manifest.files]
     if missing:
         raise BundleDamaged(
-            f"{folder}: the manifest names no {missing[0]}, expected all of {', '.join(REQUIRED_FILES)}"
+            f"{folder}: {missing[0]} is not in the manifest, expected all of {', '.join(REQUIRED_FILES)}"
         )
     with ThreadPoolExecutor(HASHERS, "bundle-hash") as pool:
         largest_first = sorted(manifest.files, key=lambda name: -manifest.files[name].size)
@@ -72,7 +71,7 @@ def verify_files(folder: Path, signed: ManifestCheck | None = None) -> Manifest:
     by_content = content_version(manifest.files)
     if manifest.version != by_content:
         raise BundleDamaged(
-            f"{folder / MANIFEST_FILE}: version {manifest.version}, expected {by_content} as its files have it"
+            f"{folder / MANIFEST_FILE}: version {manifest.version}, expected {by_content}, the version of its files"
         )
     return manifest
 
@@ -80,25 +79,25 @@ def verify_files(folder: Path, signed: ManifestCheck | None = None) -> Manifest:
 def _verify_file(folder: Path, name: str, expected: FileEntry) -> None:
     path = folder / name
     if Path(name).name != name:
-        raise BundleDamaged(f"{path}: expected a file of the bundle's own folder")
+        raise BundleDamaged(f"{path}: expected a file directly in the folder of the bundle")
     check_plain(path)
-    found = file_entry(path)
-    if found != expected:
+    actual = file_entry(path)
+    if actual != expected:
         raise BundleDamaged(
-            f"{path}: sha256 {found.sha256} ({found.size} bytes), expected {expected.sha256} ({expected.size} bytes)"
+            f"{path}: sha256 {actual.sha256} ({actual.size} bytes), expected {expected.sha256} ({expected.size} bytes)"
         )
 
 
 def open_bundle(folder: Path, *, threads: int = 1, signed: ManifestCheck | None = None) -> Bundle:
-    """Verify, load and prove the bundle in ``folder``.
+    """Verify and load the bundle in ``folder``, and check its golden cases.
 
     Args:
         folder: the bundle's folder.
         threads: intra-op threads of each graph.
-        signed: what looks at the signature; None trusts whoever can write the folder.
+        signed: check of the signature; None trusts everyone who can write to the folder.
 
     Raises:
-        BundleError: with the file, the value found and the value expected.
+        BundleError: names the file, its value and the expected value.
     """
     manifest = verify_files(folder, signed)
     _refuse_unnamed(folder, manifest)
@@ -106,7 +105,7 @@ def open_bundle(folder: Path, *, threads: int = 1, signed: ManifestCheck | None 
     named = ATTRIBUTES_FILE in manifest.files
     attributes = Attributes.read(folder / ATTRIBUTES_FILE) if named else Attributes([])
     shapes = manifest.shapes
-    found = (
+    actual = (
         len(catalogue),
         catalogue.vectors.shape[1],
         catalogue.neighbour_rows.shape[1],
@@ -114,9 +113,10 @@ def open_bundle(folder: Path, *, threads: int = 1, signed: ManifestCheck | None 
         len(attributes),
     )
     expected = (shapes.items, shapes.state_dim, shapes.neighbours, shapes.features, shapes.attributes)
-    if found != expected:
+    if actual != expected:
         raise BundleDamaged(
-            f"{folder}: (items, state_dim, neighbours, features, attributes) are {found}, the manifest says {expected}"
+            f"{folder}: (items, state_dim, neighbours, features, attributes) are {actual}, expected {expected} as in "
+            "the manifest"
         )
     graphs = Graphs(folder, threads=threads)
     check_golden(folder, graphs)
@@ -124,7 +124,7 @@ def open_bundle(folder: Path, *, threads: int = 1, signed: ManifestCheck | None 
 
 
 def _refuse_unnamed(folder: Path, manifest: Manifest) -> None:
-    """What is read where it is there must have been verified."""
+    """Refuse optional files that exist but are not in the manifest, because they were not verified."""
     for name in (INDEX_FILE, KEYS_FILE):
         if (folder / name).exists() and name not in manifest.files:
-            raise BundleDamaged(f"{folder / name}: the manifest does not name it, expected it with its sha256 there")
+            raise BundleDamaged(f"{folder / name}: not in the manifest, expected it there with its sha256")

@@ -1,9 +1,9 @@
-"""A store of bundles: which there are, which is live, and the way back.
+"""The bundles folder: published bundles, the live version, and the history for rollbacks.
 
-STORE/bundles/VERSION/     one bundle
-STORE/live                 the version that services load
-STORE/promotions           every version ever made live, oldest first, one a line
-STORE/.promoting           locked while one of the two is changed
+FOLDER/bundles/VERSION/    one bundle
+FOLDER/live                the version that services load
+FOLDER/promotions          every version ever made live, oldest first, one per line
+FOLDER/.promoting          locked while ``live`` and ``promotions`` are changed
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from model_store.errors import BundleError, RegistryError
 
 
 class Registry:
-    """The bundles below one store folder."""
+    """The bundles of one bundles folder."""
 
     def __init__(self, store: Path) -> None:
-        """Look at ``store``; nothing is created before something is promoted."""
+        """Use the bundles folder ``store``; it is created on the first write."""
         self.store = store
         self.bundles = store / "bundles"
         self._live = store / "live"
         self._promotions = store / "promotions"
 
     def check_writable(self, *folders: str) -> None:
-        """Make sure that bundles can be written, by writing: whoever trains for hours must not find out afterwards.
+        """Check by a trial that bundles can be written, before hours of training.
 
         Args:
-            folders: folders of the store beside ``bundles`` that must be writable, too.
+            folders: folders beside ``bundles`` that must be writable, too.
 
         Raises:
-            RegistryError: a folder cannot be made, or a file cannot be written to it and renamed.
+            RegistryError: a folder cannot be created, or a file cannot be written to it and renamed.
         """
         for folder in (self.store, self.bundles, *(self.store / name for name in folders)):
             with writing(folder), _existing(folder):
                 _try_file(folder)
 
     def check_space(self, size: int) -> None:
-        """Make sure that the store has room for ``size`` bytes; raises RegistryError if not."""
+        """Check that ``size`` bytes are free; raises RegistryError if not."""
         with writing(self.store), _existing(self.store):
             free = shutil.disk_usage(self.store).free
         if free < size:
@@ -54,30 +54,30 @@ class Registry:
             )
 
     def folder(self, version: str) -> Path:
-        """Folder of ``version``; raises RegistryError if the store has no such bundle."""
+        """Folder of ``version``; raises RegistryError if there is no such bundle."""
         path = self.bundles / version
         if not version or "/" in version or version.startswith(".") or not path.is_dir():
-            known = ", ".join(m.version for m in self.manifests()) or "none"
-            raise RegistryError(f"{self.store}: no bundle {version!r}; the store holds {known}")
+            existing = ", ".join(manifest.version for manifest in self.manifests()) or "none"
+            raise RegistryError(f"{self.store}: no bundle {version!r}; existing bundles: {existing}")
         return path
 
     def manifests(self) -> list[Manifest]:
         """Manifests of all readable bundles, oldest first."""
-        found = []
+        manifests = []
         for path in sorted(self.bundles.glob("[!.]*/")):
             try:
-                found.append(read_manifest(path))
+                manifests.append(read_manifest(path))
             except BundleError:
-                continue  # a damaged bundle is named by `verify`; it must not hide the others
-        return sorted(found, key=lambda manifest: manifest.created_at)
+                continue  # `kshot bundles verify` names a damaged bundle; the other bundles stay visible
+        return sorted(manifests, key=lambda manifest: manifest.created_at)
 
     def live(self) -> str:
-        """The live version; raises RegistryError if nothing was promoted yet, or the store cannot be read."""
+        """The live version; raises RegistryError if nothing was promoted yet, or the folder cannot be read."""
         try:
             return _read(self._live).strip()
         except FileNotFoundError as exc:
             raise RegistryError(
-                f"{self.store}: no live bundle; train one with: kshot train --store {self.store}"
+                f"{self.store}: no live bundle; train one with: kshot train --bundles {self.store}"
             ) from exc
 
     def live_folder(self) -> Path:
@@ -88,7 +88,7 @@ class Registry:
         """Make ``version`` live; running services swap to it.
 
         Raises:
-            RegistryError: the store has no such bundle, or cannot be written.
+            RegistryError: there is no such bundle, or the folder cannot be written.
         """
         self.folder(version)
         with self._promoting():
@@ -101,11 +101,11 @@ class Registry:
         """Make the version before the live one live again and return it.
 
         Raises:
-            RegistryError: there is no earlier version, it is gone, or the store cannot be written.
+            RegistryError: there is no earlier version, it was deleted, or the folder cannot be written.
         """
         with self._promoting():
             history = self._history()
-            if len(history) < 2:  # noqa: PLR2004 - one to leave, one to go back to
+            if len(history) < 2:  # noqa: PLR2004 - the live version and the one before
                 raise RegistryError(f"{self.store}: nothing to roll back to; promotions so far: {history or 'none'}")
             self.folder(history[-2])
             replace_file(self._promotions, "".join(f"{line}\n" for line in history[:-1]).encode())
@@ -114,7 +114,7 @@ class Registry:
 
     @contextmanager
     def _promoting(self) -> Iterator[None]:
-        """One change at a time, of all processes: the history and the live version must tell the same story."""
+        """Exclusive lock across processes, so that the history and the live version agree."""
         path = self.store / ".promoting"
         with writing(path):
             lock = path.open("w")
@@ -131,7 +131,7 @@ class Registry:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an error of the file system into one that names ``path``, the reason and the way out.
+    """Turn file system errors into a RegistryError with ``path``, the reason and a remedy.
 
     Raises:
         RegistryError: instead of OSError.
@@ -141,15 +141,15 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as exc:
         raise RegistryError(
             f"{path}: cannot be written ({exc.strerror or exc}); expected a folder with free space that this user may "
-            "write to: mend that, or use another folder"
+            "write to; correct that, or use another folder"
         ) from exc
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file at once: a reader sees the old content or the new one.
+    """Replace a file atomically: a reader sees the old content or the new one.
 
     Raises:
-        RegistryError: it cannot be written; the old content stays.
+        RegistryError: the file cannot be written; the old content stays.
     """
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     with writing(path):
@@ -165,21 +165,21 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def _read(path: Path) -> str:
-    """Text of ``path``; FileNotFoundError where there is none, RegistryError where it cannot be read."""
+    """Text of ``path``; raises FileNotFoundError if it is missing, RegistryError if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         raise
     except OSError as exc:
         raise RegistryError(
-            f"{path}: cannot be read ({exc.strerror}); expected a file in the folder of a store: check --store and its "
+            f"{path}: cannot be read ({exc.strerror}); expected a file in a bundles folder; check --bundles and its "
             "permissions"
         ) from exc
 
 
 @contextmanager
 def _existing(folder: Path) -> Iterator[None]:
-    """``folder`` with all above it, of which those are removed again that had to be made and stay empty."""
+    """Create ``folder`` and its parents; at the end, remove the created folders that are still empty."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -191,7 +191,7 @@ def _existing(folder: Path) -> Iterator[None]:
 
 
 def _try_file(folder: Path) -> None:
-    """Write a file, bring it to the disk and rename it, as publishing does."""
+    """Write, sync and rename a file, as publishing does."""
     with tempfile.NamedTemporaryFile(prefix=".try-", dir=folder, delete=False) as stream:
         path = Path(stream.name)
         try:

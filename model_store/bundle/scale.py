@@ -1,4 +1,4 @@
-"""The scale of feedback values: how values of another scale are read on it, and what repeated events amount to.
+"""Scales of feedback values: conversion between two scales, and the value of repeated events.
 
 Training and service follow one rule for several events of one user about one item:
 
@@ -7,8 +7,8 @@ Training and service follow one rule for several events of one user about one it
 | ratings, clicks   | the latest event's                 | the latest event's         |
 | counts            | the sum of all events' values      | the latest event's         |
 
-The latest event is the one with the latest time. Among events of one time it is the last one to arrive; in a table, the
-last row.
+The latest event is the one with the latest time. Among events with equal times it is the last one to arrive; in a
+table, the last one in it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["ratings", "counts", "clicks"]
-"""What the values of a data source are."""
+"""The kind of values in a data source."""
 
 
 class Scale(NamedTuple):
-    """The scale that a value belongs to.
+    """A scale of feedback values.
 
     Attributes:
-        kind: what the values are.
-        low: the lowest value.
-        high: the highest value; larger counts are read as this one.
-        liked: the value from which an event counts as liked.
+        kind: kind of the values.
+        low: lowest value.
+        high: highest value; larger counts are read as this one.
+        liked: value from which an event counts as liked.
     """
 
     kind: Kind
@@ -41,7 +41,7 @@ class Scale(NamedTuple):
 
 @lru_cache(1024)
 def scale_of(kind: Kind, low: float, high: float, liked: float) -> Scale:
-    """The one ``Scale`` object of these values, so that comparing equal scales is comparing addresses."""
+    """A shared ``Scale`` per set of values, so that equal scales are compared by address."""
     return Scale(kind, low, high, liked)
 
 
@@ -51,11 +51,11 @@ def adds(kind: Kind) -> bool:
 
 
 def read_on(scale: Scale, values: NDArray[np.float64], origin: Scale) -> NDArray[np.float64]:
-    """Values of the scale ``origin`` as they count on ``scale``, float64 (S,).
+    """Convert ``values`` from the scale ``origin`` to ``scale``, float64 (S,).
 
     Ratings keep their position: the lowest, the liked and the highest value of ``origin`` become those of ``scale``,
-    values between them are interpolated. Counts keep their value, up to the highest. Between kinds only a liked event
-    has a counterpart, the value that counts as liked; the others become NaN, as a missing like is no dislike.
+    values between them are interpolated. Counts keep their value, up to the highest. Between kinds, a liked event
+    becomes the liked value; other events become NaN, because a missing like does not mean a dislike.
     """
     if origin.kind != scale.kind:
         return np.where(values >= origin.liked, scale.liked, np.nan)

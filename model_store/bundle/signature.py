@@ -1,6 +1,6 @@
-"""Who made a bundle: an Ed25519 signature (RFC 8032) over its manifest, which names the hash of every other file.
+"""Signatures of bundles: Ed25519 (RFC 8032) over the manifest, which holds the hash of every other file.
 
-The signature lies beside the manifest, in ``manifest.sig``, as Base64. Keys are PEM files, as OpenSSL writes them.
+The file ``manifest.sig`` beside the manifest holds the signature in Base64. Keys are PEM files as written by OpenSSL.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from model_store.bundle.registry import replace_file
 from model_store.errors import SignatureRefused, SigningKeyInvalid
 
 SUFFIX = ".sig"
-# Signed in front of the manifest, so that no signature made for another purpose passes for one.
+# Signed in front of the manifest, so that a signature made for another purpose is never accepted.
 PURPOSE = b"kshot bundle manifest\0"
 PUBLIC_KEY = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", re.DOTALL)
 
 
 class TrustedKeys:
-    """The public keys whose bundles are trusted; several, so that they can be changed one by one."""
+    """Public keys that may sign bundles; several allow to replace them one by one."""
 
     def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
-        """Take at least one key."""
+        """Trust ``keys``, at least one."""
         self._keys = tuple(keys)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The Ed25519 keys in a PEM file; raises SigningKeyInvalid if it holds none, or anything else."""
+        """Read the Ed25519 keys of a PEM file; raises SigningKeyInvalid if it has no key or one of another kind."""
         blocks = PUBLIC_KEY.findall(_content(path))
         if not blocks:
-            raise SigningKeyInvalid(f"{path}: holds no public key, expected one at least, in PEM")
+            raise SigningKeyInvalid(f"{path}: holds no public key, expected at least one in PEM")
         return cls([_public(block, path) for block in blocks])
 
     def check(self, manifest: Path, content: bytes) -> None:
-        """Check the signature beside ``manifest`` over its ``content``, as it was read.
+        """Check the signature beside ``manifest`` over ``content``, the bytes that were read from it.
 
         Raises:
-            SignatureRefused: there is none, or none of these keys made it.
+            SignatureRefused: the signature is missing, invalid, or not by one of these keys.
         """
         path = manifest.with_suffix(SUFFIX)
         try:
@@ -63,20 +63,20 @@ class TrustedKeys:
             ) from exc
         except binascii.Error as exc:
             raise SignatureRefused(f"{path}: is not Base64, expected a signature") from exc
-        if not any(_made(key, signature, content) for key in self._keys):
+        if not any(_has_signed(key, signature, content) for key in self._keys):
             raise SignatureRefused(
-                f"{path}: made by none of the {len(self._keys)} trusted keys over this manifest, expected one of them"
+                f"{path}: not a signature of this manifest by one of the {len(self._keys)} trusted keys, expected one"
             )
 
 
 def make_keys(path: Path) -> Path:
-    """Write a new private key to ``path``, for its owner alone, and its public key beside it.
+    """Write a new private key to ``path``, readable by its owner only, and its public key beside it.
 
     Returns:
         The file of the public key.
 
     Raises:
-        SigningKeyInvalid: one of the files exists already, or cannot be written; then neither is.
+        SigningKeyInvalid: one of the files exists, or cannot be written; then neither is written.
     """
     if not path.name:
         raise SigningKeyInvalid(f"{path}: a folder, expected the name of a new file for the private key")
@@ -93,7 +93,7 @@ def make_keys(path: Path) -> Path:
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
-    """Write a file that must not exist yet; none is left where that fails."""
+    """Write a file that must not exist yet; remove it if that fails."""
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
             try:
@@ -103,14 +103,14 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
                 path.unlink()
                 raise
     except OSError as exc:
-        raise SigningKeyInvalid(f"{path}: cannot be made ({exc.strerror}), expected a new file") from exc
+        raise SigningKeyInvalid(f"{path}: cannot be created ({exc.strerror}), expected a new file") from exc
 
 
 def sign_manifest(manifest: Path, private_key: Path) -> Path:
-    """Sign a ``manifest`` and return the signature's file beside it, which is replaced at once.
+    """Sign ``manifest`` and return the file of the signature, which is replaced atomically.
 
     Raises:
-        SigningKeyInvalid: ``private_key`` is no Ed25519 key in PEM.
+        SigningKeyInvalid: ``private_key`` is not an Ed25519 key in PEM.
         RegistryError: the signature cannot be written.
     """
     key = _private(private_key)
@@ -120,7 +120,7 @@ def sign_manifest(manifest: Path, private_key: Path) -> Path:
     return path
 
 
-def _made(key: Ed25519PublicKey, signature: bytes, content: bytes) -> bool:
+def _has_signed(key: Ed25519PublicKey, signature: bytes, content: bytes) -> bool:
     try:
         key.verify(signature, PURPOSE + content)
     except InvalidSignature:
@@ -149,7 +149,7 @@ def _private(path: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(_content(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        # The cause is left out: nothing of a private key belongs into a message.
+        # Without the cause, whose message could contain parts of the private key.
         raise SigningKeyInvalid(f"{path}: cannot be read as a private key, expected Ed25519 in PEM") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise SigningKeyInvalid(f"{path}: a key of another kind, expected Ed25519")

@@ -1,4 +1,4 @@
-"""Writing a bundle so that no reader ever sees half of one: a temporary folder, then one rename."""
+"""Writing a bundle atomically: a temporary folder, then one rename."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from model_store.bundle.registry import writing
 
 @contextmanager
 def draft(bundles: Path) -> Iterator[Path]:
-    """A temporary folder beside the bundles of a store, removed unless it was sealed.
+    """A temporary folder beside the published bundles, removed unless it was sealed.
 
     Raises:
-        RegistryError: it cannot be made.
+        RegistryError: it cannot be created.
     """
     with writing(bundles):
         bundles.mkdir(parents=True, exist_ok=True)
@@ -53,9 +53,9 @@ def seal(
     results: dict[str, Any],
     signatures: dict[str, dict[str, str]],
 ) -> Path:
-    """Write the manifest over the files of a draft and rename it to its version.
+    """Write the manifest of a draft's files and rename the draft to its version.
 
-    The same content gives the same version; a bundle that is already there is kept as it is.
+    Equal content has an equal version; an existing bundle of that version stays unchanged.
 
     Returns:
         The bundle's folder, named by its version.

@@ -1,4 +1,4 @@
-"""Quantile bins whose bounds are values of the data."""
+"""Quantile bins, bounded by values of the data."""
 
 from __future__ import annotations
 

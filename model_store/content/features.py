@@ -1,4 +1,4 @@
-"""Features of a catalogue: which are worth having, learned per column, and the catalogue encoded in them."""
+"""Features of a catalogue: learned per column, and the catalogue encoded by them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MAX_WORD_SHARE = 0.2
 
 @dataclass(frozen=True)
 class ColumnFeatures:
-    """Features worth having of one column.
+    """Features learned from one column.
 
     Attributes:
         kind: content of the column; None for a type that gives no feature.
         names: names of the features.
-        rows: number of rows that have any of them.
+        rows: number of rows with at least one of them.
     """
 
     kind: Kind | None
@@ -34,12 +34,12 @@ class ColumnFeatures:
 
 
 class Modality(NamedTuple):
-    """How columns of one kind give features.
+    """Recognises the columns of one kind and learns their features.
 
     Attributes:
         kind: name of the kind.
         recognises: whether a column is of this kind.
-        learn: the features worth having of such a column.
+        learn: learns the features of such a column.
     """
 
     kind: Kind
@@ -53,15 +53,15 @@ def names_in(by_column: dict[str, ColumnFeatures]) -> list[str]:
 
 
 def features_by_column(items: pl.DataFrame) -> dict[str, ColumnFeatures]:
-    """Features worth having in a catalogue by column: bins, and what at least two items share.
+    """Features of a catalogue by column: bins, and names that at least two items share.
 
-    Of prose these are the 2,000 most common words of a column, without those in more than a fifth of its texts.
+    A column of prose gives its 2,000 most common words, without words in more than a fifth of its texts.
     """
     return {column.name: _features_of(column) for column in items}
 
 
 def encode_catalogue(items: pl.DataFrame, names: list[str], n_items: int) -> EncodedItems:
-    """Encode ``n_items`` items, one per row, as a service encodes the items that clients post."""
+    """Encode ``n_items`` items, one per row, as the service encodes posted items."""
     columns = {column.name: _cells(column) for column in items if kind_of(column) is not None}
     return Features(names).encode_columns(columns, n_items)
 
@@ -97,7 +97,7 @@ def _learn_prose(column: pl.Series) -> ColumnFeatures:
     entries = prose.entries(column)
     most = MAX_WORD_SHARE * entries["row"].n_unique()
     counted = _counts(entries).filter(pl.col("len") <= most).sort("len", "feature", descending=[True, False])
-    return _worth_having("prose", entries, counted.head(MAX_WORDS))
+    return _features_in("prose", entries, counted.head(MAX_WORDS))
 
 
 # In the order in which they are tried: prose consists of strings, as tags do.
@@ -110,7 +110,7 @@ MODALITIES = (
 
 
 def _shared(kind: Kind, entries: pl.DataFrame) -> ColumnFeatures:
-    return _worth_having(kind, entries, _counts(entries))
+    return _features_in(kind, entries, _counts(entries))
 
 
 def _counts(entries: pl.DataFrame) -> pl.DataFrame:
@@ -118,14 +118,14 @@ def _counts(entries: pl.DataFrame) -> pl.DataFrame:
     return entries.group_by("feature").len().filter(pl.col("len") >= MIN_ITEMS)
 
 
-def _worth_having(kind: Kind, entries: pl.DataFrame, counted: pl.DataFrame) -> ColumnFeatures:
+def _features_in(kind: Kind, entries: pl.DataFrame, counted: pl.DataFrame) -> ColumnFeatures:
     names = counted["feature"]
     rows = entries.filter(pl.col("feature").is_in(names.implode()))["row"].n_unique()
     return ColumnFeatures(kind, tuple(names), rows)
 
 
 def _cells(column: pl.Series) -> list[Any]:
-    """Cells as a client would send them: text, booleans, numbers, lists of text or numbers; None for missing ones."""
+    """Cells as in a client's request: text, booleans, numbers, lists of text or numbers; None if missing."""
     if numbers.recognises(column):
         return numbers.numbers(column).to_list()
     if isinstance(column.dtype, pl.List | pl.Array) and not vectors.recognises(column):

@@ -1,4 +1,4 @@
-"""Numbers and dates: quantile bins. The bins of dates within three years have fractions of years as bounds."""
+"""Numbers and dates: quantile bins. Dates within three years are binned by fractions of years."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from model_store.bundle.cells import text_of
 from model_store.content.bins import Bins, quantile_bins
 
 MAX_BINS = 10
-# Dates over fewer years than this are binned within a year.
+# Dates over fewer years than this are binned by fractions of years.
 MIN_YEARS = 3
 
 
@@ -21,11 +21,11 @@ def recognises(column: pl.Series) -> bool:
 
 
 def bin_names(column: pl.Series, most_levels: int = MAX_BINS) -> list[str]:
-    """Names of the bins over the numbers of a column, by quantiles; one per number where there are few of them.
+    """Names of quantile bins of a column; one bin per number if there are few distinct numbers.
 
     Args:
         column: numbers or dates.
-        most_levels: distinct numbers that are few.
+        most_levels: up to this many distinct numbers, each gets a bin.
     """
     finite = numbers(column).drop_nulls().to_numpy()
     if not len(finite):
@@ -37,7 +37,7 @@ def bin_names(column: pl.Series, most_levels: int = MAX_BINS) -> list[str]:
 
 
 def entries(column: pl.Series, names: list[str]) -> pl.DataFrame:
-    """Columns ``row`` and ``feature``: the bin of each number, out of the bins called ``names``."""
+    """Columns ``row`` and ``feature``: the bin of each number; ``names`` are the names of the bins."""
     shape = re.compile(re.escape(column.name) + r"=(-?[0-9.e+-]+)\.\.(-?[0-9.e+-]+)")
     bins = sorted((float(match[1]), float(match[2]), match[0]) for match in map(shape.fullmatch, names) if match)
     if not bins:

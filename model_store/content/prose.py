@@ -1,7 +1,7 @@
-"""Prose: strings of several words, of which the words are the features.
+"""Prose: strings of several words, with one feature per word.
 
-Words are weighted by presence, not by TF-IDF, so that their names alone suffice to encode an item. The words that IDF
-would silence are left out.
+Words are weighted by presence, not by TF-IDF, so that their names are enough to encode an item. Very common words,
+which IDF would give a low weight, are dropped.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import polars as pl
 from model_store.bundle.features import words_of
 from model_store.content import tags
 
-# Words per cell on average: above ``MANY_WORDS`` it is prose, from ``SEVERAL_WORDS`` only where cells hardly recur.
+# Average words per cell: a column above ``MANY_WORDS`` is prose; from ``SEVERAL_WORDS`` only if cells hardly recur.
 MANY_WORDS = 6
 SEVERAL_WORDS = 2
 MIN_TEXTS = 20
-# Share of cells that recur; below it the words say more than the whole cells.
+# Share of recurring cells; below it, words are better features than whole cells.
 RECURRING = 0.1
 
 
@@ -37,7 +37,7 @@ def entries(column: pl.Series) -> pl.DataFrame:
 
 
 def _hardly_recurs(column: pl.Series) -> bool:
-    """Whether texts that are not "|"-separated differ from row to row, as names of products do."""
+    """Whether texts without "|" differ from row to row, as names of products do."""
     texts = column.drop_nulls()
     if column.dtype != pl.String or len(texts) < MIN_TEXTS or texts.str.contains("|", literal=True).any():
         return False

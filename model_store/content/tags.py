@@ -1,4 +1,4 @@
-"""Tags: strings that "|" separates, lists of strings or integers, booleans."""
+"""Tags: strings separated by "|", lists of strings or integers, booleans."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import polars as pl
 
 
 def recognises(column: pl.Series) -> bool:
-    """Whether the column holds tags; ``prose`` is asked before, since it also consists of strings."""
+    """Whether the column holds tags; ``prose`` has to be checked before, because it consists of strings, too."""
     dtype = column.dtype
     if isinstance(dtype, pl.List | pl.Array):
         inner = dtype.inner

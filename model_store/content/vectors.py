@@ -1,4 +1,4 @@
-"""Vectors: lists of floats, an embedding of any modality."""
+"""Vectors: lists of floats, which are embeddings of any modality."""
 
 from __future__ import annotations
 

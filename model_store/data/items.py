@@ -1,4 +1,4 @@
-"""The catalogue: all items that a source describes, and those that only its events name."""
+"""The catalogue: all items of the items table and of the events."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from model_store.tables.notes import Note
 from model_store.tables.reading import Reading
 from model_store.tables.table import ITEM_COLUMNS, Table
 
-# Control characters, and those that turn the direction of what follows.
+# Control characters, and those that change the direction of text.
 _BREAKS = r"[\p{Cc}\x{202A}-\x{202E}\x{2066}-\x{2069}]+"
 TITLE_NAMES = ("name", "product_name", "item_name", "movie_title", "product_title", "headline", "label")
 
 
 class Catalogue(NamedTuple):
-    """All items in rows ordered by id (as text, by code point).
+    """All items, in rows sorted by id (as text, by code point).
 
     Attributes:
         ids: ids, strings.
-        titles: titles, "" where an item has none.
+        titles: titles, "" for items without one.
         features: content features.
-        notes: rows that were dropped or lack something.
-        columns: what the columns of the table became.
-        warnings: sentences about what somebody should look at.
+        notes: numbers of dropped or incomplete rows.
+        columns: how the columns of the table were read.
+        warnings: sentences about likely mistakes in the data.
     """
 
     ids: pl.Series
@@ -45,7 +45,7 @@ class Catalogue(NamedTuple):
 
 
 class Titles(NamedTuple):
-    """Titles by row, null where there is none; notes and warnings about them."""
+    """Titles by row, null if missing; notes and warnings about them."""
 
     titles: pl.Series
     notes: list[Note]
@@ -53,14 +53,14 @@ class Titles(NamedTuple):
 
 
 def catalogue(table: Table | None, event_item_ids: pl.Series) -> Catalogue:
-    """Bring all items into rows and encode their content.
+    """Number all items and encode their content.
 
     Args:
-        table: ``items.*``, if there is one.
+        table: ``items.*``; None if the source has none.
         event_item_ids: distinct usable ids of the items with events.
 
     Raises:
-        DataError: the table has no ``item_id``, its type cannot be an id, or its ids are not those of the events.
+        DataError: the table has no ``item_id``, its type cannot be an id, or its ids do not match those of the events.
     """
     if table is None:
         return _undescribed(event_item_ids, "there is no items file", [])
@@ -111,14 +111,14 @@ def _no_titles(length: int) -> pl.Series:
 
 
 def _titles(path: str, items: pl.DataFrame) -> Titles:
-    """Titles as text on one line; words such as "NaN" are missing."""
-    nobody = pl.Series("title", [None], dtype=pl.String).new_from_index(0, len(items))
+    """Titles as text on one line; words such as "NaN" count as missing."""
+    missing_titles = pl.Series("title", [None], dtype=pl.String).new_from_index(0, len(items))
     if "title" not in items.columns:
-        return Titles(nobody, _title_proposal(path, items.columns), [])
+        return Titles(missing_titles, _title_proposal(path, items.columns), [])
     column = items["title"]
     if not _can_be_title(column.dtype):
-        says = f"{path}: column 'title' is {column.dtype}, expected text; no item has a title"
-        return Titles(nobody, [], [says])
+        message = f"{path}: column 'title' is {column.dtype}, expected text; no item has a title"
+        return Titles(missing_titles, [], [message])
     written = _written(column)
     line = written.str.replace_all(_BREAKS, " ").str.strip_chars()
     words = line.is_in(list(MISSING)).fill_null(value=False)
@@ -135,8 +135,8 @@ def _titles(path: str, items: pl.DataFrame) -> Titles:
 
 def _title_proposal(path: str, columns: list[str]) -> list[Note]:
     named = next((column for column in columns if column.lower() in TITLE_NAMES), None)
-    says = f"column of {path} may contain titles: if {named!r} does, set --columns title={named}"
-    return [Note(1, says)] if named else []
+    message = f"column of {path} may contain titles: if {named!r} does, set --columns title={named}"
+    return [Note(1, message)] if named else []
 
 
 def _can_be_title(dtype: pl.DataType) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a new bundle reads values on the scale of the live one: services must not take a 5 of 5 for a 5 of 10."""
+"""Comparison of a new bundle's scale with the live one: services must not take a 5 of 5 for a 5 of 10."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from model_store.bundle import FeedbackSpec, Registry
 from model_store.bundle.manifest import read_manifest
 from model_store.errors import BundleError, RegistryError, TrainingError
 
-# Shares of the span of both scales. A sample may lack the lowest ratings, which few give: 2 to 5 is 1 to 5. The highest
-# ratings are common, so another top is another scale, but for decimals, whose highest may be 9.98 or 10.
+# Tolerances, as shares of the span of both scales. The lowest ratings are rare and may be absent from a sample, so 2 to
+# 5 equals 1 to 5. The highest ratings are common, so the tops must agree but for decimals, such as 9.98 and 10.
 LOWEST_MAY_DIFFER, HIGHEST_MAY_DIFFER, LIKED_MAY_DIFFER = 0.25, 0.025, 0.1
 
 
 def check_scale(registry: Registry, feedback: FeedbackSpec) -> None:
-    """Refuse values of another kind or on another scale than the live bundle's, if the store has a live bundle.
+    """Refuse values of another kind or on another scale than the live bundle's, if there is one.
 
     Raises:
-        TrainingError: they differ, naming both.
+        TrainingError: the scales differ; the message names both.
     """
     try:
         live = read_manifest(registry.live_folder())
     except (RegistryError, BundleError):
-        return  # nothing is live, or nothing that a service could have loaded
+        return  # no live bundle, or one that services cannot load
     if not same_scale(live.feedback, feedback):
         raise TrainingError(
             f"{registry.store}: values of the live bundle {live.version} are {describe(live.feedback)}, those of the "
-            f"data are {describe(feedback)}; if that is meant, add --new-scale; if not, correct the data, or set "
-            "--feedback and --liked-from"
+            f"data are {describe(feedback)}; if that is intended, add --new-scale; otherwise correct the data, or "
+            "set --feedback and --liked-from"
         )
 
 
 def same_scale(live: FeedbackSpec, new: FeedbackSpec) -> bool:
     """Whether a value means the same on both scales.
 
-    Amounts have no end, so counts and clicks need only be of one kind. Ratings need one top and one threshold, and
-    about one bottom. Bundles from before the kind stood in them are compared as what the data is.
+    Counts and clicks have no upper bound, so only their kinds are compared. Ratings need about equal highest, liked
+    and lowest values. Older bundles without a kind are compared as the kind of the data.
     """
     if "kind" in live.model_fields_set and live.kind != new.kind:
         return False

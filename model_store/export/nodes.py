@@ -1,4 +1,4 @@
-"""ONNX graphs written node by node, where no tracer would write them as well: the two forms of ``score.onnx``."""
+"""ONNX graphs written node by node, because a tracer writes slower ones: the two forms of ``score.onnx``."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 20
-# Bytes from which a constant is worth a file.
+# Bytes from which a constant gets a file.
 LARGE = 1 << 20
 
 
 class Nodes:
-    """Nodes and constants in the order they are added; a name stands for its value."""
+    """Nodes and constants of a graph, in the order they are added; a value is known by its name."""
 
     def __init__(self, beside: Path | None = None) -> None:
-        """``beside``: the graph's file, where large constants become mapped files of their own, next to it."""
+        """With ``beside``, the graph's file, large constants become mapped files next to it."""
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self._beside = beside
 
     def constant(self, name: str, value: NDArray[Any] | np.generic | list[int]) -> str:
-        """Add a constant; lists become int64. Its name."""
+        """Add a constant and return its name; lists become int64."""
         array = np.asarray(value, dtype=np.int64 if isinstance(value, list) else None)
         array = np.ascontiguousarray(array).reshape(array.shape)
         if self._beside is not None and array.nbytes >= LARGE:
@@ -37,21 +37,21 @@ class Nodes:
         return name
 
     def node(self, op: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
-        """Add an operator; the name of its first output."""
+        """Add an operator and return the name of its first output."""
         self.nodes.append(helper.make_node(op, inputs, list(outputs), **attributes))
         return outputs[0]
 
 
-def in_one_place(*names: str) -> list[onnx.ValueInfoProto]:
-    """Flat float32 values of one size, each the next one's input, so that onnxruntime writes the one over the other.
+def shared_buffer(*names: str) -> list[onnx.ValueInfoProto]:
+    """Types of flat float32 values that may share one buffer, in which every value is the input of the next.
 
-    It does where it sees by the names of their sizes that they are as large, and copies all of it where it does not.
+    onnxruntime overwrites the input if both sizes have the same name, and copies it otherwise.
     """
     return [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["as_large"]) for name in names]
 
 
 def external_array(name: str, array: NDArray[Any], file: Path) -> onnx.TensorProto:
-    """A constant that lives in an ``.npy`` file, past its header."""
+    """A constant whose numbers are in an ``.npy`` file, after its header."""
     kind = helper.np_dtype_to_tensor_dtype(array.dtype)
     tensor = TensorProto(name=name, data_type=kind, dims=array.shape, data_location=TensorProto.EXTERNAL)
     offset = file.stat().st_size - array.nbytes

@@ -1,4 +1,4 @@
-"""From a trained network to a bundle in the store: write, prove, evaluate, seal."""
+"""From a trained network to a published bundle: write, check parity, evaluate, seal."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ MAX_COUNT = 1000
 
 @dataclass(frozen=True)
 class Draft:
-    """A bundle that is proven but not yet published; what it holds can be evaluated as it will serve.
+    """A bundle whose parity is checked but which is not yet published; its graphs can be evaluated.
 
     Attributes:
         folder: the draft's folder.
-        dataset: the data it was trained on.
-        config: how it was trained.
-        index: what an approximate bundle's index was found to do; empty where the bundle is exact.
+        dataset: the training data.
+        config: the training's configuration.
+        index: measured figures of an approximate bundle's index; empty for an exact bundle.
     """
 
     folder: Path
@@ -45,11 +45,11 @@ class Draft:
     index: dict[str, float]
 
     def open(self) -> tuple[Graphs, Catalogue]:
-        """The graphs and the catalogue, as a service would hold them."""
+        """The graphs and the catalogue, opened as in a service."""
         return Graphs(self.folder), Catalogue(self.folder)
 
     def publish(self, registry: Registry, *, results: dict[str, Any]) -> str:
-        """Seal the draft, make it live in its store, and return its version."""
+        """Seal the draft, make it live in its bundles folder, and return its version."""
         graphs, catalogue = self.open()
         folder = seal(
             self.folder,
@@ -73,11 +73,11 @@ class Draft:
 
 @contextmanager
 def write_draft(registry: Registry, dataset: Dataset, network: Network, config: TrainingConfig) -> Iterator[Draft]:
-    """Export ``network`` into a temporary folder of the store and prove it; gone at the end unless published.
+    """Export ``network`` into a temporary folder and check its parity; it is removed at the end unless published.
 
     Raises:
-        ExportRefused: a graph misses its parity, or an index its recall.
-        LibraryMissing: the bundle is to have an index, and faiss is not installed.
+        ExportRefused: a graph differs from the network, or the recall of an index is too low.
+        LibraryMissing: the configuration requests an index, and faiss is not installed.
     """
     network.eval()
     vectors = network.encoder.vectors().detach().numpy()

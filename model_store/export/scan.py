@@ -1,16 +1,16 @@
 """The int8 scan of ``score.onnx``: products of users with all items, in one of two layouts.
 
-    In one piece   table (dim, n), which onnxruntime packs anew; products of one user after the other. Up to eight users
-                   hardly take longer than one, as long as the table stays in the processor's caches.
-    In panels      table (panels, dim + c, 128) in a mapped file, which all workers share; products of one panel after
-                   the other. Past the caches one user takes half the time of a table in one piece.
+    In one piece   table (dim, n), which onnxruntime packs in memory; products user by user. While the table fits the
+                   processor's caches, eight users take hardly longer than one.
+    In panels      table (panels, dim + c, 128) in a mapped file, shared by all workers; products panel by panel. For
+                   a table larger than the caches, one user takes half the time of a table in one piece.
 
-A user's state has levels −127 to 127, an item's vector −64 to 64, so that the sum of two products stays within int16:
-the AVX2 kernels for u8 × s8 saturate there, silently. The kernels take the state as s + 127.
+A user's state has levels −127 to 127 and an item's vector −64 to 64, so that the sum of two products fits int16: the
+AVX2 kernels for u8 × s8 saturate there without an error. The kernels take the state as s + 127.
 
-Only for a state without a zero point does onnxruntime (MLAS, 1.32) multiply one user with an unpacked table by its
-kernel for vectors, which takes 1.2 times as long as a read. A panel therefore has c more rows, which the state meets
-with 254, the last with 127, and which cancel what the 127 brought in:
+onnxruntime (MLAS, 1.32) uses its vector kernel for one user and an unpacked table only if the state has no zero point.
+That kernel takes 1.2 times as long as a read of the table. A panel therefore has c more rows. The state is extended by
+254 for these rows, by 127 for the last, and their products cancel the added 127:
 
     Σ (s + 127) · v + Σ 254 · e + 127 · f = Σ s · v      where      2 Σ e + f = −Σ v
 """
@@ -25,11 +25,11 @@ from onnx import TensorProto
 
 from model_store.export.nodes import Nodes
 
-# onnxruntime's own operators: product and conversion in one pass; the standard ones take three.
+# Operators of onnxruntime: product and conversion in one pass; the standard operators take three.
 CONTRIB = "com.microsoft"
 
 BLOCK = 64
-# A panel of 128 stays in the first cache while it is multiplied; one of 256 takes a third longer, wider ones double.
+# A panel of 128 fits the first cache; a panel of 256 takes a third longer, wider ones twice as long.
 PANEL = 128
 STATE_LEVELS = 127
 TABLE_LEVELS = 64  # 2 · 64 · 254 < 2¹⁵
@@ -38,32 +38,32 @@ Float = NDArray[np.float32]
 
 
 class Scan(Protocol):
-    """How products are computed, and where those of a user lie.
+    """A layout of the table: computes the products and locates those of a user.
 
     Attributes:
-        table_step: a level of the table, in the vectors' own scale.
+        table_step: size of one level of the table, in the scale of the vectors.
     """
 
     table_step: np.float32
 
     def multiply(self, graph: Nodes) -> None:
-        """``dense_flat``, the products of the whole numbers ``state_whole`` (B, dim) and the table."""
+        """Add ``dense_flat``: the products of the whole numbers ``state_whole`` (B, dim) and the table."""
 
-    def place(self, graph: Nodes) -> None:
-        """``places``: where in ``scan`` the items ``row_places`` of ``addend_users`` are."""
+    def locate(self, graph: Nodes) -> None:
+        """Add ``places``: positions in ``scan`` of the items ``row_places`` of ``addend_users``."""
 
     def maxima(self, graph: Nodes) -> None:
-        """``maxima`` (B, n_blocks): the largest number of ``scan`` in every block."""
+        """Add ``maxima`` (B, n_blocks): the largest number of ``scan`` per block."""
 
     def chosen(self, graph: Nodes) -> None:
-        """``scans`` (B, chosen, 64): the numbers of ``scan`` in ``best_blocks`` (B, chosen)."""
+        """Add ``scans`` (B, chosen, 64): the numbers of ``scan`` in ``best_blocks`` (B, chosen)."""
 
 
 class InOnePiece:
-    """One product of all users and all items; scores are (B, n_items)."""
+    """One product of all users and items; scores are (B, n_items)."""
 
     def __init__(self, vectors: Float) -> None:
-        """Of ``vectors`` float32 (n_items, dim), whole blocks of them."""
+        """Build the table of ``vectors`` float32 (n_items, dim); n_items is a multiple of the block size."""
         self.n_items = len(vectors)
         self.table_step = _largest(vectors) / np.float32(TABLE_LEVELS)
         self._table = _whole_levels(vectors, self.table_step)
@@ -77,7 +77,7 @@ class InOnePiece:
         graph.node("MatMulIntegerToFloat", product, "dense", domain=CONTRIB)
         graph.node("Reshape", ["dense", "flat"], "dense_flat")
 
-    def place(self, graph: Nodes) -> None:
+    def locate(self, graph: Nodes) -> None:
         """See :class:`Scan`."""
         graph.node("Mul", ["addend_users", graph.constant("n_padded", [self.n_items])], "first_places")
         graph.node("Add", ["first_places", "row_places"], "places")
@@ -95,17 +95,17 @@ class InOnePiece:
 
 
 class InPanels:
-    """A product for each panel and user; scores are (panels, B, 128)."""
+    """One product per panel and user; scores are (panels, B, 128)."""
 
     def __init__(self, vectors: Float) -> None:
-        """Of ``vectors`` float32 (n_items, dim), whole panels of them."""
+        """Build the table of ``vectors`` float32 (n_items, dim); n_items is a multiple of the panel size."""
         n_items, dim = vectors.shape
         self.n_panels = n_items // PANEL
         self.cancelling = 4 * -(-dim // 64)
         sums = np.abs(vectors.sum(axis=1)).max()
-        # What the rows that cancel can hold, less what rounding adds to a sum.
-        held = TABLE_LEVELS * (2 * self.cancelling - 1) - dim / 2
-        self.table_step = max(_largest(vectors) / np.float32(TABLE_LEVELS), np.float32(sums / held))
+        # Largest sum that the cancelling rows can hold, less the rounding errors of a sum.
+        largest_sum = TABLE_LEVELS * (2 * self.cancelling - 1) - dim / 2
+        self.table_step = max(_largest(vectors) / np.float32(TABLE_LEVELS), np.float32(sums / largest_sum))
         levels = _whole_levels(vectors, self.table_step)
         rows = np.concatenate([levels, _cancelling(levels, self.cancelling)], axis=1)
         self.table = rows.reshape(self.n_panels, 1, PANEL, -1).swapaxes(2, 3)
@@ -122,7 +122,7 @@ class InPanels:
         graph.node("Cast", ["dense_int32"], "dense", to=TensorProto.FLOAT)
         graph.node("Reshape", ["dense", "flat"], "dense_flat")
 
-    def place(self, graph: Nodes) -> None:
+    def locate(self, graph: Nodes) -> None:
         """See :class:`Scan`."""
         graph.node("Shape", ["user_state"], "users", start=0, end=1)
         graph.node("Sub", ["users", graph.constant("itself", [1])], "other_users")
@@ -149,7 +149,7 @@ class InPanels:
         graph.node("Gather", ["blocks", "block_index"], "scans", axis=0)
 
     def _stored(self, graph: Nodes, numbers: str, users: str, size: str, stored: str) -> None:
-        """Where the items or blocks ``numbers`` of users lie, ``size`` of them in a panel."""
+        """Add ``stored``: positions of the items or blocks ``numbers`` of ``users``; a panel has ``size`` of them."""
         panels = graph.node("Div", [numbers, size], f"{stored}_panel")
         before = graph.node("Mul", [panels, "other_users"], f"{stored}_of_others")
         runs = graph.node("Add", [before, users], f"{stored}_run")
@@ -157,7 +157,7 @@ class InPanels:
 
 
 def _quantise(graph: Nodes, state: str) -> None:
-    """``state_uint8``: the state as the kernels take it."""
+    """Add ``state_uint8``: the state as the kernels take it."""
     graph.constant("one_level", np.float32(1))
     graph.constant("state_zero", np.uint8(STATE_LEVELS))
     graph.node("QuantizeLinear", [state, "one_level", "state_zero"], "state_uint8")
@@ -172,7 +172,7 @@ def _whole_levels(vectors: Float, table_step: np.float32) -> NDArray[np.int8]:
 
 
 def _cancelling(levels: NDArray[np.int8], count: int) -> NDArray[np.int8]:
-    """int8 (n_items, count): what is taken twice, spread evenly, and in the last column what is taken once."""
+    """int8 (n_items, count): e of the module's formula, spread evenly over the columns, and f in the last column."""
     missing = -levels.sum(axis=1, dtype=np.int64)
     once = np.clip(missing, -TABLE_LEVELS, TABLE_LEVELS)
     once -= (missing - once) % 2 * np.sign(once)

@@ -24,7 +24,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from model_store.export.nodes import OPSET, Nodes, external_array, in_one_place
+from model_store.export.nodes import OPSET, Nodes, external_array, shared_buffer
 from model_store.export.scan import BLOCK, CONTRIB, PANEL, STATE_LEVELS, InOnePiece, InPanels, Scan
 
 # Places beyond the list's length that are rescored: what quantisation may have misplaced. 12 were enough everywhere.
@@ -91,7 +91,7 @@ def _add(graph: Nodes, order: NDArray[np.int64], scan: Scan) -> None:
     # GatherElements, since Gather copies single numbers one by one.
     places = graph.constant("place_of_row", np.argsort(order))
     graph.node("GatherElements", [places, "addend_rows"], "row_places")
-    scan.place(graph)
+    scan.locate(graph)
     graph.node("GatherElements", [graph.node("Reshape", ["unit", "flat"], "unit_flat"), "addend_users"], "addend_unit")
     graph.node("Div", ["addends", "addend_unit"], "addend_units")
     graph.node("ScatterElements", ["dense_flat", "places", "addend_units"], "scan", axis=0, reduction="add")
@@ -154,7 +154,7 @@ def _model(graph: Nodes, state_dim: int) -> onnx.ModelProto:
         helper.make_tensor_value_info("rows", TensorProto.INT64, ["users", "returned"]),
         helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["users", "returned"]),
     ]
-    places = in_one_place("dense_flat", "scan")
+    places = shared_buffer("dense_flat", "scan")
     body = helper.make_graph(graph.nodes, "score", inputs, outputs, initializer=graph.constants, value_info=places)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
     return helper.make_model(body, opset_imports=opsets, ir_version=10)

@@ -1,4 +1,4 @@
-"""The graphs exported from torch: adapt, vote, encode_item. The formulas exist once, in ``meta``."""
+"""Graphs exported from torch: adapt, vote, encode_item. Their formulas are defined in ``meta`` only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from model_store.meta.parts.part import NeighbourLists, VotingEvents, user_state
 from model_store.meta.supports import SupportBatch
 
 OPSET = 20
-# Sizes to trace with; 0 and 1 would be taken for constants.
+# Sizes to trace with; the exporter would take 0 and 1 for constants.
 EXAMPLE_SUPPORT = 7
 EXAMPLE_BATCH = 3
 EXAMPLE_ATTRIBUTES = 5
@@ -42,10 +42,10 @@ def steady_log1p(x: Any) -> Any:
     """log(1 + x), with the same result for a number at any position.
 
     onnxruntime computes full vectors of numbers by one logarithm and the remainder by another, which differs in the
-    last bit. Padding becomes the remainder, so that a user's votes have the same bits in any batch. Supports of a
-    batch, whose sizes are free along two axes, are full vectors already: see ``bundle.sessions.padded``.
+    last bit. Padding fills the remainder, so that a user's votes have the same bits in any batch. Batches of supports,
+    with free sizes along two axes, are full vectors already: see ``bundle.sessions.padded``.
     """
-    axis, *more = (axis for axis, size in enumerate(x.shape) if not isinstance(size, int))  # all others are known
+    axis, *more = (axis for axis, size in enumerate(x.shape) if not isinstance(size, int))  # free axes
     if more:
         return op.Log(op.Add(x, 1.0))
     fixed = [size for size in x.shape if isinstance(size, int)]
@@ -60,7 +60,7 @@ STEADY: Translations = {torch.ops.aten.log1p.default: steady_log1p}
 
 
 class Adapt(nn.Module):
-    """The state parts: a support → ``user_state``."""
+    """The state parts: support → ``user_state``."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Adapt(nn.Module):
 
 
 class Vote(nn.Module):
-    """The list parts, whose lists stand side by side in the order of the parts."""
+    """The list parts; their lists are concatenated in the order of the parts."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -108,18 +108,18 @@ class Vote(nn.Module):
         users: Tensor,
         shots: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Votes of a batch of B users as sparse addends; those of one user and row add up.
+        """Votes of a batch of B users as sparse addends; addends of the same user and row are summed.
 
         Args:
             neighbour_rows: int32 (E, M), the lists of every event of the batch.
-            neighbour_weights: float32 (E, M), their weights as a bundle holds them.
-            values: float32 (E,), as all other arguments explained by ``VotingEvents``.
+            neighbour_weights: float32 (E, M), their weights in the bundle.
+            values: float32 (E,); this and the following as in ``VotingEvents``.
             ages: float32 (E,).
             users: int64 (E,).
             shots: float32 (B,).
 
         Returns:
-            Users int64, rows int64 and addends float32, one of each for every position of the lists.
+            Users int64, rows int64 and addends float32, one of each per position of the lists.
         """
         rows, events = neighbour_rows.long(), VotingEvents(values, ages, users, shots)
         ends = accumulate(self.widths)
@@ -134,11 +134,11 @@ class Vote(nn.Module):
 
 
 def export_adapt(path: Path, network: Network, *, has_attributes: bool) -> None:
-    """Write ``adapt.onnx``; without inputs for attributes if the data has none."""
+    """Write ``adapt.onnx``; it has inputs for attributes only if ``has_attributes``."""
     batch, attributes = (EXAMPLE_BATCH, EXAMPLE_SUPPORT), (EXAMPLE_BATCH, EXAMPLE_ATTRIBUTES)
     example = {
         "vectors": torch.ones(*batch, network.encoder.vectors().shape[1]),
-        # A tensor per name: the tracer would take one tensor under three names for one input.
+        # One tensor per name: the tracer would take a shared tensor for one input.
         **{name: torch.ones(batch) for name in ("values", "ages", "mask")},
     }
     if has_attributes:
@@ -166,9 +166,9 @@ def export_vote(path: Path, network: Network) -> None:
 
 
 def _reuse_table_memory(path: Path) -> None:
-    """Replace the exporter's nodes for each table of votes, which is most of the graph's time.
+    """Replace the exporter's nodes for the tables of votes, which take most of the graph's time.
 
-    It writes zeros as an Expand, at half the speed, and names no sizes.
+    The exporter writes zeros as an Expand, which is half as fast, and leaves sizes unnamed.
     """
     model = onnx.load(path)
     graph = model.graph
@@ -176,7 +176,7 @@ def _reuse_table_memory(path: Path) -> None:
         (cleared,) = (node for node in graph.node if node.output[0] == filled.input[0])
         zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
         cleared.CopyFrom(helper.make_node("ConstantOfShape", [cleared.input[1]], list(cleared.output), value=zero))
-        # onnxruntime writes one over the other where the names of their sizes agree, and copies all of it otherwise.
+        # onnxruntime reuses the memory if both sizes have the same name, and copies the table otherwise.
         tables = (cleared.output[0], filled.output[0])
         kept = [value for value in graph.value_info if value.name not in tables]
         del graph.value_info[:]
@@ -204,7 +204,7 @@ def _export(
     translations: Translations | None = None,
     free_axes: int = 1,
 ) -> None:
-    """Export with free first axes on every input; axes of one example length share one free size."""
+    """Export with ``free_axes`` free first axes per input; axes of equal example length share one free size."""
     sizes = {name: tensor.shape[:free_axes] for name, tensor in example.items()}
     free = {size: torch.export.Dim(f"length_{size}", min=1) for size in set(chain(*sizes.values()))}
     shapes = {name: {axis: free[size] for axis, size in enumerate(axes)} for name, axes in sizes.items()}
@@ -223,15 +223,15 @@ def _export(
                 external_data=False,
                 verbose=False,
             )
-    except Exception as exc:  # the exporter raises whatever the pass at fault raises
-        raise ExportRefused(f"{path.name}: torch does not export it ({exc})") from exc
+    except Exception as exc:  # passes of the exporter raise errors of any type
+        raise ExportRefused(f"{path.name}: torch cannot export it ({exc})") from exc
     _forget_origin(path)
 
 
 def _forget_origin(path: Path) -> None:
-    """Drop the exporter's notes on the file and line of each node.
+    """Drop the file and line of every node, which the exporter records.
 
-    They would publish folders of the training machine, and the version of a network would depend on the machine.
+    They would publish folders of the training machine, and make the bundle's version depend on them.
     """
     model = onnx.load(path)
     graph = model.graph
@@ -243,7 +243,7 @@ def _forget_origin(path: Path) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporter, which reports progress on every stream; the caller has a progress bar."""
+    """Silence the exporter, which would disturb the caller's progress bar."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""The contract about users: what is told of a user becomes the same numbers in training and in service."""
+"""Attributes of users: the same values become the same numbers in training and in the service."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from model_store.data.users import user_attributes
 from model_store.errors import BundleDamaged
 from model_store.tables.table import Table
 
-KNOWN = Attributes(["age=18..24", "age=25..34", "floor=3", "gender=F", "likes=jazz", "likes=rock", "member=true"])
+ATTRIBUTES = Attributes(["age=18..24", "age=25..34", "floor=3", "gender=F", "likes=jazz", "likes=rock", "member=true"])
 
 
 def named(encoded: Encoded) -> dict[str, float]:
-    return {KNOWN.names[index]: float(weight) for index, weight in zip(*encoded, strict=True) if weight}
+    return {ATTRIBUTES.names[index]: float(weight) for index, weight in zip(*encoded, strict=True) if weight}
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def named(encoded: Encoded) -> dict[str, float]:
     ],
 )
 def test_a_value_becomes_its_names(value: dict[str, Value], names: set[str]) -> None:
-    assert set(named(KNOWN.encode(value))) == names
-    assert KNOWN.unknown(value) == []
+    assert set(named(ATTRIBUTES.encode(value))) == names
+    assert ATTRIBUTES.unknown(value) == []
 
 
 def test_booleans_are_numbers_where_the_data_had_0_and_1() -> None:
@@ -83,79 +83,80 @@ def test_booleans_are_numbers_where_the_data_had_0_and_1() -> None:
     assert bits.unknown({"age": True}) == [("age", "true")]
 
 
-def test_a_bundle_that_learned_booleans_as_csv_had_them_knows_those_of_json() -> None:
+def test_a_bundle_with_booleans_in_the_spelling_of_csv_encodes_those_of_json() -> None:
     older = Attributes(["member=False", "member=True"])
     assert older.encode({"member": True}).ids.tolist() == older.encode({"member": "True"}).ids.tolist() == [1]
     assert older.encode({"member": False}).ids.tolist() == [0]
 
 
 def test_leading_zeros_count() -> None:
-    known = Attributes(["zip=02139", "zip=2140", "size=1..5"])
-    assert known.encode({"zip": "02139"}).ids.tolist() == [0]
-    assert known.unknown({"zip": 2139}) == [("zip", "2139")]
-    assert known.unknown({"zip": "02140"}) == [("zip", "02140")]
-    assert known.unknown({"size": "007"}) == [("size", "007")]
+    attributes = Attributes(["zip=02139", "zip=2140", "size=1..5"])
+    assert attributes.encode({"zip": "02139"}).ids.tolist() == [0]
+    assert attributes.unknown({"zip": 2139}) == [("zip", "2139")]
+    assert attributes.unknown({"zip": "02140"}) == [("zip", "02140")]
+    assert attributes.unknown({"size": "007"}) == [("size", "007")]
 
 
-def test_a_comma_inside_known_tags_separates_none() -> None:
+def test_a_comma_that_tags_contain_does_not_separate() -> None:
     cities = Attributes(["city=Boston", "city=Boston, MA", "city=Salem, MA"])
     assert cities.encode({"city": "Boston, MA"}).ids.tolist() == [1]
     assert cities.unknown({"city": "Boston, TX"}) == [("city", "Boston, TX")]
     assert cities.encode({"city": "Boston"}).ids.tolist() == [0]
 
 
-def test_of_a_list_in_text_the_unknown_parts_are_named() -> None:
-    assert KNOWN.unknown({"likes": "jazz, polka"}) == [("likes", "polka")]
-    assert KNOWN.unknown({"likes": "polka, salsa"}) == [("likes", "polka, salsa")]
-    assert KNOWN.unknown({"likes": "['jazz', None]"}) == []
+def test_unknown_parts_of_a_list_in_text_are_named() -> None:
+    assert ATTRIBUTES.unknown({"likes": "jazz, polka"}) == [("likes", "polka")]
+    assert ATTRIBUTES.unknown({"likes": "polka, salsa"}) == [("likes", "polka, salsa")]
+    assert ATTRIBUTES.unknown({"likes": "['jazz', None]"}) == []
 
 
 def test_dates_are_years_where_the_data_had_numbers_or_dates() -> None:
-    known = Attributes(["born=1980..1989", "born=1990..1999"])
-    assert known.encode({"born": "1989-12-31"}).ids.tolist() == [0]
-    assert known.encode({"born": "1990-01-01T00:00:00Z"}).ids.tolist() == [1]
+    attributes = Attributes(["born=1980..1989", "born=1990..1999"])
+    assert attributes.encode({"born": "1989-12-31"}).ids.tolist() == [0]
+    assert attributes.encode({"born": "1990-01-01T00:00:00Z"}).ids.tolist() == [1]
     assert Attributes(["born=1..1"]).encode({"born": "0001-01-01"}).ids.tolist() == [0]
 
 
 def test_columns_weigh_the_same_however_many_tags_they_hold() -> None:
-    weights = named(KNOWN.encode({"gender": "F", "likes": ["rock", "jazz"]}))
+    weights = named(ATTRIBUTES.encode({"gender": "F", "likes": ["rock", "jazz"]}))
     assert weights == pytest.approx({"gender=F": 0.5**0.5, "likes=jazz": 0.5, "likes=rock": 0.5})
 
 
-@pytest.mark.parametrize("nothing", [{}, {"gender": ""}, {"likes": []}, {"shoe": 43}, {"member": False}])
-def test_nothing_known_is_one_place_without_weight(nothing: dict[str, Value]) -> None:
-    assert KNOWN.encode(nothing) is NO_ATTRIBUTES
+@pytest.mark.parametrize("values", [{}, {"gender": ""}, {"likes": []}, {"shoe": 43}, {"member": False}])
+def test_values_without_attributes_are_one_position_without_weight(values: dict[str, Value]) -> None:
+    assert ATTRIBUTES.encode(values) is NO_ATTRIBUTES
     assert (NO_ATTRIBUTES.ids.tolist(), NO_ATTRIBUTES.weights.tolist()) == ([0], [0])
 
 
-def test_what_is_ignored_is_named() -> None:
-    told: dict[str, Value] = {
+def test_ignored_parts_are_named() -> None:
+    values: dict[str, Value] = {
         "gender": "X",
         "likes": ["jazz", "polka"],
         "shoe": 43,
         "member": False,
         "age": float("nan"),
     }
-    assert KNOWN.unknown(told) == [
+    assert ATTRIBUTES.unknown(values) == [
         ("gender", "X"), ("likes", "polka"), ("shoe", "43"), ("member", "false"), ("age", "nan")
     ]  # fmt: skip
-    assert set(named(KNOWN.encode(told))) == {"likes=jazz"}
+    assert set(named(ATTRIBUTES.encode(values))) == {"likes=jazz"}
 
 
 def test_the_order_of_columns_changes_no_bit() -> None:
-    told: dict[str, Value] = {"age": 20, "likes": ["rock", "jazz"], "gender": "F"}
-    for one, other in zip(KNOWN.encode(told), KNOWN.encode(dict(reversed(told.items()))), strict=True):
+    values: dict[str, Value] = {"age": 20, "likes": ["rock", "jazz"], "gender": "F"}
+    in_reverse = ATTRIBUTES.encode(dict(reversed(values.items())))
+    for one, other in zip(ATTRIBUTES.encode(values), in_reverse, strict=True):
         assert one.tobytes() == other.tobytes()
 
 
 @given(st.lists(st.integers(-50, 50), min_size=1, unique=True).map(sorted), st.floats(-60, 60))
-def test_a_number_goes_where_the_bins_of_the_data_put_it(lows: list[int], number: float) -> None:
+def test_a_number_gets_the_bin_that_it_had_in_the_data(lows: list[int], number: float) -> None:
     attributes = Attributes([f"n={low}..{low}" for low in lows])
     edges = np.array(lows, dtype=np.float64)
     assert attributes.encode({"n": number}).ids == Bins(edges, edges).assign(np.array([number]))
 
 
-def test_a_tag_that_looks_like_a_bin_of_no_numbers_is_a_tag() -> None:
+def test_a_tag_that_resembles_a_bin_is_a_tag() -> None:
     attributes = Attributes(["code=1.2.3..4", "code=e..e", "a=b=1..2"])
     assert attributes.encode({"code": "e..e"}).ids.tolist() == [1]
     assert attributes.encode({"a=b": 1}).ids.tolist() == [2]
@@ -176,7 +177,7 @@ SCHEMA = {"text": pl.String, "flag": pl.Boolean, "whole": pl.Int32, "real": pl.F
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(columns, min_size=12, max_size=30))
-def test_a_user_of_the_data_and_one_who_tells_the_same_to_a_service_are_one(rows: list[dict[str, Value]]) -> None:
+def test_equal_values_are_encoded_alike_in_training_and_in_the_service(rows: list[dict[str, Value]]) -> None:
     user_ids = [f"{number:03}" for number in range(len(rows))]
     frame = pl.DataFrame(rows, schema=SCHEMA).with_columns(user_id=pl.Series(user_ids))
     learned = user_attributes(Table("users", frame), pl.Series(user_ids)).attributes
@@ -184,14 +185,14 @@ def test_a_user_of_the_data_and_one_who_tells_the_same_to_a_service_are_one(rows
         return
     served = Attributes(orjson.loads(orjson.dumps(learned.names)))
     ids, weights = learned.padded(np.arange(len(rows)))
-    for place, row in enumerate(frame.drop("user_id").iter_rows(named=True)):
-        told = orjson.loads(orjson.dumps({name: value for name, value in row.items() if value is not None}))
-        sent = {name: value for name, value in told.items() if value is not None}  # JSON has no NaN
-        known = served.encode(sent)
-        size = int((weights[place] > 0).sum())
-        np.testing.assert_array_equal(known.ids[known.weights > 0], ids[place, :size])
-        np.testing.assert_array_equal(known.weights[known.weights > 0], weights[place, :size])
-        assert np.linalg.norm(known.weights) == pytest.approx(float(size > 0))
+    for user, cells in enumerate(frame.drop("user_id").iter_rows(named=True)):
+        values = orjson.loads(orjson.dumps({name: value for name, value in cells.items() if value is not None}))
+        posted = {name: value for name, value in values.items() if value is not None}  # JSON has no NaN
+        encoded = served.encode(posted)
+        size = int((weights[user] > 0).sum())
+        np.testing.assert_array_equal(encoded.ids[encoded.weights > 0], ids[user, :size])
+        np.testing.assert_array_equal(encoded.weights[encoded.weights > 0], weights[user, :size])
+        assert np.linalg.norm(encoded.weights) == pytest.approx(float(size > 0))
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ def folder(trained_store: Path, tmp_path: Path) -> Path:
     return Registry(Path(shutil.copytree(trained_store, tmp_path / "store"))).live_folder()
 
 
-def test_data_without_users_makes_a_bundle_that_knows_no_attributes(folder: Path) -> None:
+def test_data_without_users_makes_a_bundle_without_attributes(folder: Path) -> None:
     bundle = open_bundle(folder)
     assert len(bundle.attributes) == bundle.manifest.shapes.attributes == 0
 
@@ -211,17 +212,17 @@ def test_a_bundle_from_before_attributes_opens(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"{", "cannot be read"), (b"{}", "array"), (b"[1]", "array"), (b'["a=b"]', "manifest")]
+    ("content", "message"), [(b"{", "cannot be read"), (b"{}", "array"), (b"[1]", "array"), (b'["a=b"]', "manifest")]
 )
-def test_attributes_that_are_none_are_refused(folder: Path, content: bytes, said: str) -> None:
+def test_invalid_attributes_are_refused(folder: Path, content: bytes, message: str) -> None:
     (folder / "attributes.json").write_bytes(content)
     reseal(folder, "attributes.json")
-    with pytest.raises(BundleDamaged, match=said):
+    with pytest.raises(BundleDamaged, match=message):
         open_bundle(folder)
 
 
-def test_a_graph_of_one_user_that_makes_nothing_of_attributes_adapts_without_them(folder: Path) -> None:
-    """Its user state is the last event's vector; older bundles have graphs of its form."""
+def test_a_graph_without_inputs_for_attributes_or_batches_adapts(folder: Path) -> None:
+    """Its user state is the last event's vector; older bundles have graphs of this form."""
     inputs = {"vectors": ["S", 3], "values": ["S"], "ages": ["S"], "mask": ["S"]}
     last = helper.make_node("Gather", ["vectors", "last"], ["user_state"], axis=0)
     graph = helper.make_graph(
@@ -235,6 +236,6 @@ def test_a_graph_of_one_user_that_makes_nothing_of_attributes_adapts_without_the
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), folder / "adapt.onnx"
     )
     vectors, ones = np.arange(12, dtype=np.float32).reshape(2, 2, 3), np.ones((2, 2), dtype=np.float32)
-    user = UserSupport(np.arange(2), ones[0], ones[0], KNOWN.encode({"gender": "F"}))
+    user = UserSupport(np.arange(2), ones[0], ones[0], ATTRIBUTES.encode({"gender": "F"}))
     support = dataclasses.replace(Support.of([user, user]), values=ones, ages=ones, mask=ones)
     assert Graphs(folder).adapt(vectors, support).tolist() == [[3, 4, 5], [9, 10, 11]]

@@ -1,4 +1,4 @@
-"""The contract: a bundle is whole or it is refused, by name."""
+"""Bundles: complete ones open; damaged ones are refused with the name of the file."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_another_schema_version_is_refused_with_both_numbers(folder: Path) -> No
         open_bundle(folder)
 
 
-def test_a_schema_of_the_future_is_recognised_though_its_fields_are_not(folder: Path) -> None:
+def test_a_later_schema_with_other_fields_is_recognised(folder: Path) -> None:
     (folder / "manifest.json").write_text('{"schema_version": 2, "something": "new"}')
     with pytest.raises(SchemaMismatch, match=r"2, expected 1"):
         open_bundle(folder)
@@ -77,7 +77,7 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 1}'])
-def test_a_manifest_that_is_none_is_refused(folder: Path, text: str) -> None:
+def test_an_invalid_manifest_is_refused(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text)
     with pytest.raises(BundleDamaged, match=r"manifest\.json"):
         read_manifest(folder)
@@ -103,7 +103,7 @@ def test_catalogue_arrays_of_other_lengths_are_refused(folder: Path) -> None:
         open_bundle(folder)
 
 
-def test_a_graph_that_is_none_is_refused(folder: Path) -> None:
+def test_an_invalid_graph_is_refused(folder: Path) -> None:
     (folder / "adapt.onnx").write_bytes(b"not a graph")
     reseal(folder, "adapt.onnx")
     with pytest.raises(BundleError, match=r"adapt\.onnx"):
@@ -120,14 +120,14 @@ def test_items_without_ids_are_refused(folder: Path, row: bytes) -> None:
         open_bundle(folder)
 
 
-def test_features_that_are_no_json_are_refused(folder: Path) -> None:
+def test_features_that_are_not_json_are_refused(folder: Path) -> None:
     (folder / "features.json").write_bytes(b"{")
     reseal(folder, "features.json")
     with pytest.raises(BundleDamaged, match=r"features\.json"):
         open_bundle(folder)
 
 
-def test_a_version_that_is_not_that_of_the_content_is_refused_with_both(folder: Path) -> None:
+def test_a_version_that_differs_from_the_content_is_refused_with_both(folder: Path) -> None:
     rewrite_manifest(folder, version="0123456789ab")
     with pytest.raises(BundleDamaged, match=rf"version 0123456789ab, expected {folder.name}"):
         open_bundle(folder)
@@ -146,7 +146,7 @@ def test_keys_of_items_may_be_absent_but_not_unverified(folder: Path, tmp_path: 
     catalogue = open_bundle(folder).catalogue
     assert catalogue.rows(catalogue.ids).tolist() == list(range(len(catalogue)))
     shutil.move(tmp_path / "kept", folder / "items.keys.npy")
-    with pytest.raises(BundleDamaged, match=r"items\.keys\.npy.*does not name it"):
+    with pytest.raises(BundleDamaged, match=r"items\.keys\.npy.*not in the manifest"):
         open_bundle(folder)
 
 
@@ -158,7 +158,7 @@ def second_version(store: Path) -> str:
     return copy.name
 
 
-def test_promote_and_rollback_go_there_and_back(store: Path) -> None:
+def test_a_rollback_reverses_a_promotion(store: Path) -> None:
     registry, first, second = Registry(store), Registry(store).live(), second_version(store)
     registry.promote(second)
     assert registry.live() == second
@@ -171,7 +171,7 @@ def test_rollback_without_an_earlier_version_is_an_error(store: Path) -> None:
         Registry(store).rollback()
 
 
-def test_promoting_the_live_version_again_does_not_lose_the_way_back(store: Path) -> None:
+def test_promoting_the_live_version_again_keeps_the_version_before_it(store: Path) -> None:
     registry, first, second = Registry(store), Registry(store).live(), second_version(store)
     registry.promote(second)
     registry.promote(second)
@@ -179,15 +179,15 @@ def test_promoting_the_live_version_again_does_not_lose_the_way_back(store: Path
 
 
 @pytest.mark.parametrize("version", ["nonesuch", "../bundles", ".", ""])
-def test_an_unknown_version_is_named_with_those_there_are(store: Path, version: str) -> None:
+def test_an_unknown_version_is_refused_with_the_existing_ones(store: Path, version: str) -> None:
     with pytest.raises(RegistryError, match=Registry(store).live()):
         Registry(store).promote(version)
 
 
-def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
+def test_an_empty_bundles_folder_names_the_command_to_train(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="kshot train"):
         Registry(tmp_path).live()
 
 
-def test_publishing_leaves_no_draft_behind(store: Path) -> None:
+def test_publishing_removes_the_draft(store: Path) -> None:
     assert [path.name for path in Registry(store).bundles.iterdir()] == [Registry(store).live()]

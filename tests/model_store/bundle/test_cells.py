@@ -1,4 +1,4 @@
-"""Text of cells: one meaning in a table and in a request."""
+"""Text of cells: the same meaning in a table and in a request."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ from model_store.content.numbers import bin_names
         ("inf", float("inf")),
     ],
 )
-def test_numbers_in_the_notations_of_people(text: str, number: float) -> None:
+def test_numbers_in_usual_notations(text: str, number: float) -> None:
     assert number_of(text) == number
 
 
 @pytest.mark.parametrize(
     "text", ["", "$", "abc", "1_000", "0x1", "1.2.3", "12,345,6", "1-2", "3+", "nan", "1, 5", "5 kg"]
 )
-def test_other_text_is_no_number(text: str) -> None:
+def test_other_text_is_not_a_number(text: str) -> None:
     assert number_of(text) is None
 
 
-def test_a_column_says_what_a_lone_mark_before_three_digits_is() -> None:
+def test_the_decimal_mark_of_the_column_decides_about_a_lone_mark_before_three_digits() -> None:
     assert [number_of("1,234", mark) for mark in (None, ".", ",")] == [1234, 1234, 1.234]
     assert [number_of("1.234", mark) for mark in (None, ".", ",")] == [1.234, 1.234, 1234]
 
@@ -77,7 +77,7 @@ def test_lists_in_the_usual_notations(text: str) -> None:
     assert list_of(text) == ["Action", "Children's"]
 
 
-def test_numbers_in_brackets_keep_their_places() -> None:
+def test_numbers_in_brackets_keep_their_order() -> None:
     assert list_of("[0.1, 2, -3e-1]") == ["0.1", "2", "-0.3"]
     assert list_of("[ 0.1  nan\n 1. ]") == ["0.1", "nan", "1."]
     assert list_of("[1, null, true]") == ["1", "null", "true"]
@@ -87,7 +87,7 @@ def test_numbers_in_brackets_keep_their_places() -> None:
 @pytest.mark.parametrize(
     "text", ["", "[", "a, b", "(live)", "[[1], [2]]", "{'a': 1}", "[a] and [b", "['a', 'b'", '[{"id": 1}]']
 )
-def test_other_text_is_no_list(text: str) -> None:
+def test_other_text_is_not_a_list(text: str) -> None:
     assert list_of(text) is None
 
 

@@ -1,4 +1,4 @@
-"""A store that cannot be written or read: found out before a training, and said in one line that names the way out."""
+"""Bundles folders that cannot be written or read: detected before a training, reported in one line with a remedy."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Spoil = Callable[[Path], None]
 
 @contextmanager
 def no_file_may_grow() -> Iterator[None]:
-    """A disk without a free byte, as far as this process can tell."""
+    """Simulate a full disk for this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
@@ -39,7 +39,7 @@ def no_file_may_grow() -> Iterator[None]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """A store with two versions, of which the second is live; what they hold does not matter here."""
+    """A bundles folder with two empty versions, of which the second is live."""
     store = tmp_path / "store"
     for version in ("one", "two"):
         (store / "bundles" / version).mkdir(parents=True)
@@ -62,19 +62,19 @@ def contents(folder: Path) -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize("path", [".", "bundles", "checkpoints"])
-def test_a_store_with_a_file_in_place_of_a_folder_is_refused_before_the_data_is_read(tmp_path: Path, path: str) -> None:
+def test_a_file_instead_of_a_folder_is_refused_before_the_data_is_read(tmp_path: Path, path: str) -> None:
     a_file(tmp_path / "store" / path)
     with pytest.raises(RegistryError, match=r"store.*: cannot be written \(.*\); .* or use another folder"):
         train_bundle("no data", tmp_path / "store", TrainingConfig(), JudgingConfig(), Console(quiet=True))
 
 
-def test_a_full_disk_is_found_out_before_the_data_is_read(tmp_path: Path) -> None:
+def test_a_full_disk_is_detected_before_the_data_is_read(tmp_path: Path) -> None:
     with no_file_may_grow(), pytest.raises(RegistryError, match=r"store: cannot be written \(File too large\)"):
         train_bundle("no data", tmp_path / "store", TrainingConfig(), JudgingConfig(), Console(quiet=True))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_store_that_can_be_written_is_left_as_it_was(tmp_path: Path, store: Path) -> None:
+def test_checks_of_a_writable_folder_change_nothing(tmp_path: Path, store: Path) -> None:
     before = contents(tmp_path)
     Registry(store).check_writable("checkpoints")
     Registry(tmp_path / "deep" / "new").check_writable("checkpoints")
@@ -83,12 +83,12 @@ def test_a_store_that_can_be_written_is_left_as_it_was(tmp_path: Path, store: Pa
     assert contents(tmp_path) == before
 
 
-def test_a_store_without_room_for_a_bundle_is_refused_with_both_sizes(store: Path) -> None:
+def test_a_folder_without_space_for_a_bundle_is_refused_with_both_sizes(store: Path) -> None:
     with pytest.raises(RegistryError, match=r"store: [\d,]+ MiB are free, expected at least 1,099,511,627,776 MiB"):
         Registry(store).check_space(1 << 60)
 
 
-def test_a_full_disk_leaves_the_live_version_as_it_was(store: Path) -> None:
+def test_a_full_disk_does_not_change_the_live_version(store: Path) -> None:
     before = contents(store)
     for change in (Registry(store).rollback, lambda: Registry(store).promote("one")):
         with (
@@ -100,7 +100,7 @@ def test_a_full_disk_leaves_the_live_version_as_it_was(store: Path) -> None:
     assert Registry(store).rollback() == "one"
 
 
-def test_a_draft_that_cannot_be_made_names_its_folder(tmp_path: Path) -> None:
+def test_a_draft_that_cannot_be_created_names_its_folder(tmp_path: Path) -> None:
     a_file(tmp_path / "bundles")
     with pytest.raises(RegistryError, match="bundles: cannot be written"), draft(tmp_path / "bundles"):
         pass
@@ -115,7 +115,7 @@ def test_a_draft_that_cannot_be_made_names_its_folder(tmp_path: Path) -> None:
         *((name, "rollback") for name in ("promotions", ".promoting")),
     ],
 )
-def test_a_folder_in_place_of_a_file_of_the_store_is_one_line(store: Path, path: str, command: str) -> None:
+def test_a_folder_instead_of_a_file_is_reported_in_one_line(store: Path, path: str, command: str) -> None:
     a_folder(store / path)
     ended = CliRunner().invoke(bundles, [command, "--store", str(store)])
     assert ended.exit_code == 1
@@ -124,7 +124,7 @@ def test_a_folder_in_place_of_a_file_of_the_store_is_one_line(store: Path, path:
 
 
 @pytest.mark.parametrize("command", ["rollback", "list", "show", "verify"])
-def test_a_file_in_place_of_the_store_is_one_line_to_every_command(tmp_path: Path, command: str) -> None:
+def test_a_file_instead_of_the_bundles_folder_is_reported_in_one_line(tmp_path: Path, command: str) -> None:
     a_file(tmp_path / "store")
     ended = CliRunner().invoke(bundles, [command, "--store", str(tmp_path / "store")])
     assert ended.exit_code == 1
@@ -132,15 +132,15 @@ def test_a_file_in_place_of_the_store_is_one_line_to_every_command(tmp_path: Pat
     assert line.startswith(f"error: {tmp_path / 'store'}")
 
 
-def test_a_bundle_without_a_manifest_is_one_line(store: Path) -> None:
+def test_a_bundle_without_a_manifest_is_reported_in_one_line(store: Path) -> None:
     ended = CliRunner().invoke(bundles, ["show", "--store", str(store)])
     assert (ended.exit_code, len(ended.stderr.splitlines())) == (1, 1)
     assert "manifest.json: expected a plain file" in ended.stderr
 
 
-def test_a_live_version_of_bytes_that_are_no_text_is_no_bundle(store: Path) -> None:
+def test_a_live_version_that_is_not_text_is_refused(store: Path) -> None:
     (store / "live").write_bytes(b"\xff\xfe")
-    with pytest.raises(RegistryError, match=r"no bundle .*; the store holds none"):
+    with pytest.raises(RegistryError, match=r"no bundle .*; existing bundles: none"):
         Registry(store).live_folder()
 
 
@@ -165,7 +165,7 @@ def test_a_pair_of_keys_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         make_keys(tmp_path / "key")
     assert list(tmp_path.iterdir()) == []
     a_file(tmp_path / "key.pub")
-    with pytest.raises(SigningKeyInvalid, match=r"key\.pub: cannot be made \(File exists\)"):
+    with pytest.raises(SigningKeyInvalid, match=r"key\.pub: cannot be created \(File exists\)"):
         make_keys(tmp_path / "key")
     assert [path.name for path in tmp_path.iterdir()] == ["key.pub"]
 
@@ -183,7 +183,7 @@ def test_numbers_that_cannot_be_written_are_refused_before_the_data_is_read(
     assert ended.stderr.startswith(f"error: --json {tmp_path / name}: cannot be written (")
 
 
-def test_a_file_for_numbers_is_not_made_by_a_command_that_fails(tmp_path: Path) -> None:
+def test_a_failing_command_creates_no_file_for_numbers(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(evaluate)
     kept = tmp_path / "kept.json"

@@ -1,4 +1,4 @@
-"""Values keep their meaning on another scale, and nothing becomes a like that was none."""
+"""Values keep their meaning on another scale: likes stay likes, and other values do not become likes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_values_of_the_scale_itself_stay_to_the_last_bit(scale: Scale, share: fl
     assert read(scale, value, scale) == value
 
 
-def test_counts_keep_their_value_up_to_the_highest_that_the_model_has_seen() -> None:
+def test_counts_keep_their_value_up_to_the_highest_of_the_model() -> None:
     assert [read(COUNTS, value, scale_of("counts", 1.0, 400.0, 1.0)) for value in (3.0, 12.0, 399.0)] == [3, 12, 12]
     assert read(COUNTS, 99.0, COUNTS) == 12
 

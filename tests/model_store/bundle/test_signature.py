@@ -1,4 +1,4 @@
-"""Signed bundles: a trusted key's signature over the manifest, and nothing else, opens them."""
+"""Signed bundles: they open only with a signature of a trusted key over the manifest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from model_store.errors import BundleError, SignatureRefused, SigningKeyInvalid
 
 @pytest.fixture
 def folder(trained_store: Path, tmp_path: Path) -> Path:
-    """A bundle of the test's own."""
+    """A copy of the trained bundle."""
     return Path(shutil.copytree(Registry(trained_store).live_folder(), tmp_path / "bundle"))
 
 
@@ -65,7 +65,7 @@ def test_a_bundle_that_was_changed_and_resealed_is_refused(
     sign_manifest(folder / "manifest.json", private_key)
     (folder / "features.json").write_bytes((folder / "features.json").read_bytes() + b" ")
     reseal(folder, "features.json")
-    with pytest.raises(SignatureRefused, match="made by none of the 1 trusted keys over this manifest"):
+    with pytest.raises(SignatureRefused, match="not a signature of this manifest by one of the 1 trusted keys"):
         open_bundle(folder, signed=trusted.check)
 
 
@@ -74,15 +74,15 @@ def test_every_byte_of_the_manifest_is_signed(folder: Path, private_key: Path, t
     sign_manifest(manifest, private_key)
     content = manifest.read_bytes()
     trusted.check(manifest, content)
-    for place in range(0, len(content), 97):
+    for position in range(0, len(content), 97):
         with pytest.raises(SignatureRefused):
-            trusted.check(manifest, content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            trusted.check(manifest, content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
     with pytest.raises(SignatureRefused):
         trusted.check(manifest, content + b"\n")
 
 
 @pytest.mark.parametrize("content", [b"", b"not Base64!", base64.b64encode(bytes(64)), base64.b64encode(bytes(7))])
-def test_what_is_no_signature_is_refused(folder: Path, private_key: Path, trusted: TrustedKeys, content: bytes) -> None:
+def test_an_invalid_signature_is_refused(folder: Path, private_key: Path, trusted: TrustedKeys, content: bytes) -> None:
     sign_manifest(folder / "manifest.json", private_key).write_bytes(content)
     with pytest.raises(SignatureRefused):
         open_bundle(folder, signed=trusted.check)
@@ -100,10 +100,10 @@ def test_a_signature_of_another_key_is_refused_until_it_is_trusted_too(
     open_bundle(folder, signed=TrustedKeys.read(both).check)
 
 
-def test_a_private_key_is_its_owners_alone_and_never_replaced(private_key: Path) -> None:
+def test_only_its_owner_reads_a_private_key_and_it_is_never_replaced(private_key: Path) -> None:
     assert private_key.stat().st_mode & 0o777 == 0o600
     before = private_key.read_bytes()
-    with pytest.raises(SigningKeyInvalid, match=r"ours: cannot be made .*, expected a new file"):
+    with pytest.raises(SigningKeyInvalid, match=r"ours: cannot be created .*, expected a new file"):
         make_keys(private_key)
     assert private_key.read_bytes() == before
 
@@ -122,7 +122,7 @@ def test_a_key_of_another_kind_is_refused(folder: Path, tmp_path: Path, algorith
         TrustedKeys.read(public)
 
 
-def test_a_private_key_does_not_pass_for_a_public_one_and_is_not_quoted(private_key: Path) -> None:
+def test_a_private_key_is_refused_as_a_public_one_and_never_quoted(private_key: Path) -> None:
     with pytest.raises(SigningKeyInvalid, match="holds no public key") as refused:
         TrustedKeys.read(private_key)
     assert private_key.read_text().splitlines()[1] not in str(refused.value)
@@ -132,21 +132,21 @@ def test_the_commands_make_keys_sign_and_verify(trained_store: Path, tmp_path: P
     store, private = tmp_path / "store", tmp_path / "signing"
     shutil.copytree(trained_store, store)
 
-    def told(*arguments: object, status: int = 0) -> str:
+    def output_of(*arguments: object, status: int = 0) -> str:
         ended = CliRunner().invoke(bundles, [*map(str, arguments)])
         assert ended.exit_code == status, ended.output
         return ended.output.strip()
 
-    public = told("keygen", private)
+    public = output_of("keygen", private)
     assert public == f"{private}.pub"
     verify = ("verify", "--store", store, "--key", public)
-    assert told(*verify, status=1).endswith("expected a signature; make it with: kshot bundles sign")
-    assert told("sign", "--store", store, "--key", private).endswith("manifest.sig")
-    assert ": signature, " in told(*verify)
+    assert output_of(*verify, status=1).endswith("expected a signature; make it with: kshot bundles sign")
+    assert output_of("sign", "--store", store, "--key", private).endswith("manifest.sig")
+    assert ": signature, " in output_of(*verify)
 
 
 class Pickled:
-    """Leaves a file behind when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -171,16 +171,18 @@ def test_a_pickle_in_an_array_is_refused_and_never_run(folder: Path, tmp_path: P
 
 
 def test_nothing_that_reads_bundles_can_unpickle() -> None:
-    read = [*(ROOT / "model_store/bundle").rglob("*.py"), *(ROOT / "service").rglob("*.py")]
-    for path in read:
+    paths = [*(ROOT / "model_store/bundle").rglob("*.py"), *(ROOT / "service").rglob("*.py")]
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Import(names=names):
-                    assert not {"pickle", "marshal", "shelve", "dill", "joblib"} & {each.name for each in names}, path
+                    assert not {"pickle", "marshal", "shelve", "dill", "joblib"} & {alias.name for alias in names}, path
                 case ast.ImportFrom(module=module):
                     assert module not in {"pickle", "marshal", "shelve", "dill", "joblib"}, path
                 case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr="load"), keywords=keywords):
-                    allowed = [each.value for each in keywords if each.arg == "allow_pickle"]
-                    assert [isinstance(each, ast.Constant) and each.value is False for each in allowed] == [True], path
+                    allowed = [keyword.value for keyword in keywords if keyword.arg == "allow_pickle"]
+                    assert [isinstance(value, ast.Constant) and value.value is False for value in allowed] == [True], (
+                        path
+                    )
                 case _:
                     pass

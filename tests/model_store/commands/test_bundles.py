@@ -71,7 +71,7 @@ def test_a_missing_version_is_named_with_those_there_are(
 ) -> None:
     ended = kshot(command, "nothing")
     assert ended.exit_code == 1
-    assert ended.stderr == f"error: {folder}: no bundle 'nothing'; the store holds {version}\n"
+    assert ended.stderr == f"error: {folder}: no bundle 'nothing'; existing bundles: {version}\n"
 
 
 def test_promote_makes_a_bundle_live_and_prints_its_version(kshot: Command, folder: Path, version: str) -> None:

@@ -1,3 +1,7 @@
+"""Features of catalogues, learned from columns and encoded."""
+
+from __future__ import annotations
+
 from datetime import date
 from typing import NamedTuple
 
@@ -73,7 +77,7 @@ def test_prose_becomes_words_without_the_ubiquitous_and_the_unique():
 
 
 def test_prose_keeps_its_2000_most_common_words():
-    texts = [" ".join(f"w{word}" for word in range(place, 3000, 97)) for place in range(97)] * 2
+    texts = [" ".join(f"w{word}" for word in range(start, 3000, 97)) for start in range(97)] * 2
     texts += ["common words here and there every day"] * 3
     names = content_features(items(plot=texts)).names
     assert len(names) == 2000
@@ -89,7 +93,7 @@ def test_numbers_fall_into_ten_bins_of_about_equal_size():
     assert sizes.max() <= 105
 
 
-def test_few_levels_are_their_own_bins_and_dates_count_by_year():
+def test_few_levels_get_a_bin_per_level_and_dates_count_by_year():
     frame = items(stars=[1, 2, 2, None], released=[date(1999, 3, 1), date(1999, 9, 1), None, date(2003, 1, 1)])
     features = content_features(frame)
     assert features.names == ["released=1999..1999", "released=2003..2003", "stars=1..1", "stars=2..2"]
@@ -101,7 +105,7 @@ def test_lists_of_floats_are_embeddings_of_unit_norm(dtype):
     image = pl.Series("image", [[3.0, 0.0, 4.0], [1.0, 1.0, 1.0]], dtype=dtype)
     features = content_features(pl.DataFrame([image]))
     assert of_item(features, 0) == pytest.approx({"image[0]": 0.6, "image[2]": 0.8})
-    assert of_item(features, 1) == pytest.approx({f"image[{place}]": 3**-0.5 for place in range(3)})
+    assert of_item(features, 1) == pytest.approx({f"image[{index}]": 3**-0.5 for index in range(3)})
 
 
 def test_missing_and_not_finite_cells_give_no_features():
@@ -150,7 +154,7 @@ def test_a_new_item_gets_the_features_that_it_would_have_had_in_the_catalogue():
         assert of_item(alone, 0) == pytest.approx(of_item(features, row))
 
 
-def test_numbers_outside_the_known_bins_fall_into_the_nearest_below_or_the_first():
+def test_numbers_outside_all_bins_fall_into_the_nearest_below_or_the_first():
     names = content_features(items(year=[1990, 1995, 2000])).names
     encoded = encode_features(items(year=[1800, 1997, 2020]), names)
     assert [of_item(encoded, row) for row in range(3)] == [

@@ -1,4 +1,4 @@
-"""Approximate bundles: what the index finds is scored exactly, and an index that misses too much is refused."""
+"""Approximate bundles: candidates of the index are scored exactly, and an index with low recall is refused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def approximate(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.mark.parametrize("seed", range(8))
 def test_candidates_and_named_rows_are_scored_exactly_and_once(approximate: Path, seed: int) -> None:
-    """All cells probed, so that nothing is missed. Rows are named by several addends, some of which exclude them."""
+    """With all cells probed, so that no item is missed. Several addends name a row; some of them exclude it."""
     graphs, rng = Graphs(approximate), np.random.default_rng(seed)
     vectors = Catalogue(approximate).vectors
     graphs.index.probed = graphs.index.cells
@@ -66,7 +66,7 @@ def test_candidates_and_named_rows_are_scored_exactly_and_once(approximate: Path
     np.testing.assert_allclose(scores[0], exact[best[0]], rtol=1e-4, atol=1e-4)
 
 
-def test_a_list_ends_where_everything_is_excluded(approximate: Path) -> None:
+def test_a_list_ends_at_the_excluded_rows(approximate: Path) -> None:
     graphs = Graphs(approximate)
     graphs.index.probed = graphs.index.cells
     rows = np.arange(235)
@@ -76,18 +76,18 @@ def test_a_list_ends_where_everything_is_excluded(approximate: Path) -> None:
     assert np.isneginf(scores[0, 5:]).all()
 
 
-def test_threads_do_not_disturb_each_other(approximate: Path) -> None:
+def test_threads_do_not_disturb_one_another(approximate: Path) -> None:
     index = Graphs(approximate).index
     rng = np.random.default_rng(0)
-    asked = [(rng.standard_normal((1, 9)).astype(np.float32), rng.integers(0, 240, 3000)) for _ in range(60)]
+    queries = [(rng.standard_normal((1, 9)).astype(np.float32), rng.integers(0, 240, 3000)) for _ in range(60)]
 
     def merged(state: np.ndarray, rows: np.ndarray) -> np.ndarray:
         candidates, sums = index.candidates(state, rows, np.ones(len(rows), np.float32), 20)
         return sums[np.argsort(candidates)]
 
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(merged, *zip(*asked, strict=True)))
-    for sums, (state, rows) in zip(found, asked, strict=True):
+        results = list(pool.map(merged, *zip(*queries, strict=True)))
+    for sums, (state, rows) in zip(results, queries, strict=True):
         np.testing.assert_array_equal(sums, merged(state, rows))
         assert sums.sum() == len(rows)
 
@@ -104,8 +104,8 @@ def test_users_of_a_batch_get_the_lists_they_get_alone(approximate: Path) -> Non
         np.testing.assert_array_equal(scores[user], alone[1][0])
 
 
-def test_excluded_and_lowered_rows_leave_room_for_others(approximate: Path) -> None:
-    """Everything the index would find first is excluded: as many others take its place."""
+def test_other_rows_replace_excluded_ones(approximate: Path) -> None:
+    """All candidates that the index returns first are excluded."""
     bundle = open_bundle(approximate)
     state = np.append(np.zeros(8), 1).astype(np.float32)
     none = Addends(*(np.zeros(0, kind) for kind in (np.int64, np.int64, np.float32)))
@@ -127,7 +127,7 @@ def test_a_service_lists_the_exact_best(approximate: Path) -> None:
     np.testing.assert_allclose(scores, exact[rows], rtol=1e-4)
 
 
-def test_the_index_is_named_by_the_manifest_and_proven(approximate: Path, trained_store: Path, tmp_path: Path) -> None:
+def test_the_index_is_in_the_manifest_and_verified(approximate: Path, trained_store: Path, tmp_path: Path) -> None:
     folder = approximate
     manifest = open_bundle(folder).manifest
     assert manifest.training["index"] == "approximate"
@@ -148,7 +148,7 @@ def test_the_index_is_named_by_the_manifest_and_proven(approximate: Path, traine
     (copy / INDEX_FILE).unlink()
     reseal(copy, INDEX_FILE)
     (copy / INDEX_FILE).write_bytes(whole)
-    with pytest.raises(BundleDamaged, match=r"index\.faiss: the manifest does not name it"):
+    with pytest.raises(BundleDamaged, match=r"index\.faiss: not in the manifest"):
         open_bundle(copy)
 
 
@@ -161,9 +161,7 @@ def test_without_faiss_an_approximate_bundle_names_the_extra(
         open_bundle(approximate)
 
 
-def test_without_faiss_no_training_for_an_index_begins(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_training_for_an_index_needs_faiss(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     app = typer.Typer()
     app.command()(train)
@@ -174,8 +172,8 @@ def test_without_faiss_no_training_for_an_index_begins(
     assert not store.exists()
 
 
-def test_an_index_that_misses_too_much_is_refused(dataset: Dataset, tmp_path: Path) -> None:
-    """Vectors without any structure, in many dimensions: whatever cells are probed, as much is in the others."""
+def test_an_index_with_low_recall_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    """Random vectors in many dimensions: the best items are spread over all cells."""
     n_items = 20_000
     vectors = np.random.default_rng(0).standard_normal((n_items, 65)).astype(np.float32)
     wide = replace(dataset, item_ids=[f"i{row}" for row in range(n_items)], titles=[""] * n_items)
@@ -195,10 +193,10 @@ def test_an_index_that_misses_too_much_is_refused(dataset: Dataset, tmp_path: Pa
 
 
 def without_features(dataset: Dataset) -> Dataset:
-    nothing = np.zeros(0, np.int64)
+    empty = np.zeros(0, np.int64)
     return replace(
         dataset,
-        features=ItemFeatures([], np.zeros(dataset.n_items + 1, np.int64), nothing, nothing.astype(np.float32)),
+        features=ItemFeatures([], np.zeros(dataset.n_items + 1, np.int64), empty, empty.astype(np.float32)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Export: the sessions say what torch says, and an export that misses publishes nothing."""
+"""Export: the graphs compute the same as torch, and an export that differs publishes nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def dataset(source: Path) -> Dataset:
     return load(str(source)).dataset
 
 
-def test_an_export_that_misses_its_parity_publishes_nothing(dataset: Dataset, tmp_path: Path) -> None:
+def test_an_export_that_differs_from_torch_publishes_nothing(dataset: Dataset, tmp_path: Path) -> None:
     network = build(dataset, dataset.events, CONFIG, SHOTS)
     registry = Registry(tmp_path)
     adaptation = network.part(Dense).adaptation
@@ -56,7 +56,7 @@ def test_a_formula_that_mixes_its_users_publishes_nothing(dataset: Dataset, tmp_
     adapt = adaptation.adapt
 
     def mixed(events: EventBatch, mask: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
-        """One user alone does not differ, so that parity holds."""
+        """Differs only in batches, so that the parity of single users holds."""
         shots = log_shots(mask)
         return adapt(events, mask, start) + 1e-3 * (shots - shots.mean(0, keepdim=True))
 
@@ -69,7 +69,7 @@ def test_a_formula_that_mixes_its_users_publishes_nothing(dataset: Dataset, tmp_
     assert list(registry.bundles.iterdir()) == []
 
 
-def test_a_draft_that_is_not_published_leaves_nothing(dataset: Dataset, tmp_path: Path) -> None:
+def test_an_unpublished_draft_is_removed(dataset: Dataset, tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     with write_draft(registry, dataset, build(dataset, dataset.events, CONFIG, SHOTS), CONFIG):
         assert len(list(registry.bundles.iterdir())) == 1
@@ -86,8 +86,8 @@ def test_the_same_network_gives_the_same_version(dataset: Dataset, tmp_path: Pat
     assert versions[0] == versions[1]
 
 
-def test_no_graph_tells_where_it_was_exported(dataset: Dataset, tmp_path: Path) -> None:
-    """Nor could its version be another one on the next machine."""
+def test_graphs_contain_no_paths_of_the_machine(dataset: Dataset, tmp_path: Path) -> None:
+    """Paths would change the bundle's version from machine to machine."""
     network, registry = build(dataset, dataset.events, CONFIG, SHOTS), Registry(tmp_path)
     with write_draft(registry, dataset, network, CONFIG) as draft:
         draft.publish(registry, results={})
@@ -101,7 +101,7 @@ def test_a_users_state_is_the_same_bits_in_any_batch(dataset: Dataset, tmp_path:
     adapt = tmp_path / "adapt.onnx"
     network = build(dataset, dataset.events, CONFIG, SHOTS)
     for part in network.state_parts:
-        for parameter in part.parameters():  # as they begin, many are zero, and nothing would reach the last bits
+        for parameter in part.parameters():  # at the start many are zero, and would not affect the last bits
             torch.nn.init.normal_(parameter, std=0.5)
     export_adapt(adapt, network, has_attributes=has_attributes)
     session, rng = open_session(adapt), np.random.default_rng(0)
@@ -115,14 +115,15 @@ def test_a_users_state_is_the_same_bits_in_any_batch(dataset: Dataset, tmp_path:
         feed["vectors"] = np.zeros((*feed["mask"].shape, CONFIG.dim + 1), dtype=np.float32)
         for row, user in zip(feed["vectors"], users, strict=True):
             row[: len(user["vectors"])] = user["vectors"]
-        (found,) = session.run(["user_state"], feed)
-        return [state.tobytes() for state in found]
+        (batch,) = session.run(["user_state"], feed)
+        return [state.tobytes() for state in batch]
 
     def user() -> dict[str, np.ndarray]:
-        size, known = int(rng.integers(1, CONFIG.max_support, endpoint=True)), int(rng.integers(1, 20))
+        size = int(rng.integers(1, CONFIG.max_support, endpoint=True))
+        n_attributes = int(rng.integers(1, 20))
         attributes = {
-            "attribute_ids": np.zeros(known, dtype=np.int64),
-            "attribute_weights": rng.random(known, dtype=np.float32),
+            "attribute_ids": np.zeros(n_attributes, dtype=np.int64),
+            "attribute_weights": rng.random(n_attributes, dtype=np.float32),
         }
         events = {
             "vectors": rng.standard_normal((size, CONFIG.dim + 1)).astype(np.float32),
@@ -133,39 +134,40 @@ def test_a_users_state_is_the_same_bits_in_any_batch(dataset: Dataset, tmp_path:
         return events | attributes if has_attributes else events
 
     users = [user() for _ in range(60)]
-    alone = [state for each in users for state in states(each)]
+    alone = [state for single in users for state in states(single)]
     assert len(set(alone)) == len(users)
     for _ in range(200):
         chosen = rng.integers(0, len(users), int(rng.integers(2, 20)))
-        assert states(*(users[each] for each in chosen)) == [alone[each] for each in chosen]
+        assert states(*(users[index] for index in chosen)) == [alone[index] for index in chosen]
 
 
 def test_a_users_votes_are_the_same_bits_in_any_batch(dataset: Dataset, tmp_path: Path) -> None:
-    """onnxruntime's logarithm of a number depends on its place; where users stand must not show."""
+    """onnxruntime's logarithm depends on the position of a number; that of a user in the batch must not matter."""
     vote = tmp_path / "vote.onnx"
     network = build(dataset, dataset.events, CONFIG, SHOTS)
-    torch.nn.init.constant_(network.part(Votes).decay, 5.0)  # as slow as it begins, no age would reach the last bits
+    # The decay at the start is so slow that ages would not affect the last bits.
+    torch.nn.init.constant_(network.part(Votes).decay, 5.0)
     export_vote(vote, network)
     session, rng = open_session(vote), np.random.default_rng(0)
 
     def votes(*events: Events) -> list[tuple[bytes, ...]]:
-        """Of each user, in one batch."""
-        sizes = [len(each["values"]) for each in events]
-        feed = {name: np.concatenate([each[name] for each in events]) for name in events[0]}
+        """Rows and addends per user, in one batch."""
+        sizes = [len(of_user["values"]) for of_user in events]
+        feed = {name: np.concatenate([of_user[name] for of_user in events]) for name in events[0]}
         users = {"users": np.arange(len(events)).repeat(sizes), "shots": np.array(sizes, dtype=np.float32)}
         of, rows, addends = session.run(["addend_users", "addend_rows", "addends"], feed | users)
         return [(rows[of == user].tobytes(), addends[of == user].tobytes()) for user in range(len(events))]
 
     for _ in range(100):
         batch = [made_up_events(rng, int(size)) for size in rng.integers(1, 12, 4)]
-        assert votes(*batch) == [alone for each in batch for alone in votes(each)]
+        assert votes(*batch) == [alone for of_user in batch for alone in votes(of_user)]
 
 
 Events = dict[str, np.ndarray]
 
 
 def made_up_events(rng: np.random.Generator, size: int) -> Events:
-    """Events as ``vote.onnx`` takes them, of one user."""
+    """Events of one user, as inputs of ``vote.onnx``."""
     return {
         "neighbour_rows": rng.integers(0, 240, (size, CONFIG.neighbours)).astype(np.int32),
         "neighbour_weights": rng.random((size, CONFIG.neighbours), dtype=np.float32),
@@ -192,7 +194,7 @@ class Scorer:
         self, state: np.ndarray, rows: np.ndarray, addends: np.ndarray, count: int
     ) -> tuple[np.ndarray, np.ndarray]:
         users = np.ones(len(rows), dtype=np.int64)
-        # In a batch with a user of other scores, who must not matter.
+        # The first user of the batch has other scores, which must not matter.
         feed = {
             "user_state": np.stack([100 * np.abs(state[::-1]) + 1, state]),
             "addend_users": users,
@@ -251,15 +253,15 @@ def test_a_users_list_is_the_same_bits_in_any_batch(scorer: Scorer) -> None:
     def lists(states: np.ndarray, users: np.ndarray, rows: np.ndarray, addends: np.ndarray) -> list[tuple[bytes, ...]]:
         feed = {"user_state": states, "addend_users": users, "addend_rows": rows, "addends": addends}
         best, scores = scorer.session.run(["rows", "scores"], feed | {"count": np.array([20])})
-        return [(own.tobytes(), its.tobytes()) for own, its in zip(best, scores, strict=True)]
+        return [(rows.tobytes(), values.tobytes()) for rows, values in zip(best, scores, strict=True)]
 
     for _ in range(30):
         states = np.abs(rng.standard_normal((4, dim), dtype=np.float32))
         users, rows = rng.integers(0, 4, 200), rng.integers(0, n_items, 200)
         addends = rng.standard_normal(200, dtype=np.float32)
         alone = [
-            lists(states[user : user + 1], np.zeros(own.sum(), dtype=np.int64), rows[own], addends[own])
-            for user, own in enumerate(users == np.arange(4)[:, None])
+            lists(states[user : user + 1], np.zeros(mask.sum(), dtype=np.int64), rows[mask], addends[mask])
+            for user, mask in enumerate(users == np.arange(4)[:, None])
         ]
         assert lists(states, users, rows, addends) == [one for (one,) in alone]
 
@@ -276,8 +278,8 @@ def test_a_state_without_weights_ranks_by_the_prior(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("n_items", "panels_from"), [(200, PANELS_FROM), (BLOCK_MAX_FROM, BLOCK_MAX_FROM)])
-def test_states_as_large_as_they_get_do_not_saturate(tmp_path: Path, n_items: int, panels_from: int) -> None:
-    """All products of one sign at full range: where a u8 × s8 kernel on int16 pairs would overflow."""
+def test_the_largest_states_do_not_saturate(tmp_path: Path, n_items: int, panels_from: int) -> None:
+    """All products have one sign and full range, which would overflow u8 × s8 kernels on int16 pairs."""
     vectors = np.ones((n_items, 65), dtype=np.float32)
     vectors[100:] = -1
     vectors[:, -1] = 0
@@ -300,29 +302,29 @@ def test_states_as_large_as_they_get_do_not_saturate(tmp_path: Path, n_items: in
 
 @pytest.mark.parametrize("dim", [4, 64, 100])
 def test_products_in_panels_are_those_of_whole_levels(dim: int) -> None:
-    """Vectors of one sign are the most that the rows which cancel must hold."""
+    """Vectors of one sign have the largest sums for the cancelling rows."""
     rng = np.random.default_rng(dim)
     vectors = rng.uniform(0.5, 1, (3 * PANEL, dim)).astype(np.float32)
     vectors[PANEL:] *= rng.choice([-1, 1], (2 * PANEL, dim))
     scan = InPanels(vectors)
     table = scan.table.astype(np.int64)
     states = rng.integers(-STATE_LEVELS, STATE_LEVELS, (5, dim), endpoint=True)
-    met = np.concatenate([states, np.full((5, scan.cancelling), STATE_LEVELS)], axis=1)
-    met[:, -1] = 0
-    products = np.einsum("uk,pokw->upw", met + STATE_LEVELS, table).reshape(5, -1)
+    extended = np.concatenate([states, np.full((5, scan.cancelling), STATE_LEVELS)], axis=1)
+    extended[:, -1] = 0
+    products = np.einsum("uk,pokw->upw", extended + STATE_LEVELS, table).reshape(5, -1)
     np.testing.assert_array_equal(products, states @ np.round(vectors / scan.table_step).T)
     assert np.abs(table).max() <= TABLE_LEVELS
 
 
 def test_arrays_of_a_large_catalogue_are_outside_its_graph(tmp_path: Path) -> None:
-    """Workers map files and share them; what is in the graph each would hold for itself."""
+    """Workers share mapped files; constants in the graph are copied per worker."""
     n_items = 140_000
     Scorer(tmp_path, n_items, dim=8, panels_from=n_items)
     assert (tmp_path / "score.table.npy").stat().st_size >= 8 * n_items
     assert (tmp_path / "score.onnx").stat().st_size < LARGE
 
 
-def test_a_catalogue_that_is_used_up_returns_the_rest_and_excluded_rows(tmp_path: Path) -> None:
+def test_a_list_longer_than_the_allowed_rows_ends_with_excluded_ones(tmp_path: Path) -> None:
     n_items = BLOCK_MAX_FROM + 5  # the last block has more padding than items
     scorer = Scorer(tmp_path, n_items, dim=4)
     state = np.ones(5, dtype=np.float32)

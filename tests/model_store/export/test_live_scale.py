@@ -1,4 +1,4 @@
-"""A training whose values are of another kind or scale than the live bundle's is not published unasked."""
+"""A training on another kind or scale of values than the live bundle's needs ``--new-scale``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STARS = spec(1, 5, 4)
 
 
 def serving(store: Path, feedback: FeedbackSpec) -> Registry:
-    """A store whose live bundle has the manifest of a bundle with such values, and nothing else."""
+    """A bundles folder whose live bundle is a manifest with these values and no other files."""
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         version="before",
@@ -53,7 +53,7 @@ def serving(store: Path, feedback: FeedbackSpec) -> Registry:
     "new",
     [
         STARS,
-        spec(2, 5, 4),  # nobody rated 1 this time
+        spec(2, 5, 4),  # no rating of 1
         spec(0.5, 5, 4),
         spec(0, 5, 4),
         spec(1, 5, 4.2),
@@ -87,7 +87,7 @@ def test_another_scale_is_refused_with_both(tmp_path: Path, new: FeedbackSpec) -
 
 
 @pytest.mark.parametrize("kind", ["counts", "clicks"])
-def test_amounts_may_grow(tmp_path: Path, kind: str) -> None:
+def test_counts_and_clicks_may_have_other_ranges(tmp_path: Path, kind: str) -> None:
     check_scale(serving(tmp_path, spec(1, 178, 1, kind)), spec(1, 4000, 1, kind))
 
 
@@ -108,7 +108,7 @@ def test_a_bundle_from_before_kinds_is_compared_by_its_scale(tmp_path: Path) -> 
         check_scale(registry, spec(2, 10, 8))
 
 
-def test_an_empty_store_takes_any_scale(tmp_path: Path) -> None:
+def test_an_empty_bundles_folder_accepts_any_scale(tmp_path: Path) -> None:
     check_scale(Registry(tmp_path), STARS)
 
 
@@ -129,7 +129,7 @@ def test_a_training_on_another_scale_ends_before_it_begins(tmp_path: Path) -> No
     doubled = write_stars(tmp_path / "doubled", 2)
     with pytest.raises(TrainingError, match=r"data are ratings from 2 to 10, liked from 8; .* --new-scale"):
         train_bundle(doubled, tmp_path / "store", TrainingConfig(), JudgingConfig(), QUIET)
-    # Nobody has 50 events: with --new-scale, and on the same scale, it is the shots that are refused.
+    # No user has 50 events. With --new-scale, and on the same scale, the check of the shots is reached and refuses.
     for source, new_scale in ((doubled, True), (write_stars(tmp_path / "same", 1), False)):
         with pytest.raises(DataError, match="ask for fewer shots"):
             train_bundle(
@@ -137,7 +137,7 @@ def test_a_training_on_another_scale_ends_before_it_begins(tmp_path: Path) -> No
             )
 
 
-def test_a_threshold_of_ones_own_is_another_scale(tmp_path: Path) -> None:
+def test_another_liked_value_is_another_scale(tmp_path: Path) -> None:
     serving(tmp_path / "store", STARS)
     source = write_stars(tmp_path / "same", 1)
     with pytest.raises(TrainingError, match=r"data are ratings from 1 to 5, liked from 2; .* --new-scale"):

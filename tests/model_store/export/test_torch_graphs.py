@@ -1,4 +1,4 @@
-"""The graphs exported from torch, against the parts that they are made of."""
+"""Exported graphs compute the same as the parts of the network."""
 
 from __future__ import annotations
 
