@@ -1,4 +1,4 @@
-"""Writers that deliver feedback as clients with a queue do, and what of it is kept in the end."""
+"""Clients that resend feedback from a queue until it is acknowledged, and the events stored at the end."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from service.core.history import digest_name, event_digest
 
 Event = dict[str, Any]
 Show = Callable[[int, int], None]
-PATIENCE_S = 90.0  # longest time without any progress
+PATIENCE_S = 90.0  # longest time without progress
 BACK_OFF_S = 0.02
 
 
 class Progress:
-    """How many events were acknowledged so far, by all writers."""
+    """Events acknowledged so far, of all clients."""
 
     def __init__(self, show: Show = lambda _done, _of: None) -> None:
         self.acknowledged: list[tuple[str, str]] = []
@@ -42,12 +42,12 @@ class Progress:
             if now != before:
                 before, since = now, time.monotonic()
                 self._show(now, of)
-            assert time.monotonic() - since < PATIENCE_S, f"{now} of {count} acknowledged, and no more"
+            assert time.monotonic() - since < PATIENCE_S, f"{now} of {count} acknowledged, expected all"
             time.sleep(0.005)
 
 
 def deliver(client: httpx.Client, user: str, events: Sequence[Event], progress: Progress) -> dict[str, Any]:
-    """Send until acknowledged, as a client with a queue does; not for ever, so that a test that has failed ends."""
+    """Send until acknowledged, at most for ``PATIENCE_S`` without success."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         with suppress(httpx.TransportError):
@@ -63,7 +63,7 @@ def deliver(client: httpx.Client, user: str, events: Sequence[Event], progress: 
 
 
 def made_events(rng: random.Random, count: int, prefix: str) -> Iterator[Event]:
-    """Events with ids, most of them about items that others are about, too."""
+    """Events with ids, most of them about items of other events."""
     for number in range(count):
         item_id = f"g{rng.randrange(8)}-{rng.randrange(30)}"
         yield {
@@ -83,7 +83,7 @@ def batched(events: Iterable[Event], rng: random.Random, most: int) -> Iterator[
 
 
 def kept_events(client: httpx.Client, users: Iterable[str]) -> Counter[tuple[str, str]]:
-    """How often each event is held, by its user and the name of its key."""
+    """Number of stored copies by user and name of the event's digest."""
     kept: Counter[tuple[str, str]] = Counter()
     for user in users:
         answer = client.get(f"/users/{user}")

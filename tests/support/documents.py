@@ -28,7 +28,7 @@ class Block:
         line: number of its first line of code.
         language: the word after the fence.
         code: its lines.
-        markers: what the comments directly above say, by kind.
+        markers: text of the comments directly above, by kind.
     """
 
     page: str
@@ -42,7 +42,7 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """Every document: those at the root and those of the site."""
+    """All documents: those at the root and those of the site."""
     return [*(ROOT / name for name in AT_THE_ROOT), *sorted((ROOT / "docs").rglob("*.md"))]
 
 

@@ -1,4 +1,4 @@
-"""A small world that every page of the documents starts from: events in tables, and trained bundles."""
+"""A small world for the commands of the documents: events in tables, and trained bundles."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 import made_up
 import polars as pl
 
-# What the documented training is given beside its own options, so that it takes seconds.
+# Additional options of the documented training, so that it takes seconds.
 BRIEFLY = ("--max-epochs", "2", "--shots", "0,1", "--no-cross-fit", "--max-items", "8")
 LIKES = ("jazz", "rock", "jazz|rock")
 
 
 @dataclass(frozen=True)
 class World:
-    """Folders that a page finds beside it when its commands run.
+    """Folders in which the commands of a page run.
 
     Attributes:
-        folder: holds ``events`` and ``bundles``, the latter with one live bundle.
-        second: bundles with a second, live bundle: what a second training publishes.
-        environment: of its commands.
+        folder: holds ``events``, and ``bundles`` with one live bundle.
+        second: bundles folder with a second, live bundle, as after a second training.
+        environment: variables of the commands.
     """
 
     folder: Path
@@ -29,7 +29,7 @@ class World:
     environment: dict[str, str]
 
     def copy(self, folder: Path) -> Path:
-        """The world as a page's own folder."""
+        """A copy of the world for one page."""
         return Path(shutil.copytree(self.folder, folder))
 
 

@@ -1,4 +1,4 @@
-"""A network that misbehaves: a TCP proxy on loopback between a client and its server."""
+"""A faulty network: a TCP proxy on loopback between a client and its server."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ CHUNK_BYTES = 1 << 16
 
 @dataclass
 class Faults:
-    """What happens to traffic from now on; a test changes it while connections are open.
+    """Faults of the traffic; tests may change them while connections are open.
 
     Attributes:
-        latency_s: longest delay of each chunk, in either direction; drawn evenly from half of it on.
-        loss: probability that a chunk never arrives, nor what follows on its connection: a lost packet that nobody
-            sends again in time.
-        refuses: whether new connections are cut at once.
-        swallows: whether nothing arrives any more, while connections stay open.
+        latency_s: longest delay per chunk in either direction; drawn evenly from [latency_s / 2, latency_s].
+        loss: probability per chunk that it and all later chunks of its connection are lost, as after a lost packet
+            that is not sent again in time.
+        refuses: whether new connections are aborted at once.
+        swallows: whether all chunks are dropped while connections stay open.
     """
 
     latency_s: float = 0.0
@@ -35,10 +35,10 @@ class FaultProxy:
     """Forwards connections to ``target``, a port on loopback or the path of a unix socket.
 
     Attributes:
-        target: where to; may change, for connections opened from then on.
-        faults: what happens on the way.
-        port: where it listens.
-        connections: how many were opened so far.
+        target: port or path; a change applies to new connections.
+        faults: faults of the traffic.
+        port: port of the proxy.
+        connections: number of connections opened so far.
     """
 
     target: int | str
@@ -88,7 +88,7 @@ class FaultProxy:
         return await asyncio.open_connection("127.0.0.1", self.target)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Until either side ends; then the other end is told."""
+        """Forward chunks until the reader ends; then abort the writer."""
         lost = False
         with suppress(OSError):
             while chunk := await reader.read(CHUNK_BYTES):
@@ -104,7 +104,7 @@ class FaultProxy:
 
 @contextmanager
 def fault_proxy(target: int | str, seed: int = 0) -> Iterator[FaultProxy]:
-    """A proxy in a thread of its own, without faults yet."""
+    """A proxy in a thread, without faults at first."""
     proxy, started, loop = FaultProxy(target, seed=seed), threading.Event(), asyncio.new_event_loop()
     stopping = asyncio.Event()
 

@@ -32,7 +32,7 @@ def support_of(*users: list[tuple[int, float]]) -> Support:
 
 
 def tasks_of(first_and_query: list[tuple[int, int]], n_items: int) -> Tasks:
-    """Users of two liked events: one of support, one of query."""
+    """Users with two liked events: one for the support, one for the query."""
     items = np.array(first_and_query, dtype=np.int32)
     n_users = len(items)
     values = np.full(items.size, LIKED, dtype=np.float32)
@@ -42,7 +42,7 @@ def tasks_of(first_and_query: list[tuple[int, int]], n_items: int) -> Tasks:
 
 
 def random_liked(n_users: int = 120, n_items: int = 14) -> np.ndarray:
-    """Likes with structure: every user leans to one half of the catalogue."""
+    """Likes with structure: users prefer one half of the catalogue."""
     rng = np.random.default_rng(0)
     lean = rng.random((n_users, 1)) < 0.5
     half = np.arange(n_items) < n_items // 2

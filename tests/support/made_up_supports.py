@@ -1,4 +1,4 @@
-"""Made-up supports as tensors in float64, and adaptations with nothing at a neutral value."""
+"""Made-up supports as float64 tensors, and adaptations with noise on all parameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Made = TypeVar("Made", bound=Adaptation)
 
 
 def adaptation_spec() -> AdaptationSpec:
-    """For a scale of 1 to 5 and three attributes."""
+    """Specification for a scale of 1 to 5 and three attributes."""
     return AdaptationSpec(
         steps=3,
         anchors=torch.randn(6, DIM),
@@ -67,7 +67,7 @@ def user_start(adaptation: Adaptation) -> Tensor:
 
 
 def padded(supports: SupportBatch, before: int = 0, after: int = 0) -> SupportBatch:
-    """With padded positions before and after the events, full of numbers that may not matter."""
+    """The supports with padded positions before and after the events, filled with numbers that must not matter."""
 
     def pad(columns: Tensor, value: float) -> Tensor:
         shape = list(columns.shape)
@@ -82,7 +82,7 @@ def padded(supports: SupportBatch, before: int = 0, after: int = 0) -> SupportBa
 
 
 def batched(*users: SupportBatch) -> SupportBatch:
-    """The users in one batch; each with the same number of positions and attributes."""
+    """The users in one batch; all have equal numbers of positions and attributes."""
     events = EventBatch(*(torch.cat(columns) for columns in zip(*(user.events for user in users), strict=True)))
     masks, ids, weights = ([user[field] for user in users] for field in (1, 2, 3))
     return SupportBatch(events, torch.cat(masks), torch.cat(ids), torch.cat(weights))

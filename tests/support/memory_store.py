@@ -8,7 +8,7 @@ from service.core.values import EMPTY, VERSION_BITS, Archive, StoredUser, UserRe
 
 
 class MemoryStore:
-    """Keeps users in dicts; the conformance suite holds it to the real store's behaviour."""
+    """Users in dicts; the conformance suite checks that it behaves as the Redis store."""
 
     def __init__(self) -> None:
         self.records: dict[str, UserRecord] = {}
@@ -57,7 +57,7 @@ class MemoryStore:
             self.served[user_id] = tuple(item_ids)
 
     async def ping(self) -> None:
-        """Always answers."""
+        """Do nothing: the store is always available."""
 
     async def close(self) -> None:
-        """There are no pending writes."""
+        """Do nothing: no writes are pending."""

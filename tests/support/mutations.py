@@ -1,4 +1,4 @@
-"""Malformed requests: well-formed requests broken in every layer, as a function of one seed."""
+"""Malformed requests: valid requests broken in all layers, reproducible by a seed."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ BODIES = (
 def request(
     method: bytes, target: bytes, body: bytes = b"", *, headers: bytes = b"", version: bytes = b"HTTP/1.1"
 ) -> bytes:
-    """A request that asks for the end of its connection, so that its answer has an end, too."""
+    """A request that closes its connection, so that the response ends."""
     length = b"content-length: %d\r\n" % len(body) if body else b""
     extra = headers + b"\r\n" if headers else b""
     kind = b"content-type: application/json\r\n"
@@ -191,14 +191,14 @@ def request(
 
 
 def good(rng: Rng) -> bytes:
-    """A request with nothing wrong."""
+    """A valid request."""
     if rng.random() < 0.5:
         return request(b"GET", rng.choice(TARGETS))
     return request(b"POST", b"/feedback", good_body(rng))
 
 
 def good_body(rng: Rng) -> bytes:
-    """Feedback that is accepted."""
+    """The body of valid feedback."""
     events = [_event(rng) for _ in range(rng.randint(1, 4))]
     content: dict[str, object] = {"user_id": f"fuzz-{rng.randrange(200)}", "events": events}
     if rng.random() < 0.2:
@@ -214,7 +214,7 @@ def _event(rng: Rng) -> dict[str, object]:
 
 
 def flipped(rng: Rng) -> bytes:
-    """Some bytes changed, dropped, doubled or put in, anywhere."""
+    """Bytes at random positions changed, dropped, doubled or inserted."""
     content = bytearray(good(rng))
     for _ in range(rng.choice((1, 1, 2, 4, 16))):
         at = rng.randrange(len(content))
@@ -238,31 +238,31 @@ def truncated(rng: Rng) -> bytes:
 
 
 def strange_target(rng: Rng) -> bytes:
-    """A method, target or version that is none, or that no route has."""
+    """An invalid or unexpected method, target or version."""
     version = rng.choice(VERSIONS) if rng.random() < 0.3 else b"HTTP/1.1"
     return request(rng.choice(METHODS), rng.choice(STRANGE_TARGETS + TARGETS), version=version)
 
 
 def strange_headers(rng: Rng) -> bytes:
-    """Headers too large, too many, contradictory, or none."""
+    """Headers that are too large, too many, contradictory or invalid."""
     headers = b"\r\n".join(rng.choice(HEADERS) for _ in range(rng.randint(1, 3)))
     return request(b"POST", b"/feedback", good_body(rng), headers=headers)
 
 
 def wrong_length(rng: Rng) -> bytes:
-    """A length that is not that of the body."""
+    """A length that differs from the body's."""
     body = good_body(rng)
     lengths = (*LENGTHS, b"%d" % (len(body) + rng.choice((-3, -1, 1, 100))))
     return request(b"POST", b"/feedback", headers=b"content-length: " + rng.choice(lengths)) + body
 
 
 def wrong_chunks(rng: Rng) -> bytes:
-    """Chunks that are none."""
+    """Invalid chunks."""
     return request(b"POST", b"/feedback", headers=b"transfer-encoding: chunked") + rng.choice(CHUNKS)
 
 
 def strange_value(rng: Rng) -> bytes:
-    """Feedback with one field's value exchanged, doubled or added."""
+    """Feedback with the value of one field replaced, doubled or added."""
     name, value = rng.choice(FIELDS), rng.choice(VALUES)
     event = b'"item_id":"g1-1","value":5'
     in_event = rng.random() < 0.7
@@ -274,17 +274,17 @@ def strange_value(rng: Rng) -> bytes:
 
 
 def strange_body(rng: Rng) -> bytes:
-    """A body that is no feedback."""
+    """A body that is not feedback."""
     return request(rng.choice((b"POST", b"GET")), b"/feedback", rng.choice(BODIES))
 
 
 def noise(rng: Rng) -> bytes:
-    """Bytes without any sense."""
+    """Random bytes."""
     return rng.randbytes(rng.randint(1, 400)) + rng.choice((b"", b"\r\n\r\n"))
 
 
 def several(rng: Rng) -> bytes:
-    """Requests in one piece, the later ones broken."""
+    """Pipelined requests, the last one broken."""
     first = good(rng).replace(b"connection: close\r\n", b"")
     return first * rng.randint(1, 5) + flipped(rng)
 
@@ -305,7 +305,7 @@ KINDS: tuple[Callable[[Rng], bytes], ...] = (
 
 
 def mutated(seed: int, number: int) -> tuple[str, bytes]:
-    """Kind and bytes of one request; the same for the same seed and number."""
+    """Kind and bytes of one request; equal for equal seed and number."""
     rng = random.Random(f"{seed}/{number}")
     kind = KINDS[number % len(KINDS)]
     return kind.__name__, kind(rng)

@@ -16,7 +16,7 @@ PASSED_BACK = ("content-type", "location", "etag", "cache-control", "content-sec
 
 @dataclass
 class Proxy:
-    """Its address, pages of its own by path, and the paths of all other requests."""
+    """Address of a proxy, pages that it serves itself by path, and the paths of all other requests."""
 
     address: str
     pages: dict[str, str] = field(default_factory=dict)

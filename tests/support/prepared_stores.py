@@ -1,4 +1,4 @@
-"""The two stores that all tests share, and how to make them ahead for a Python that has no torch.
+"""The two bundles folders that all tests share; they can be prepared for a Python without torch.
 
 python tests/support/prepared_stores.py FOLDER        then: pytest tests/service --prepared FOLDER
 """
@@ -16,18 +16,18 @@ from rich.console import Console
 
 @dataclass(frozen=True)
 class Prepared:
-    """Places in a folder of stores that were made ahead."""
+    """Paths of prepared bundles folders."""
 
     folder: Path
 
     @property
     def trained(self) -> Path:
-        """The store with the trained bundle."""
+        """The bundles folder with the trained bundle."""
         return self.folder / "trained"
 
     @property
     def two(self) -> Path:
-        """The store with two bundles."""
+        """The bundles folder with two bundles."""
         return self.folder / "two"
 
     @property
@@ -46,7 +46,7 @@ def train(source: Path, store: Path) -> None:
 
 
 def add_second(source: Path, store: Path) -> str:
-    """Publish a bundle of another dimension, let the first one be live again, and return the other's version."""
+    """Publish a bundle of another dimension, make the first one live again, and return the version of the new one."""
     from model_store.bundle import Registry
     from model_store.config import TrainingConfig
     from model_store.data.sources import load
@@ -62,7 +62,7 @@ def add_second(source: Path, store: Path) -> str:
 
 
 def prepare(folder: Path) -> None:
-    """Make both stores in ``folder``."""
+    """Write both bundles folders into ``folder``."""
     stores, source = Prepared(folder), made_up.write_source(folder / "source")
     train(source, stores.trained)
     shutil.copytree(stores.trained, stores.two)

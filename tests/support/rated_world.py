@@ -1,4 +1,4 @@
-"""A world of ratings with a known answer: a user gives one group of items 4 or 5, and the others 2 or sometimes 1."""
+"""Made-up ratings with a known answer: a user rates one group of items 4 or 5, and all other items 2 or 1."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 def write_world(folder: Path, change: Change = lambda rows: rows) -> Path:
-    """120 users, 96 items before 1998 and 24 since; ``change`` may alter the ratings before they are written."""
+    """Write 120 users, 96 items from before 1998 and 24 from then on; ``change`` may alter the ratings."""
     rng = np.random.default_rng(0)
     items = [(f"g{g}-{n}", f"group {g}", 1990 + n % 10) for g in range(GROUPS) for n in range(PER_GROUP)]
     table = pl.DataFrame(items, schema=["item_id", "categories", "year"], orient="row")

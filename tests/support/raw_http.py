@@ -37,7 +37,7 @@ def until_closed(connection: socket.socket) -> bytes:
 
 
 def answered(connection: socket.socket) -> int:
-    """Status of the next response, whose body is read, too."""
+    """Status of the next response, after its body was read."""
     response = HTTPResponse(connection)
     response.begin()
     response.read()

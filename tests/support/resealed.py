@@ -1,4 +1,4 @@
-"""A manifest made to agree with changed files, as somebody with write access could."""
+"""Manifests updated to changed files, as an attacker with write access could."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def rewrite_manifest(folder: Path, **changes: object) -> None:
 
 
 def reseal(folder: Path, name: str) -> None:
-    """Take up what ``name`` is now; a file that is gone leaves the manifest too."""
+    """Update the entry of the file ``name``, or drop it if the file is gone."""
     files = orjson.loads((folder / "manifest.json").read_bytes())["files"]
     files.pop(name, None)
     if (folder / name).exists():
         files[name] = file_entry(folder / name).model_dump()
-    version = content_version({each: FileEntry(**entry) for each, entry in files.items()})
+    version = content_version({file: FileEntry(**entry) for file, entry in files.items()})
     rewrite_manifest(folder, files=files, version=version)

@@ -1,4 +1,4 @@
-"""``kshot serve`` in a process of its own, and a client of it."""
+"""``kshot serve`` in a separate process, and its client."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def kshot(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def complaint(*arguments: object, **env: str) -> str:
-    """The one line of error with which ``kshot serve`` ends."""
+    """The error with which ``kshot serve`` ends, which must be one line."""
     ended = kshot("serve", *arguments, **env)
     assert (ended.returncode, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()
@@ -136,7 +136,7 @@ def complaint(*arguments: object, **env: str) -> str:
 
 
 def command_of(pid: str) -> bytes:
-    """A process's command line, empty once it is gone."""
+    """Command line of a process; empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""One short meta-training by all processes of ``torchrun``; its test runs and imports this file."""
+"""A short meta-training by all processes of ``torchrun``; its test runs and imports this file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from model_store.meta.algorithms import begin
 from model_store.meta.distributed import ProcessGroup, joined
 from model_store.meta.outer import Progress, broadcast_start, meta_train
 
-# Without dropout nothing is random. The last batch has one user, so that one process has none.
+# Deterministic without dropout. The last batch has one user, so that one process has an empty batch.
 CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10, max_epochs=2, batch_users=57, dropout=0.0)
 ALGORITHMS = (AlgorithmName.KSHOT, AlgorithmName.REPTILE, AlgorithmName.JOINT)
 
@@ -27,7 +27,7 @@ def trained(source: str, algorithm: AlgorithmName) -> Progress:
     config = CONFIG.model_copy(update={"algorithm": algorithm})
     outer = begin(dataset, dataset.events, config, (0, 1, 3))
     outer.group = ProcessGroup.current()
-    if not outer.group.is_first:  # its own start must not count
+    if not outer.group.is_first:  # the start of other ranks must not matter
         with torch.no_grad():
             outer.network.encoder.id_vectors.zero_()
     scores = iter(range(100)) if outer.group.is_first else iter(())

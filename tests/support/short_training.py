@@ -1,4 +1,4 @@
-"""A meta-training of three epochs, to compare and to interrupt."""
+"""A meta-training of three epochs, for comparisons and interruptions."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ def short_training(
 
 
 def same_result(one: Progress, other: Progress) -> bool:
-    """Whether two trainings had the same losses and ended with the same bits."""
+    """Whether two trainings have equal losses and equal bits at the end."""
     losses = [[epoch["loss"] for epoch in progress.history] for progress in (one, other)]
     return losses[0] == losses[1] and all(torch.equal(one.best[name], other.best[name]) for name in one.best)

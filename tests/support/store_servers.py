@@ -1,4 +1,4 @@
-"""Servers to test against, and clients of them."""
+"""Redis servers for tests, and their clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from service.stores.redis.connection import ConnectionCheck, StoreAddress
 from service.stores.redis.key_names import PREFIX, KeyNames
 from service.stores.redis.users import SERVED_DELAY_S, RedisUserStore
 
-PASSWORD = "s3cret/?#@:%"  # every character that an address has to escape
+PASSWORD = "s3cret/?#@:%"  # with all characters that an address must escape
 DEADLINE_S = 10.0
 
 
@@ -36,7 +36,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 class ConnectedUserStore(RedisUserStore):
-    """A user store with a client of its own, which it closes."""
+    """A user store that closes its client."""
 
     def __init__(self, client: RedisClient, keys: KeyNames, *, served_delay_s: float) -> None:
         super().__init__(client, keys, ttl_s=1000, served_ttl_s=100, served_delay_s=served_delay_s)
@@ -99,7 +99,7 @@ def debian_redis(folder: Path, port: int, *options: str) -> Iterator[None]:
 
 @contextmanager
 def valkey_on_tcp(folder: Path, port: int, *options: str) -> Iterator[Redis]:
-    """The embedded store's program as a server on TCP, and a client of it."""
+    """The embedded server's program on TCP; yields a client."""
     folder.mkdir(exist_ok=True)
     command = [embedded._binary(), "--bind", "127.0.0.1", "--port", str(port)]
     command += ["--appendonly", "yes", "--appendfsync", "always"]
@@ -116,7 +116,7 @@ def valkey_on_tcp(folder: Path, port: int, *options: str) -> Iterator[Redis]:
 
 @contextmanager
 def sentinel(folder: Path, primary_port: int) -> Iterator[Sentinel]:
-    """A sentinel that promotes a replica soon after the primary, which it calls "kshot", is gone."""
+    """A sentinel that promotes a replica soon after the primary, named "kshot", is gone."""
     port = free_port()
     folder.mkdir()
     configuration = folder / "sentinel.conf"

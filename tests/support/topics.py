@@ -1,4 +1,4 @@
-"""A catalogue of 20 items about four topics, and users' events with it."""
+"""A catalogue of 20 items about four topics, and events of users."""
 
 from __future__ import annotations
 

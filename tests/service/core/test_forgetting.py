@@ -1,4 +1,4 @@
-"""Forgetting one event equals never having had it, wherever in the history it was."""
+"""Forgetting an event equals never having stored it, at any position in the history."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def content(record: UserRecord) -> tuple[object, ...]:
 
 
 @given(histories(), st.data())
-def test_forgetting_an_event_equals_never_having_had_it(history: tuple[Batches, int], data: st.DataObject) -> None:
+def test_forgetting_an_event_equals_never_having_stored_it(history: tuple[Batches, int], data: st.DataObject) -> None:
     batches, max_support = history
     digest = data.draw(st.sampled_from([event.digest for batch in batches for event in batch]))
     record, archive = grown(batches, max_support)
@@ -67,7 +67,7 @@ def test_forgetting_an_event_equals_never_having_had_it(history: tuple[Batches, 
 
 
 @given(histories(), st.data())
-def test_later_events_arrive_as_if_the_forgotten_one_had_never_been(
+def test_later_events_are_appended_as_if_the_forgotten_one_had_never_been_stored(
     history: tuple[Batches, int], data: st.DataObject
 ) -> None:
     batches, max_support = history
@@ -81,7 +81,7 @@ def test_later_events_arrive_as_if_the_forgotten_one_had_never_been(
 
 
 @given(histories())
-def test_forgetting_all_events_one_by_one_leaves_nothing(history: tuple[Batches, int]) -> None:
+def test_forgetting_all_events_one_by_one_empties_the_record(history: tuple[Batches, int]) -> None:
     batches, max_support = history
     record, archive = grown(batches, max_support)
     for event in arrivals(record, archive):
@@ -99,7 +99,7 @@ def test_every_event_is_listed_in_order_of_arrival(history: tuple[Batches, int])
 
 
 @given(histories())
-def test_batches_change_only_the_count_of_changes(history: tuple[Batches, int]) -> None:
+def test_the_size_of_batches_affects_only_the_revision(history: tuple[Batches, int]) -> None:
     batches, max_support = history
     whole = [event for batch in batches for event in batch]
     (at_once, archive), (one_by_one, archive_one_by_one) = (
@@ -108,7 +108,7 @@ def test_batches_change_only_the_count_of_changes(history: tuple[Batches, int]) 
     assert (content(at_once), archive) == (content(one_by_one), archive_one_by_one)
 
 
-def test_a_replaced_opinion_is_back_when_the_newer_one_is_forgotten() -> None:
+def test_a_replaced_event_is_back_when_the_newer_one_is_forgotten() -> None:
     record, archive = grown([[Event("a", 5.0, 1.0, 1), Event("b", 3.0, 2.0, 2), Event("a", 1.0, 3.0, 3)]], 10)
     forgotten = forget(record, archive, 3, 10)
     assert forgotten is not None
@@ -119,7 +119,7 @@ def test_an_unknown_event_cannot_be_forgotten() -> None:
     assert forget(*grown([[Event("a", 5.0, 1.0, 1)]], 10), 2, 10) is None
 
 
-def test_a_forgotten_event_may_come_again() -> None:
+def test_a_forgotten_event_may_be_sent_again() -> None:
     event = Event("a", 5.0, 1.0, 1)
     forgotten = forget(*grown([[event]], 10), 1, 10)
     assert forgotten is not None
@@ -135,7 +135,7 @@ def test_attributes_stay_when_an_event_is_forgotten() -> None:
 
 
 def test_without_an_archive_the_items_stay_seen() -> None:
-    """As in a record that is older than archives."""
+    """Records that are older than archives have none."""
     record, _ = grown([[Event("a", 1.0, 1.0, 1), Event("b", 1.0, 2.0, 2), Event("c", 1.0, 3.0, 3)]], 1)
     forgotten = forget(record, (), 3, 1)
     assert forgotten is not None
@@ -144,7 +144,7 @@ def test_without_an_archive_the_items_stay_seen() -> None:
 
 
 @given(st.integers(0, DIGEST_MASK))
-def test_the_name_of_a_digest_is_an_event_id_with_it(digest: int) -> None:
+def test_the_name_of_a_digest_is_an_event_id_with_that_digest(digest: int) -> None:
     assert event_digest(digest_name(digest)) == digest
 
 

@@ -1,3 +1,5 @@
+"""Histories of users: appending events, duplicates, the window of the support, seen items."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -9,7 +11,7 @@ from service.core.values import EMPTY, Event, Events, UserRecord, UserState
 
 
 def events_of(*texts: str) -> Events:
-    """ "a1" is event 1 about item a."""
+    """Events from texts; "a1" is event 1 about item a."""
     return Events.of([Event(text[0], 1.0, 0.0, int(text[1:])) for text in texts])
 
 

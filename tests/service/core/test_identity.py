@@ -1,4 +1,4 @@
-"""Bundles of one catalogue recognise each other by their items, whatever a training changed."""
+"""Bundles of the same catalogue are recognised by their items, also after another training."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_retrained_catalogue_is_recognised(first: Items, second: Items) -> Non
         (titled(range(1, 301)), titled(range(1001, 1301))),
         (dict.fromkeys(map(str, range(300)), ""), dict.fromkeys(map(str, range(1000, 1300)), "")),
         (titled(range(9000)), {str(number): "" for number in range(9000, 9300)}),
-        (titled(range(3000)), titled(range(2990, 6000))),  # ten items in common, as two shops of one chain may have
+        (titled(range(3000)), titled(range(2990, 6000))),  # ten items in common, as in two shops of one chain
     ],
 )
 def test_another_data_set_is_another_catalogue(first: Items, second: Items) -> None:

@@ -1,3 +1,5 @@
+"""Archived events: their bytes, and refusal of damaged bytes."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Records of users and served lists: their bytes, older formats, and refusal of damaged bytes."""
+
 from __future__ import annotations
 
 from dataclasses import replace
