@@ -67,7 +67,7 @@ def running_service(
     """
     url = f"http://127.0.0.1:{(port := free_port())}"
     kshot = str(Path(sys.executable).with_name("kshot"))
-    command = [kshot, "serve", "--store", str(bundles), "--redis", redis]
+    command = [kshot, "serve", "--bundles", str(bundles), "--redis", redis]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     with running_process(command, lambda: responds(f"{url}/health/ready"), core=core) as (process, start_s):
         yield RunningService(url, process.pid, start_s)

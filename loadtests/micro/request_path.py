@@ -54,7 +54,7 @@ def measure(options: argparse.Namespace) -> Result:
     with tempfile.TemporaryDirectory(prefix="kshot-request-path-") as folder, running_user_store() as redis:
         pin(core)
         bundles = bundles_folder(options, Path(folder))
-        os.environ |= {"KSHOT_STORE": str(bundles), "KSHOT_REDIS": redis, "KSHOT_LOG_LEVEL": "error"}
+        os.environ |= {"KSHOT_BUNDLES": str(bundles), "KSHOT_REDIS": redis, "KSHOT_LOG_LEVEL": "error"}
         os.environ |= {
             "KSHOT_DURABILITY": "fast",
             "KSHOT_STORE_TIMEOUT_MS": "60000",

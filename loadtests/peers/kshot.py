@@ -30,7 +30,7 @@ class Kshot(Peer):
 
     def train(self, world: World) -> None:
         """Run ``kshot train``."""
-        arguments = ["--data", str(world.folder), "--store", str(self._bundles), "--max-epochs", str(EPOCHS)]
+        arguments = ["--data", str(world.folder), "--bundles", str(self._bundles), "--max-epochs", str(EPOCHS)]
         self._environment.run("kshot", "train", *arguments)
 
     def start(self, world: World) -> None:

@@ -35,7 +35,7 @@ def train(data: str, max_epochs: int, processes: int) -> dict[str, Any]:
     command += [str(Path(sys.executable).with_name("kshot")), "train", "--data", data]
     with tempfile.TemporaryDirectory(prefix="kshot-torchrun-") as folder:
         out = Path(folder) / "results.json"
-        command += ["--store", folder, "--max-epochs", str(max_epochs), "--json", str(out)]
+        command += ["--bundles", folder, "--max-epochs", str(max_epochs), "--json", str(out)]
         started = time.monotonic()
         env = os.environ | {"OMP_NUM_THREADS": "1"}
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)  # noqa: S603 - our own program
