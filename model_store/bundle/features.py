@@ -30,6 +30,8 @@ from model_store.bundle.cells import is_finite, list_of, number_of
 from model_store.errors import BundleDamaged
 
 FEATURES_FILE = "features.json"
+# Between these the square of a number is neither 0 nor infinite.
+SQUARES = (1e-100, 1e100)
 
 # A list of numbers is a vector, one of text is tags.
 FeatureValue = Value | list[float]
@@ -179,5 +181,10 @@ def _concatenated(by_column: Sequence[_Entries]) -> _Entries:
 def _unit_norm(entries: _Entries, n_items: int) -> _Entries:
     """The entries with a weight other than 0, scaled to an L2 norm of 1 per row."""
     rows, ids, weights = (array[entries.weights != 0] for array in entries)
+    largest = np.zeros(n_items)
+    np.maximum.at(largest, rows, np.abs(weights))
+    extreme = (largest < SQUARES[0]) | (largest > SQUARES[1])
+    if extreme.any():
+        weights = weights / np.where(extreme, largest, 1.0)[rows]
     norms = np.sqrt(np.bincount(rows, weights**2, minlength=n_items))
     return _Entries(rows, ids, weights / norms[rows])

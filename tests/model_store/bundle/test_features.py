@@ -52,6 +52,8 @@ def weights_of(encoded: Encoded, features: Features) -> dict[str, float]:
         ({"image": [3.0, 7.0, 4.0, 1.0]}, {"image[0]": 0.6, "image[2]": 0.8}),
         ({"image": "[3.0, 7.0, -4.0]"}, {"image[0]": 0.6, "image[2]": -0.8}),
         ({"image": [float("inf"), 1.0, 2.0]}, {"image[2]": 1.0}),
+        ({"image": [3e200, 0.0, 4e200]}, {"image[0]": 0.6, "image[2]": 0.8}),
+        ({"image": [3e-200, 0.0, -4e-200]}, {"image[0]": 0.6, "image[2]": -0.8}),
         ({"image": "none"}, {}),
         ({"colour": "red"}, {}),
         ({}, {}),
