@@ -17,7 +17,7 @@ from service.core.values import Events
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """Changes to a bundle's catalogue since the bundle was built. There are none yet: every overlay is empty."""
+    """Changes to a bundle's catalogue since the bundle was built; always empty so far."""
 
 
 NO_CHANGES = Overlay()

@@ -19,10 +19,10 @@ from model_store.bundle import ManifestCheck, Registry
 from model_store.errors import BundleDamaged, ModelStoreError
 from service import telemetry
 from service.catalogue.snapshot import Snapshot
-from service.core import ports
 from service.core.identity import CatalogueMark
+from service.core.ports import Model
 from service.errors import OtherCatalogue
-from service.scoring.model import Model
+from service.scoring.model import BundleModel
 
 log = structlog.get_logger()
 
@@ -65,7 +65,7 @@ class LiveBundle:
         self.note_age()
 
     @property
-    def model(self) -> ports.Model:
+    def model(self) -> Model:
         """The model of the live snapshot."""
         return self.snapshot.model
 
@@ -107,14 +107,14 @@ class LiveBundle:
             self._has_swapped = False
             await asyncio.get_running_loop().run_in_executor(self._loader, _trim)
 
-    def _load(self, version: str) -> Model:
+    def _load(self, version: str) -> BundleModel:
         folder = self._registry.folder(version)
-        model = Model.load(folder, self._threads, self._signed)
+        model = BundleModel.load(folder, self._threads, self._signed)
         if model.version != version:
             raise BundleDamaged(f"{folder}: holds version {model.version}, expected {version} as the folder is named")
         return model
 
-    def _load_next(self, version: str) -> Model:
+    def _load_next(self, version: str) -> BundleModel:
         """The model to swap to; raises OtherCatalogue if users' events would name other items in it."""
         model = self._load(version)
         if not CatalogueMark.of(self.model.version, self.model.catalogue).is_of(model.catalogue):
@@ -146,7 +146,7 @@ class LiveBundle:
         except (ModelStoreError, OSError):
             return []
 
-    def _swap(self, model: Model) -> None:
+    def _swap(self, model: BundleModel) -> None:
         replaced, self.snapshot, self._refused = self.model, Snapshot(model), None
         self._has_swapped = True
         telemetry.bundle_info.labels(replaced.version).set(0)

@@ -1,4 +1,4 @@
-"""One verified bundle as the flows use it."""
+"""One verified bundle: adapts to users and ranks for them, in batches."""
 
 from __future__ import annotations
 
@@ -31,58 +31,58 @@ from service import telemetry
 from service.batching import TickBatcher
 from service.core.ports import EXCLUDED, NO_BIASES, Biases
 
-# Users scored at once: the catalogue is read once for all of them. Beyond these nothing more is gained, as their scores
-# fall out of the processor's caches.
-MAX_TOGETHER = 8
+# Users per call of score.onnx, which reads the catalogue once for all of them. More users gain nothing, because their
+# scores fall out of the processor's caches.
+MAX_RANKED = 8
 MAX_SCORES = 4_000_000
-# Users adapted at once: one costs six times what one of sixteen does, and with more there is little left to gain.
+# Users per call of adapt.onnx: one alone takes six times as long as one of sixteen, and more gain little.
 MAX_ADAPTED = 16
 
 State = NDArray[np.float32]
 Ranked = tuple[list[int], list[float]]
-Asked = TypeVar("Asked")
+Request = TypeVar("Request")
 
 
-class _Ranking(NamedTuple):
-    """One user to rank for, as :meth:`Model.rank` takes it."""
+class _RankRequest(NamedTuple):
+    """The arguments of :meth:`BundleModel.rank`."""
 
     user_state: NDArray[np.float32]
     support: UserSupport
     biases: Biases
-    length: int
+    k: int
 
 
-class Model:
-    """Adapts and ranks with one bundle; stateless beyond it, so safe to share and to drop.
+class BundleModel:
+    """Adapts and ranks with one bundle; a ``Model`` without state of its own, so requests share it.
 
     Attributes:
-        manifest: what the bundle says of itself.
-        catalogue: its items.
-        attributes: the attributes of users that it knows.
+        manifest: the bundle's manifest.
+        catalogue: the bundle's items.
+        attributes: the attributes of users that the bundle knows.
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        """Warm the graphs once, so that the first user does not pay for it."""
+        """Run the graphs once, so that the first request does not have to warm them."""
         self.manifest: Manifest = bundle.manifest
         self.catalogue: Catalogue = bundle.catalogue
         self.attributes: Attributes = bundle.attributes
         self._graphs = bundle.graphs
-        self._together = max(1, min(MAX_TOGETHER, MAX_SCORES // len(self.catalogue)))
+        self._max_ranked = max(1, min(MAX_RANKED, MAX_SCORES // len(self.catalogue)))
         # A weak reference, because a model must not be part of a cycle: see server/memory.py. A caller that awaits a
         # rank holds the model.
-        itself = weakref.proxy(self)
-        self._to_rank: TickBatcher[_Ranking, Ranked] = TickBatcher(lambda asked: itself._rank_all(asked))  # noqa: SLF001, PLW0108 - bound when called, not before
-        self._to_adapt: TickBatcher[UserSupport, State] = TickBatcher(lambda asked: itself._adapt_all(asked))  # noqa: SLF001, PLW0108 - likewise
-        self._start: State = self._adapt_together([NO_SUPPORT])[0]
+        model = weakref.proxy(self)
+        self._to_rank: TickBatcher[_RankRequest, Ranked] = TickBatcher(lambda requests: model._rank_all(requests))  # noqa: SLF001, PLW0108 - a bound method would be a cycle
+        self._to_adapt: TickBatcher[UserSupport, State] = TickBatcher(lambda supports: model._adapt_all(supports))  # noqa: SLF001, PLW0108 - likewise
+        self._start: State = self._adapt_batch([NO_SUPPORT])[0]
         one_event = UserSupport(np.zeros(1, np.int64), np.ones(1, np.float32), np.zeros(1, np.float32))
-        stranger = _Ranking(self._start, one_event, NO_BIASES, 1)
-        # As many as there will ever be, while the memory that the golden cases took is given back: what is taken now in
-        # one piece serves any number of users.
-        self._rank_together([stranger] * self._together)
+        warm_up = _RankRequest(self._start, one_event, NO_BIASES, 1)
+        # The largest batch: its memory, allocated in one piece after that of the golden cases is freed, serves every
+        # later batch.
+        self._rank_batch([warm_up] * self._max_ranked)
 
     @classmethod
-    def load(cls, folder: Path, threads: int, signed: ManifestCheck | None = None) -> Model:
-        """Verify, load, prove and warm the bundle in ``folder``; raises BundleError."""
+    def load(cls, folder: Path, threads: int, signed: ManifestCheck | None = None) -> BundleModel:
+        """Verify, load, check and warm the bundle in ``folder``; raises BundleError."""
         return cls(open_bundle(folder, threads=threads, signed=signed))
 
     @property
@@ -91,87 +91,76 @@ class Model:
         return self.manifest.version
 
     async def adapt(self, support: UserSupport, attributes: Mapping[str, Value]) -> State:
-        """The inner loop: ``user_state`` float32 (state_dim,). The starting point was computed once.
-
-        Users asked for in one tick of the event loop adapt together; no bit of a state depends on the others.
-        """
+        """See ``Model``. The state without events and attributes is computed once."""
         support = support._replace(attributes=self.attributes.encode(attributes))
         if not support.shots and support.attributes is NO_ATTRIBUTES:
             return self._start
         return await self._to_adapt.submit(support)
 
-    async def _adapt_all(self, asked: list[UserSupport]) -> list[State]:
+    async def _adapt_all(self, supports: list[UserSupport]) -> list[State]:
         states: list[State] = []
-        for run in _runs(asked, MAX_ADAPTED):
+        for batch in _batches(supports, MAX_ADAPTED):
             started = time.perf_counter()
-            states.extend(self._adapt_together(run))
-            _observe(telemetry.adaptation, started, len(run))
+            states.extend(self._adapt_batch(batch))
+            _observe(telemetry.adaptation, started, len(batch))
         return states
 
-    def _adapt_together(self, asked: list[UserSupport]) -> State:
-        """States float32 (len(asked), state_dim)."""
-        support = Support.of(asked)
+    def _adapt_batch(self, supports: list[UserSupport]) -> State:
+        """States float32 (B, state_dim)."""
+        support = Support.of(supports)
         return self._graphs.adapt(self.catalogue.vectors[support.rows], support)
 
     async def rank(self, user_state: NDArray[np.float32], support: UserSupport, biases: Biases, count: int) -> Ranked:
-        """The best ``count`` rows with their scores, best first; fewer where the catalogue is used up.
+        """See ``Model``. A batch reads the catalogue once for all its users."""
+        return await self._to_rank.submit(_RankRequest(user_state, support, biases, count))
 
-        Users asked for in one tick of the event loop are ranked together, which reads the catalogue once for all.
+    async def _rank_all(self, requests: list[_RankRequest]) -> list[Ranked]:
+        return [ranked for batch in _batches(requests, self._max_ranked) for ranked in self._rank_batch(batch)]
 
-        Args:
-            user_state: float32 (state_dim,), adapted with this bundle.
-            support: the events whose neighbours vote.
-            biases: added to the scores.
-            count: length of the list.
-        """
-        return await self._to_rank.submit(_Ranking(user_state, support, biases, count))
-
-    async def _rank_all(self, asked: list[_Ranking]) -> list[Ranked]:
-        return [ranked for run in _runs(asked, self._together) for ranked in self._rank_together(run)]
-
-    def _rank_together(self, asked: list[_Ranking]) -> list[Ranked]:
+    def _rank_batch(self, requests: list[_RankRequest]) -> list[Ranked]:
         started = time.perf_counter()
-        states = np.concatenate([each.user_state for each in asked]).reshape(len(asked), -1)
-        count = min(max(each.length for each in asked), self.manifest.limits.max_count)
-        rows, scores = self._graphs.score(states, self._addends(asked), count)
-        _observe(telemetry.scoring, started, len(asked))
-        listed = zip(rows.tolist(), scores.tolist(), asked, strict=True)
-        return [_without_excluded(its_rows, its_scores, each.length) for its_rows, its_scores, each in listed]
+        states = np.concatenate([request.user_state for request in requests]).reshape(len(requests), -1)
+        count = min(max(request.k for request in requests), self.manifest.limits.max_count)
+        rows, scores = self._graphs.score(states, self._addends(requests), count)
+        _observe(telemetry.scoring, started, len(requests))
+        lists = zip(rows.tolist(), scores.tolist(), requests, strict=True)
+        return [_without_excluded(list_rows, list_scores, request.k) for list_rows, list_scores, request in lists]
 
-    def _addends(self, asked: list[_Ranking]) -> Addends:
-        supports, biases = [each.support for each in asked], _biases(asked)
+    def _addends(self, requests: list[_RankRequest]) -> Addends:
+        supports, biases = [request.support for request in requests], _biases(requests)
         rows = np.concatenate([support.rows for support in supports])
         if not len(rows):
             return biases
         values = np.concatenate([support.values for support in supports])
         ages = np.concatenate([support.ages for support in supports])
-        users = np.arange(len(asked)).repeat([support.shots for support in supports])
+        users = np.arange(len(requests)).repeat([support.shots for support in supports])
         shots = np.array([support.shots for support in supports], dtype=np.float32)
         lists, weights = self.catalogue.neighbour_rows[rows], self.catalogue.neighbour_weights[rows]
         return self._graphs.vote(lists, weights, values, ages, users, shots) + biases
 
 
-def _runs(asked: list[Asked], at_most: int) -> Iterator[list[Asked]]:
-    """In runs of one size, as few as may be: one user alone takes half the time of four."""
-    size = math.ceil(len(asked) / math.ceil(len(asked) / at_most))
-    return (asked[first : first + size] for first in range(0, len(asked), size))
+def _batches(requests: list[Request], max_size: int) -> Iterator[list[Request]]:
+    """As few batches as possible, of similar sizes: one user alone takes half the time of four."""
+    size = math.ceil(len(requests) / math.ceil(len(requests) / max_size))
+    return (requests[first : first + size] for first in range(0, len(requests), size))
 
 
 def _observe(histogram: Histogram, started: float, users: int) -> None:
-    """Each user's share of the time since ``started``."""
+    """Observe the time since ``started``, divided among the users."""
     share = (time.perf_counter() - started) / users
     for _ in range(users):
         histogram.observe(share)
 
 
-def _biases(asked: list[_Ranking]) -> Addends:
-    rows = np.concatenate([each.biases.rows for each in asked])
-    values = np.concatenate([each.biases.values for each in asked])
-    return Addends(np.arange(len(asked)).repeat([len(each.biases.rows) for each in asked]), rows, values)
+def _biases(requests: list[_RankRequest]) -> Addends:
+    rows = np.concatenate([request.biases.rows for request in requests])
+    values = np.concatenate([request.biases.values for request in requests])
+    users = np.arange(len(requests)).repeat([len(request.biases.rows) for request in requests])
+    return Addends(users, rows, values)
 
 
 def _without_excluded(rows: list[int], scores: list[float], count: int) -> Ranked:
-    """The first ``count`` places; excluded rows stand last."""
+    """The first ``count`` rows without the excluded ones, which are last."""
     length = min(count, len(rows))
     while length and scores[length - 1] == EXCLUDED:
         length -= 1

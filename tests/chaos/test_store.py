@@ -32,7 +32,7 @@ from service.catalogue.snapshot import Snapshot
 from service.core.history import append, event_digest
 from service.core.values import EMPTY, Event, Events
 from service.flows.adapt import adapt_record
-from service.scoring.model import Model
+from service.scoring.model import BundleModel
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are listed in /proc")
 
@@ -180,7 +180,7 @@ def test_many_writers_to_one_user_lose_nothing_and_their_state_is_a_replay(
     record_counts(acknowledged=len(acknowledged), kept=kept.total(), refused=progress.refused, version=data["version"])
     assert kept == Counter(acknowledged)
     assert len(acknowledged) == writers * events == data["version"] == max(versions)
-    assert state_in(data) == state_by_replay(Snapshot(Model.load(Registry(trained_store).live_folder(), 1)), data)
+    assert state_in(data) == state_by_replay(Snapshot(BundleModel.load(Registry(trained_store).live_folder(), 1)), data)
 
 
 class Acknowledged:
@@ -231,7 +231,7 @@ def test_replaying_the_events_always_gives_the_same_bytes(
     """On every worker, after kills of service and user store, after an upgrade and after a rollback."""
     registry, other = two_bundles
     first, users = registry.live(), [f"user-{number}" for number in range(sized(5, 200))]
-    snapshots = {version: Snapshot(Model.load(registry.folder(version), 1)) for version in (first, other)}
+    snapshots = {version: Snapshot(BundleModel.load(registry.folder(version), 1)) for version in (first, other)}
     compared = Counter[str]()
 
     def compare(when: str, version: str) -> None:

@@ -13,7 +13,7 @@ from running_service import DEADLINE_S, Running, running
 
 from model_store.bundle import Registry
 from service.catalogue.snapshot import Snapshot
-from service.scoring.model import Model
+from service.scoring.model import BundleModel
 from service.stores.embedded import EmbeddedStore
 
 _numbers = itertools.count()
@@ -33,7 +33,7 @@ def user() -> str:
 @pytest.fixture(scope="session")
 def snapshot(trained_store: Path) -> Snapshot:
     """A snapshot of the trained bundle."""
-    return Snapshot(Model.load(Registry(trained_store).live_folder(), 1))
+    return Snapshot(BundleModel.load(Registry(trained_store).live_folder(), 1))
 
 
 @pytest.fixture(scope="session")

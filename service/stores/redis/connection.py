@@ -45,7 +45,7 @@ class StoreAddress:
         ``begin`` initialises every new connection, in place of redis-py's own ``on_connect``.
 
         Raises:
-            AddressInvalid: ``url`` is no such address; the message leaves out what might be a password.
+            AddressInvalid: ``url`` cannot be used; the message leaves out what might be a password.
             SettingInvalid: the certificates cannot be read, or the address would not use them.
         """
         options = self._options()
@@ -73,7 +73,7 @@ class StoreAddress:
         """A client for checks at the start, before the event loop runs.
 
         Raises:
-            ValueError: ``url`` is no such address.
+            ValueError: ``url`` cannot be parsed.
             SettingInvalid: as :meth:`pool` does.
         """
         limits = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}

@@ -27,7 +27,7 @@ from model_store.export.build_index import cells_for
 from model_store.meta.network import build
 from model_store.meta.parts.dense import Dense
 from service.ranking.biases import exclusion
-from service.scoring.model import Model
+from service.scoring.model import BundleModel
 
 SHOTS = (0, 1, 3, 5)
 APPROXIMATE = {"index": IndexName.APPROXIMATE}
@@ -117,7 +117,7 @@ def test_other_rows_replace_excluded_ones(approximate: Path) -> None:
 
 
 def test_a_service_lists_the_exact_best(approximate: Path) -> None:
-    model, excluded = Model.load(approximate, 1), np.arange(0, 200, 3)
+    model, excluded = BundleModel.load(approximate, 1), np.arange(0, 200, 3)
     state = asyncio.run(model.adapt(NO_SUPPORT, {}))
     rows, scores = asyncio.run(model.rank(state, NO_SUPPORT, exclusion(excluded), 20))
     exact = model.catalogue.vectors @ state

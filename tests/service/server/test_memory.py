@@ -14,7 +14,7 @@ import pytest
 
 from model_store.bundle import NO_SUPPORT, Addends, Catalogue, Graphs, Registry
 from service.core.ports import NO_BIASES
-from service.scoring.model import Model
+from service.scoring.model import BundleModel
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def _no_collector() -> Iterator[None]:
 
 
 def test_a_model_without_references_is_freed(trained_store: Path) -> None:
-    model = Model.load(Registry(trained_store).live_folder(), 1)
+    model = BundleModel.load(Registry(trained_store).live_folder(), 1)
     state = asyncio.run(model.adapt(NO_SUPPORT, {}))
     rows, _ = asyncio.run(_rank(model, state))
     assert len(rows) == 5
@@ -42,7 +42,7 @@ def test_a_catalogue_without_references_is_freed(trained_store: Path) -> None:
     assert reference() is None
 
 
-async def _rank(model: Model, state: np.ndarray) -> tuple[list[int], list[float]]:
+async def _rank(model: BundleModel, state: np.ndarray) -> tuple[list[int], list[float]]:
     return await model.rank(state, NO_SUPPORT, NO_BIASES, 5)
 
 

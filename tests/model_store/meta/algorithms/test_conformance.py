@@ -25,7 +25,7 @@ from model_store.meta.inner import Adaptation
 from model_store.meta.network import Network
 from model_store.meta.outer import Progress, meta_train
 from service.ranking.biases import exclusion
-from service.scoring.model import Model
+from service.scoring.model import BundleModel
 
 SHOTS = (0, 1, 3, 5)
 CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10, max_epochs=2, batch_users=64, max_support=60)
@@ -92,7 +92,7 @@ def test_every_algorithm_trains_exports_and_is_served(dataset: Dataset, name: Al
     assert bundle.manifest.training["algorithm"] == name
     constants = onnx.load(registry.live_folder() / "adapt.onnx").graph.initializer
     assert all(dataset.events.n_users not in constant.dims for constant in constants)  # nothing of a training user
-    model = Model(bundle)
+    model = BundleModel(bundle)
     liked = model.catalogue.ids.index("g3-1"), model.catalogue.ids.index("g3-2")
     two = UserSupport(np.array(liked), np.full(2, 5, np.float32), np.zeros(2, np.float32))
     state = asyncio.run(model.adapt(two, {}))

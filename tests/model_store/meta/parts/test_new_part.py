@@ -43,7 +43,7 @@ from model_store.reports.outcomes import training_of
 from model_store.reports.results import KShotResults
 from model_store.studies.ablation import take_apart
 from service.ranking.biases import exclusion
-from service.scoring.model import Model
+from service.scoring.model import BundleModel
 
 SHOTS = (0, 1, 3, 5)
 CONFIG = TrainingConfig(dim=8, anchors=16, neighbours=10, max_epochs=2, batch_users=64, max_support=60)
@@ -162,7 +162,7 @@ def test_it_is_exported_and_served(network: Network, chosen: ChosenWeights, data
     registry = Registry(tmp_path)
     with write_draft(registry, dataset, network, CONFIG) as draft:  # parity with torch
         draft.publish(registry, results={})
-    model = Model(open_bundle(registry.live_folder()))  # recomputes the golden cases
+    model = BundleModel(open_bundle(registry.live_folder()))  # recomputes the golden cases
     rows = np.array([model.catalogue.ids.index("g3-1"), model.catalogue.ids.index("g3-2")])
     support = UserSupport(rows, np.full(2, 5, np.float32), np.zeros(2, np.float32))
     state = asyncio.run(model.adapt(support, {}))

@@ -17,7 +17,7 @@ from service.catalogue.snapshot import Snapshot
 from service.core.history import append
 from service.core.values import EMPTY, Event, Events
 from service.errors import StoreUnavailable, StoreUnsuitable
-from service.scoring.model import Model
+from service.scoring.model import BundleModel
 from service.stores.embedded import EmbeddedStore
 from service.stores.redis.catalogue import CatalogueMarking
 from service.stores.redis.connection import StoreAddress
@@ -38,14 +38,14 @@ class Serving:
 
 @pytest.fixture(scope="module")
 def films(trained_store: Path) -> Serving:
-    return Serving(Snapshot(Model.load(Registry(trained_store).live_folder(), 1)))
+    return Serving(Snapshot(BundleModel.load(Registry(trained_store).live_folder(), 1)))
 
 
 @pytest.fixture(scope="module")
 def soaps(trained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Serving:
     """The same ids under other titles."""
     registry = Registry(Path(shutil.copytree(trained_store, tmp_path_factory.mktemp("other") / "store")))
-    return Serving(Snapshot(Model.load(registry.folder(add_other_catalogue(registry)), 1)))
+    return Serving(Snapshot(BundleModel.load(registry.folder(add_other_catalogue(registry)), 1)))
 
 
 def check(url: str, serving: Serving, timeout_s: float = 5) -> None:
