@@ -45,7 +45,7 @@ def test_the_live_bundle_has_a_star(kshot: Command, version: str) -> None:
 def test_a_folder_without_bundles_is_refused_with_the_command_that_makes_one(tmp_path: Path) -> None:
     ended = CliRunner().invoke(bundles, ["list", "--bundles", str(tmp_path)])
     assert ended.exit_code == 1
-    assert ended.stderr == f"error: {tmp_path}: no live bundle; train one with: kshot train --store {tmp_path}\n"
+    assert ended.stderr == f"error: {tmp_path}: no live bundle; train one with: kshot train --bundles {tmp_path}\n"
 
 
 def test_a_bundle_is_shown_as_json(kshot: Command, version: str) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_store.bundle import Catalogue
+from model_store.bundle.features import Features
 from model_store.bundle.items import write_catalogue
 from service.core.identity import CatalogueMark
 
@@ -26,7 +27,7 @@ def catalogue(items: Items) -> Catalogue:
         ]
         vectors = np.zeros((len(rows), 2), dtype=np.float32)
         neighbours = np.zeros((len(rows), 1), dtype=np.int32)
-        write_catalogue(Path(folder), rows, vectors, neighbours, neighbours.astype(np.float32), {})
+        write_catalogue(Path(folder), rows, vectors, neighbours, neighbours.astype(np.float32), Features([]))
         return Catalogue(Path(folder))
 
 
