@@ -24,7 +24,7 @@ from loadtests.kit.cli import LoadTest, Result
 from loadtests.kit.tables import markdown
 from loadtests.worlds.bundle_folders import live_bundle, synthetic_folder
 from loadtests.worlds.bundles import KINDS, KINDS_PER_USER
-from model_store.bundle import Bundle, Support, UserSupport
+from model_store.bundle import Bundle, UserSupport
 from model_store.bundle.candidates import Index, import_faiss
 from model_store.export.build_index import build_index, cells_for
 
@@ -114,8 +114,8 @@ def states_of(bundle: Bundle, rng: np.random.Generator) -> Iterator[Float]:
         kinds = rng.choice(rng.integers(0, KINDS, KINDS_PER_USER), shots)
         rows = kinds + KINDS * ((len(bundle.catalogue) // KINDS) ** rng.random(shots)).astype(np.int64)
         rows = np.minimum(rows, len(bundle.catalogue) - 1)
-        support = Support.of([UserSupport.encode(rows, np.full(shots, value, np.float32), np.zeros(shots))])
-        yield bundle.graphs.adapt(bundle.catalogue.vectors[support.rows], support)
+        support = UserSupport.encode(rows, np.full(shots, value, np.float32), np.zeros(shots))
+        yield bundle.runtime.adapt([support])
 
 
 def measure(options: argparse.Namespace) -> Result:

@@ -26,7 +26,7 @@ from loadtests.kit.tables import markdown
 from loadtests.kit.timing import Call, interleaved_ms
 from loadtests.worlds.bundle_folders import live_bundle
 from loadtests.worlds.bundles import synthetic_bundle
-from model_store.bundle import Addends, Bundle, Support, UserSupport
+from model_store.bundle import Addends, Bundle, UserSupport
 from model_store.config import IndexName
 
 LIST_LENGTH = 20
@@ -110,9 +110,8 @@ def _adaptation(bundle: Bundle, rng: np.random.Generator, shots: int) -> Callabl
     feedback = bundle.manifest.feedback
     rows = rng.integers(0, len(bundle.catalogue), shots)
     values = rng.uniform(feedback.value_min, feedback.value_max, shots).astype(np.float32)
-    support = Support.of([UserSupport.encode(rows, values, np.zeros(shots))])
-    vectors = bundle.catalogue.vectors[support.rows]
-    return lambda: bundle.graphs.adapt(vectors, support)
+    support = UserSupport.encode(rows, values, np.zeros(shots))
+    return lambda: bundle.runtime.adapt([support])
 
 
 def _exclusions(bundle: Bundle, rng: np.random.Generator, users: int = 1) -> Addends:

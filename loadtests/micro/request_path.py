@@ -33,7 +33,7 @@ from loadtests.kit.tables import markdown
 from loadtests.kit.timing import Call, seconds
 from loadtests.worlds.bundle_folders import bundles_folder, live_bundle
 from loadtests.worlds.records import STARS, made_up_record
-from model_store.bundle import Addends, Bundle, Support
+from model_store.bundle import Addends, Bundle
 from service.core.support import support_of
 from service.stores.records.codec import decode_record, encode_record
 
@@ -137,19 +137,15 @@ def parts(bundle: Bundle, rounds: int) -> Times:
     """Seconds per user of the parts of the routes, by run."""
     rng = np.random.default_rng(0)
     record = made_up_record(EVENTS, 0, 0)
-    stored, vectors = encode_record(record), bundle.catalogue.vectors
-    rows = rng.integers(0, len(vectors), EVENTS * BATCH_USERS)
-    support = support_of(record.events, rows[:EVENTS], STARS, EVENTS)
-    lists, weights = bundle.catalogue.neighbour_rows[rows], bundle.catalogue.neighbour_weights[rows]
-    values, ages = np.tile(support.values, BATCH_USERS), np.tile(support.ages, BATCH_USERS)
-    users, shots = np.arange(BATCH_USERS).repeat(EVENTS), np.full(BATCH_USERS, EVENTS, dtype=np.float32)
+    stored, runtime = encode_record(record), bundle.runtime
+    rows = rng.integers(0, len(bundle.catalogue), EVENTS)
+    support = support_of(record.events, rows, STARS, EVENTS)
 
     def adapt(users: int) -> Any:
-        batch = Support.of([support] * users)
-        return bundle.graphs.adapt(vectors[batch.rows], batch)
+        return runtime.adapt([support] * users)
 
     def vote() -> Addends:
-        return bundle.graphs.vote(lists, weights, values, ages, users, shots)
+        return bundle.graphs.vote(runtime.vote_inputs([support] * BATCH_USERS))
 
     states, addends = adapt(BATCH_USERS), vote()
     return {

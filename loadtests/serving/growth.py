@@ -29,7 +29,7 @@ from loadtests.kit.timing import interleaved_ms
 from loadtests.kit.wrk import drive, wrk_path
 from loadtests.worlds.bundle_folders import live_bundle, synthetic_folder, write_item_ids
 from loadtests.worlds.users import used_bytes, write_users
-from model_store.bundle import Addends, Bundle, Support, UserSupport
+from model_store.bundle import NO_SUPPORT, Bundle, RankRequest, UserSupport, exclusion
 
 EVENTS = 20
 LIST_LENGTH = 20
@@ -168,16 +168,15 @@ def _graphs(bundle: Bundle, repeats: int) -> Row:
     rng = np.random.default_rng(0)
     rows = rng.choice(len(bundle.catalogue), EVENTS, replace=False)
     values = np.full(EVENTS, bundle.manifest.feedback.value_max, dtype=np.float32)
-    support = Support.of([UserSupport.encode(rows, values, np.zeros(EVENTS))])
-    excluded = Addends(np.zeros(EVENTS, dtype=np.int64), rows, np.full(EVENTS, -np.inf, dtype=np.float32))
+    support = UserSupport.encode(rows, values, np.zeros(EVENTS))
 
     def adapt() -> NDArray[np.float32]:
-        return bundle.graphs.adapt(bundle.catalogue.vectors[support.rows], support)
+        return bundle.runtime.adapt([support])
 
-    states = adapt()
+    request = RankRequest(adapt()[0], NO_SUPPORT, exclusion(rows), LIST_LENGTH)
     # Not interleaved: the scan of a large catalogue evicts the inputs of adaptation from the caches.
     times = interleaved_ms({"adapt_ms": adapt}, repeats)
-    times |= interleaved_ms({"score_ms": lambda: bundle.graphs.score(states, excluded, LIST_LENGTH)}, repeats)
+    times |= interleaved_ms({"score_ms": lambda: bundle.runtime.rank([request])}, repeats)
     return {name: round(ms, 4) for name, ms in times.items()}
 
 

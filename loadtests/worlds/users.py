@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from redis import Redis
 
-from model_store.bundle import Bundle, Support
+from model_store.bundle import Bundle
 from service.core.support import support_of
 from service.core.values import Events, UserRecord, UserState
 from service.stores.records.codec import encode_record
@@ -62,7 +62,7 @@ def _record(bundle: Bundle, rng: np.random.Generator, events: int) -> bytes:
     keys = rng.integers(0, 1 << 63, events, dtype=np.uint64)
     item_ids = tuple(bundle.catalogue.ids[row] for row in rows.tolist())
     history = Events(item_ids, values, times, keys, (spec.scale,) * events, np.zeros(events))
-    support = Support.of([support_of(history, rows, spec.scale, limits.max_support)])
-    vector = bundle.graphs.adapt(bundle.catalogue.vectors[support.rows], support)[0]
+    support = support_of(history, rows, spec.scale, limits.max_support)
+    (vector,) = bundle.runtime.adapt([support])
     state = UserState(bundle.version, vector)
     return encode_record(UserRecord(events, history, np.zeros(0, dtype=np.uint64), (), state))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.bundle.allowed import AllowedRows
 from model_store.errors import BundleDamaged, LibraryMissing
 
 INDEX_FILE = "index.faiss"
@@ -22,6 +23,8 @@ INDEX_FILE = "index.faiss"
 SLACK = 44
 # So many rows that lose by an addend are made up for; those of a long support are many, and few are among the best.
 MAX_LOSERS = 256
+# Masks of at most so many rows need no search: scoring all of them takes about as long.
+MAX_ALLOWED = 20_000
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
@@ -62,22 +65,41 @@ class Index:
     def probed(self, cells: int) -> None:
         self._index.nprobe = cells
 
-    def candidates(self, user_state: Float, rows: Int, addends: Float, count: int) -> tuple[Int, Float]:
-        """Rows that may belong into a user's list, each once, and the sum of the addends of each.
+    def candidates(
+        self, user_state: Float, rows: Int, addends: Float, count: int, allowed: AllowedRows | None = None
+    ) -> tuple[Int, Float]:
+        """Candidates of a user's list, each once, and the sum of the addends of each.
 
         Args:
             user_state: float32 (1, state_dim).
             rows: int64 (A,), rows that addends name, some several times.
             addends: float32 (A,); −inf excludes.
             count: length of the list.
+            allowed: rows that the list may hold; None allows all. All rows of a small mask are candidates.
 
         Returns:
             Rows int64 and sums float32, (C,) both.
         """
         excluded = int(np.isneginf(addends).sum())
         losers = min(int((addends < 0).sum()) - excluded, MAX_LOSERS)
-        found, _ = self.search(user_state, count + excluded + losers + SLACK)
-        return self._merged(np.concatenate([found[0], rows]), addends)
+        sought = count + excluded + losers + SLACK
+        if allowed is None:
+            return self._merged(np.concatenate([self.search(user_state, sought)[0][0], rows]), addends)
+        kept = allowed.mask[rows]
+        rows, addends = rows[kept], addends[kept]
+        matches = allowed.rows if allowed.count <= MAX_ALLOWED else self._search_allowed(user_state, sought, allowed)
+        return self._merged(np.concatenate([matches, rows]), addends)
+
+    def _search_allowed(self, user_state: Float, count: int, allowed: AllowedRows) -> Int:
+        """The best allowed rows in cells that hold about as many allowed rows as a search without a mask reads."""
+        faiss = import_faiss()
+        bits = np.packbits(allowed.mask, bitorder="little")
+        selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+        probed = min(self.cells, -(-self.probed * self._index.ntotal // allowed.count))
+        parameters = faiss.SearchParametersIVF(sel=selector, nprobe=probed)
+        _, rows = self._index.search(np.ascontiguousarray(user_state), min(count, allowed.count), params=parameters)
+        matches: Int = rows[0][rows[0] >= 0]
+        return matches
 
     def search(self, user_states: Float, count: int) -> tuple[Int, Float]:
         """Rows int64 and products float32 in 8 bits, (B, count), best first; row 0 fills up where cells hold fewer."""

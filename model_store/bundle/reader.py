@@ -22,6 +22,7 @@ from model_store.bundle.manifest import (
     file_entry,
     read_manifest,
 )
+from model_store.bundle.runtime import Runtime
 from model_store.bundle.sessions import Graphs
 from model_store.errors import BundleDamaged
 
@@ -35,9 +36,18 @@ class Bundle:
 
     folder: Path
     manifest: Manifest
-    catalogue: Catalogue
-    graphs: Graphs
+    runtime: Runtime
     attributes: Attributes
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Items of the bundle."""
+        return self.runtime.catalogue
+
+    @property
+    def graphs(self) -> Graphs:
+        """Sessions of the bundle."""
+        return self.runtime.graphs
 
     @property
     def version(self) -> str:
@@ -120,7 +130,7 @@ def open_bundle(folder: Path, *, threads: int = 1, signed: ManifestCheck | None 
         )
     graphs = Graphs(folder, threads=threads)
     check_golden(folder, graphs)
-    return Bundle(folder, manifest, catalogue, graphs, attributes)
+    return Bundle(folder, manifest, Runtime(graphs, catalogue), attributes)
 
 
 def _refuse_unnamed(folder: Path, manifest: Manifest) -> None:

@@ -34,6 +34,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from model_store.bundle.allowed import AllowedRows
 from model_store.bundle.candidates import INDEX_FILE, Index
 from model_store.bundle.support import Support
 from model_store.errors import BundleDamaged
@@ -161,46 +162,47 @@ class Graphs:
             return inputs
         return inputs | {"attribute_ids": support.attribute_ids, "attribute_weights": support.attribute_weights}
 
-    def vote(
-        self,
-        neighbour_rows: NDArray[np.int32],
-        neighbour_weights: Float,
-        values: Float,
-        ages: Float,
-        users: Int,
-        shots: Float,
-    ) -> Addends:
-        """The memory: the neighbours of a batch's events → addends."""
-        feed = {
-            "neighbour_rows": neighbour_rows,
-            "neighbour_weights": neighbour_weights,
-            "values": values,
-            "ages": ages,
-            "users": users,
-            "shots": shots,
-        }
-        return Addends(*self._vote(["addend_users", "addend_rows", "addends"], feed))
+    def vote(self, inputs: dict[str, NDArray[Any]]) -> Addends:
+        """The votes of the neighbours of a batch's events; inputs by name, as the module's docstring lists them."""
+        return Addends(*self._vote(["addend_users", "addend_rows", "addends"], inputs))
 
-    def score(self, user_states: Float, addends: Addends, count: int) -> tuple[Int, Float]:
+    def score(
+        self, user_states: Float, addends: Addends, count: int, allowed: AllowedRows | None = None
+    ) -> tuple[Int, Float]:
         """The best ``count`` rows of the catalogue for each user and their scores, (B, count), best first.
 
-        Excluded rows score −inf and stand last.
+        Excluded rows score −inf and are the last ones.
+
+        Args:
+            user_states: float32 (B, state_dim).
+            addends: of all B users.
+            count: length of the lists.
+            allowed: rows that the list of a single user may hold; None allows all.
         """
         if self.index is None or len(user_states) == 1:
-            rows, scores = self._score(["rows", "scores"], self.to_score(user_states, addends, count))
+            inputs = self.score_inputs(user_states, addends, count, allowed)
+            rows, scores = self._score(["rows", "scores"], inputs)
             return rows, scores
-        each = [self.score(state[None], addends.of(user), count) for user, state in enumerate(user_states)]
-        # Cells that hold fewer items than asked for give a shorter list.
-        length = min(rows.shape[1] for rows, _ in each)
-        return np.concatenate([rows[:, :length] for rows, _ in each]), np.concatenate([s[:, :length] for _, s in each])
+        lists = [self.score(state[None], addends.of(user), count) for user, state in enumerate(user_states)]
+        # The candidates of a user can be fewer than ``count``.
+        length = min(rows.shape[1] for rows, _ in lists)
+        return np.concatenate([rows[:, :length] for rows, _ in lists]), np.concatenate(
+            [s[:, :length] for _, s in lists]
+        )
 
-    def to_score(self, user_states: Float, addends: Addends, count: int) -> dict[str, NDArray[Any]]:
+    def score_inputs(
+        self, user_states: Float, addends: Addends, count: int, allowed: AllowedRows | None = None
+    ) -> dict[str, NDArray[Any]]:
         """The inputs of ``score.onnx``; that of an approximate bundle takes one user, and candidates."""
-        feed: dict[str, NDArray[Any]] = {"user_state": user_states, "count": np.array([count], dtype=np.int64)}
-        if self.index is None:
-            return feed | {"addend_users": addends.users, "addend_rows": addends.rows, "addends": addends.values}
-        candidates, sums = self.index.candidates(user_states, addends.rows, addends.values, count)
-        return feed | {"candidates": candidates, "addends": sums}
+        inputs: dict[str, NDArray[Any]] = {"user_state": user_states, "count": np.array([count], dtype=np.int64)}
+        if self.index is not None:
+            candidates, sums = self.index.candidates(user_states, addends.rows, addends.values, count, allowed)
+            return inputs | {"candidates": candidates, "addends": sums}
+        if allowed is not None:
+            excluded = allowed.excluded
+            values = np.full(len(excluded), -np.inf, dtype=np.float32)
+            addends += Addends(np.zeros(len(excluded), dtype=np.int64), excluded, values)
+        return inputs | {"addend_users": addends.users, "addend_rows": addends.rows, "addends": addends.values}
 
     def encode_item(self, feature_ids: Int, feature_weights: Float) -> Float:
         """Features of an item → its vector, float32 (state_dim,)."""

@@ -6,10 +6,10 @@ Of a user's events in order, the first k are the support. The query is the items
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,28 @@ class Recommender(Protocol):
 
     def score(self, support: Support) -> NDArray[np.float32]:
         """Scores float32 (B, n_items); higher is better."""
+        ...
+
+
+@runtime_checkable
+class Ranker(Protocol):
+    """A model that ranks the catalogue itself, as a bundle does."""
+
+    def rank(
+        self,
+        support: Support,
+        masked: Sequence[NDArray[np.int32]],
+        subsets: Sequence[NDArray[np.bool_] | None],
+        depth: int,
+    ) -> list[NDArray[np.int64]]:
+        """The best rows per user, best first, int64 (B, depth); one such array per subset.
+
+        Args:
+            support: supports of B users.
+            masked: per user, rows that are ranked last.
+            subsets: bool (n_items,), the rows to rank; None ranks all. Other rows are ranked last.
+            depth: length of the lists, at most the size of the catalogue.
+        """
         ...
 
 
@@ -217,7 +239,7 @@ class Judgement:
 
 
 def evaluate(
-    recommender: Recommender,
+    recommender: Recommender | Ranker,
     tasks: Tasks,
     *,
     facts: ItemFacts | None = None,
@@ -232,17 +254,29 @@ def evaluate(
         on_batch: called after every batch of users.
     """
     judgements = {}
+    subsets = (None, facts.tail) if facts else (None,)
     for shots in tasks.protocol.shots:
-        tops, tails = [], []
+        batches = []
         for run in tasks.batches():
-            scores = recommender.score(tasks.support(shots, run))
-            tops.append(top_items(scores, tasks, run))
-            if facts:
-                tails.append(top_items(np.where(facts.tail, scores, -np.inf), tasks, run))
+            batches.append(_rank(recommender, shots, tasks, run, subsets))
             on_batch()
-        judgement = judge(np.concatenate(tops), tasks, facts)
-        judgements[shots] = _with_tail(judgement, np.concatenate(tails), tasks, facts) if facts else judgement
+        top, *tail = map(np.concatenate, zip(*batches, strict=True))
+        judgement = judge(top, tasks, facts)
+        judgements[shots] = _with_tail(judgement, tail[0], tasks, facts) if facts else judgement
     return judgements
+
+
+def _rank(
+    recommender: Recommender | Ranker, shots: int, tasks: Tasks, run: slice, subsets: Sequence[NDArray[np.bool_] | None]
+) -> list[NDArray[np.int64]]:
+    """The best unmasked rows of a batch of users, int64 (B, depth), once per subset of the catalogue."""
+    support = tasks.support(shots, run)
+    if isinstance(recommender, Ranker):
+        return recommender.rank(support, tasks.masked[run], subsets, DEPTH)
+    scores = recommender.score(support)
+    return [
+        top_items(scores if subset is None else np.where(subset, scores, -np.inf), tasks, run) for subset in subsets
+    ]
 
 
 def _with_tail(judgement: Judgement, top: NDArray[np.int64], tasks: Tasks, facts: ItemFacts) -> Judgement:

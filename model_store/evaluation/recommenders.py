@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_store.bundle import Catalogue, Graphs, Support
+from model_store.bundle import AllowedRows, RankRequest, Runtime, Support, exclusion
 from model_store.meta.network import Network
 from model_store.meta.parts.dense import Dense
 from model_store.meta.parts.prior import Prior
@@ -51,29 +53,35 @@ class DenseModel:
 
 
 class ServedModel:
-    """Scores with ``adapt.onnx`` and ``vote.onnx``, so what is judged is what answers requests."""
+    """A bundle, ranked by the runtime that answers requests: the lists of ``score.onnx``, int8 scan included."""
 
-    def __init__(self, graphs: Graphs, catalogue: Catalogue) -> None:
-        """Hold one bundle's graphs and catalogue."""
-        self._graphs, self._catalogue = graphs, catalogue
+    def __init__(self, runtime: Runtime) -> None:
+        """Hold the runtime of one bundle."""
+        self._runtime = runtime
 
-    def score(self, support: Support) -> NDArray[np.float32]:
-        """Scores float32 (B, n_items) over the whole catalogue, without the quantised scan."""
-        catalogue, graphs = self._catalogue, self._graphs
-        states = graphs.adapt(catalogue.vectors[support.rows], support)
-        scores: NDArray[np.float32] = states @ catalogue.vectors.T
-        lengths = support.lengths
-        if not lengths.any():
-            return scores
-        kept = support.mask > 0
-        rows = support.rows[kept]
-        votes = graphs.vote(
-            catalogue.neighbour_rows[rows],
-            catalogue.neighbour_weights[rows],
-            support.values[kept],
-            support.ages[kept],
-            np.repeat(np.arange(len(support)), lengths),
-            lengths.astype(np.float32),
-        )
-        np.add.at(scores, (votes.users, votes.rows), votes.values)
-        return scores
+    def rank(
+        self,
+        support: Support,
+        masked: Sequence[NDArray[np.int32]],
+        subsets: Sequence[NDArray[np.bool_] | None],
+        depth: int,
+    ) -> list[NDArray[np.int64]]:
+        """See ``protocol.Ranker``."""
+        users, n_items = list(support.users()), len(self._runtime.catalogue)
+        states = self._runtime.adapt(users)
+        biases = [exclusion(rows.astype(np.int64)) for rows in masked]
+        depth, by_subset = min(depth, n_items), []
+        for subset in subsets:
+            allowed = None if subset is None else AllowedRows(subset)
+            requests = [RankRequest(*user, depth, allowed) for user in zip(states, users, biases, strict=True)]
+            lists = [_filled(ranked.rows, depth, n_items) for ranked in self._runtime.rank(requests)]
+            by_subset.append(np.array(lists, dtype=np.int64))
+        return by_subset
+
+
+def _filled(rows: list[int], depth: int, n_items: int) -> list[int]:
+    """``rows``, and rows that the list excludes in the order of the catalogue, up to ``depth``."""
+    if len(rows) == depth:
+        return rows
+    excluded = np.setdiff1d(np.arange(n_items), rows)
+    return [*rows, *excluded[: depth - len(rows)].tolist()]

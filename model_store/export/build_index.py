@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import Addends, Graphs, Support
+from model_store.bundle import Graphs, RankRequest, Runtime, Support, exclusion
 from model_store.bundle.candidates import INDEX_FILE, import_faiss
 from model_store.bundle.items import Catalogue
 from model_store.data.episodes import pack_support
@@ -87,25 +87,26 @@ def tune_index(folder: Path, dataset: Dataset, seed: int) -> dict[str, float]:
     Raises:
         ExportRefused: the index misses too much, whatever is probed; an exact bundle is what is left.
     """
-    graphs, catalogue = Graphs(folder), Catalogue(folder)
-    if graphs.index is None:
+    runtime = Runtime(Graphs(folder), Catalogue(folder))
+    index = runtime.graphs.index
+    if index is None:
         raise ExportRefused(f"{folder}: score.onnx takes no candidates, expected one for an index")
     users = split_users(dataset.events.n_users, seed).validation[:MAX_USERS]
     tuning, judging = (
-        [_ask(graphs, catalogue, each) for each in _supports(dataset, own)] for own in (users[::2], users[1::2])
+        [_request(runtime, support) for support in _supports(dataset, cohort)] for cohort in (users[::2], users[1::2])
     )
-    for probed in _probes(graphs.index.cells):
-        graphs.index.probed = probed
-        if _recall(graphs, tuning) >= TUNED_RECALL:
+    for probed in _probes(index.cells):
+        index.probed = probed
+        if _recall(runtime, tuning) >= TUNED_RECALL:
             break
-    recall = _recall(graphs, judging)
-    found = {"cells": graphs.index.cells, "probed": graphs.index.probed, f"recall@{RECALL_AT}": recall}
+    recall = _recall(runtime, judging)
+    found = {"cells": index.cells, "probed": index.probed, f"recall@{RECALL_AT}": recall}
     if recall < MIN_RECALL:
         raise ExportRefused(
             f"{INDEX_FILE}: recall@{RECALL_AT} for held-out users is {recall:.4f} with {found['probed']} of "
             f"{found['cells']} cells probed, expected at least {MIN_RECALL}; train with --index exact"
         )
-    _keep_probed(folder / INDEX_FILE, graphs.index.probed)
+    _keep_probed(folder / INDEX_FILE, index.probed)
     return found
 
 
@@ -124,11 +125,10 @@ def _keep_probed(path: Path, probed: int) -> None:
     written.replace(path)
 
 
-class _Asked(NamedTuple):
-    """A held-out user: state, addends, and the score of the last item of the exact list."""
+class _JudgedRequest(NamedTuple):
+    """A held-out user's request, and the score of the last item of the exact list."""
 
-    state: Float
-    addends: Addends
+    request: RankRequest
     edge: float
 
 
@@ -141,25 +141,19 @@ def _supports(dataset: Dataset, users: NDArray[np.int64]) -> Iterator[Support]:
             yield pack_support(events, [np.arange(start, start + shots)], np.array([user]))
 
 
-def _ask(graphs: Graphs, catalogue: Catalogue, support: Support) -> _Asked:
-    """As in a service: the neighbours of the events vote, the events' items are excluded."""
-    (state,) = graphs.adapt(catalogue.vectors[support.rows], support)
+def _request(runtime: Runtime, support: Support) -> _JudgedRequest:
+    """A request as a service makes it: the items of the events are excluded."""
     (user,) = support.users()
-    rows, owners = user.rows, np.zeros(user.shots, dtype=np.int64)
-    addends = Addends(owners, rows, np.full(user.shots, -np.inf, dtype=np.float32))
-    if user.shots:
-        lists, weights = catalogue.neighbour_rows[rows], catalogue.neighbour_weights[rows]
-        shots = np.array([user.shots], dtype=np.float32)
-        addends = graphs.vote(lists, weights, user.values, user.ages, owners, shots) + addends
-    exact = catalogue.vectors @ state
-    np.add.at(exact, addends.rows, addends.values)
-    return _Asked(state, addends, float(np.partition(exact, -RECALL_AT)[-RECALL_AT]))
+    request = RankRequest(runtime.adapt([user])[0], user, exclusion(user.rows), RECALL_AT)
+    (exact,) = runtime.exact_scores([request])
+    return _JudgedRequest(request, float(np.partition(exact, -RECALL_AT)[-RECALL_AT]))
 
 
-def _recall(graphs: Graphs, asked: list[_Asked]) -> float:
-    """Mean recall@20; of items that tie for the last place any is right."""
-    found = []
-    for state, addends, edge in asked:
-        _, scores = graphs.score(state[None], addends, RECALL_AT)
-        found.append(np.count_nonzero(scores >= edge - TIES * max(1, abs(edge))))
-    return float(np.mean(found)) / RECALL_AT
+def _recall(runtime: Runtime, judged: list[_JudgedRequest]) -> float:
+    """Mean recall@20; of items that tie for the last position any is right."""
+    lists = runtime.rank([request for request, _ in judged])
+    hits = [
+        sum(score >= edge - TIES * max(1, abs(edge)) for score in ranked.scores)
+        for ranked, (_, edge) in zip(lists, judged, strict=True)
+    ]
+    return float(np.mean(hits)) / RECALL_AT

@@ -10,7 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model_store.bundle import Addends, Encoded, Graphs, Support, UserSupport
+from model_store.bundle import (
+    NO_BIASES,
+    Addends,
+    Catalogue,
+    Encoded,
+    Graphs,
+    RankRequest,
+    Runtime,
+    UserSupport,
+)
 from model_store.bundle.candidates import INDEX_FILE
 from model_store.bundle.golden import GoldenCase
 from model_store.errors import ExportRefused
@@ -44,25 +53,25 @@ def prove(folder: Path, network: Network, values: NDArray[np.float32], max_suppo
     Raises:
         ExportRefused: with the graph, the difference found and the tolerance.
     """
-    graphs = Graphs(folder)
+    runtime = Runtime(Graphs(folder), Catalogue(folder))
+    graphs, vectors = runtime.graphs, runtime.catalogue.vectors
     rng = np.random.default_rng(seed)
-    vectors = network.encoder.vectors().detach().numpy()
     lengths = sorted({*(length for length in SUPPORT_LENGTHS if length < max_support), max_support})
     cases = [_encode_case(graphs, network, rng)]
     supports = [_draw(network, values, shots, rng) for shots in (0, *lengths)]
     for shots, support in zip((0, *lengths), supports, strict=True):
-        adapt = _adapt_case(graphs, network, vectors, support)
+        adapt = _adapt_case(runtime, network, support)
         vote = _vote_case(graphs, network, support)
         states = np.repeat(adapt.outputs["user_state"], 2, axis=0)
         addends = Addends(*vote.outputs.values())
         if graphs.index is not None:
             states, addends = states[:1], addends.of(0)
-        score = _run(graphs, "score.onnx", graphs.to_score(states, addends, min(GOLDEN_COUNT, len(vectors))))
+        score = _run(graphs, "score.onnx", graphs.score_inputs(states, addends, min(GOLDEN_COUNT, len(vectors))))
         # The longest support is proven, but would make the file of golden cases large.
         cases += [adapt, vote, score] if shots <= max(SUPPORT_LENGTHS) else []
-    _check_batches(graphs, vectors, supports)
+    _check_batches(runtime, supports)
     if graphs.index is None:
-        _check_recall(graphs, network, vectors, values, rng)
+        _check_recall(runtime, network, values, rng)
     else:
         count = np.array([min(GOLDEN_COUNT, len(vectors))])
         cases.append(_run(graphs, INDEX_FILE, {"user_state": states, "count": count}))
@@ -88,23 +97,17 @@ def _run(graphs: Graphs, graph: str, inputs: Arrays) -> GoldenCase:
     return GoldenCase(graph, inputs, graphs.run(graph, inputs))
 
 
-def _adapt_inputs(graphs: Graphs, vectors: NDArray[np.float32], users: list[UserSupport]) -> Arrays:
-    """The inputs of ``adapt.onnx`` for a batch of users."""
-    support = Support.of(users)
-    return graphs.adapt_inputs(vectors[support.rows], support)
-
-
-def _adapt_case(graphs: Graphs, network: Network, vectors: NDArray[np.float32], user: UserSupport) -> GoldenCase:
-    inputs = _adapt_inputs(graphs, vectors, [user])
-    case = _run(graphs, "adapt.onnx", inputs)
+def _adapt_case(runtime: Runtime, network: Network, user: UserSupport) -> GoldenCase:
+    inputs = runtime.adapt_inputs([user])
+    case = _run(runtime.graphs, "adapt.onnx", inputs)
     _check(case, {"user_state": Adapt(network)(**_tensors(inputs))})
     return case
 
 
-def _check_batches(graphs: Graphs, vectors: NDArray[np.float32], users: list[UserSupport]) -> None:
+def _check_batches(runtime: Runtime, users: list[UserSupport]) -> None:
     """Refuse a graph by which any bit of a user's state depends on the batch."""
     batches = [*([user] for user in users), users, users[::-1]]
-    states = [graphs.run("adapt.onnx", _adapt_inputs(graphs, vectors, batch))["user_state"] for batch in batches]
+    states = [runtime.adapt(batch) for batch in batches]
     alone = np.concatenate(states[:-2])
     for batched in (states[-2], states[-1][::-1]):
         if not np.array_equal(alone, batched):
@@ -154,27 +157,17 @@ def _check(case: GoldenCase, expected: dict[str, Tensor]) -> None:
             )
 
 
-def _check_recall(
-    graphs: Graphs,
-    network: Network,
-    vectors: NDArray[np.float32],
-    values: NDArray[np.float32],
-    rng: np.random.Generator,
-) -> None:
+def _check_recall(runtime: Runtime, network: Network, values: NDArray[np.float32], rng: np.random.Generator) -> None:
     """recall@20 of the int8 scan with rescoring against float32 over the whole catalogue."""
-    at = min(RECALL_AT, len(vectors))
-    found = 0
+    at = min(RECALL_AT, len(runtime.catalogue))
+    hits = 0
     for _ in range(RECALL_USERS):
-        support = _draw(network, values, int(rng.integers(1, 30)), rng)
-        (state,) = _adapt_case(graphs, network, vectors, support).outputs["user_state"]
-        votes = Addends(*_vote_case(graphs, network, support).outputs.values())
-        rows, _ = graphs.score(np.stack([state, state]), votes, at)
-        exact = vectors @ state
-        own = votes.users == 0
-        np.add.at(exact, votes.rows[own], votes.values[own])
+        user = _draw(network, values, int(rng.integers(1, 30)), rng)
+        request = RankRequest(runtime.adapt([user])[0], user, NO_BIASES, at)
+        (ranked,), (exact,) = runtime.rank([request]), runtime.exact_scores([request])
         # Ties at the edge: any item that scores as high as the last exact one is right.
         edge = np.partition(exact, -at)[-at]
-        found += int((exact[rows[0]] >= edge - TOLERANCE).sum())
-    recall = found / (RECALL_USERS * at)
+        hits += int((exact[ranked.rows] >= edge - TOLERANCE).sum())
+    recall = hits / (RECALL_USERS * at)
     if recall < MIN_RECALL:
         raise ExportRefused(f"score.onnx: recall@{at} against float32 is {recall:.4f}, expected at least {MIN_RECALL}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_store.bundle import Attributes, Catalogue, Graphs, Registry
+from model_store.bundle import Attributes, Catalogue, Graphs, Registry, Runtime
 from model_store.bundle.attributes import ATTRIBUTES_FILE
 from model_store.bundle.candidates import INDEX_FILE
 from model_store.bundle.features import Features
@@ -44,13 +44,14 @@ class Draft:
     config: TrainingConfig
     index: dict[str, float]
 
-    def open(self) -> tuple[Graphs, Catalogue]:
+    def open(self) -> Runtime:
         """The graphs and the catalogue, opened as in a service."""
-        return Graphs(self.folder), Catalogue(self.folder)
+        return Runtime(Graphs(self.folder), Catalogue(self.folder))
 
     def publish(self, registry: Registry, *, results: dict[str, Any]) -> str:
         """Seal the draft, make it live in its bundles folder, and return its version."""
-        graphs, catalogue = self.open()
+        runtime = self.open()
+        catalogue = runtime.catalogue
         folder = seal(
             self.folder,
             shapes=Shapes(
@@ -65,7 +66,7 @@ class Draft:
             data=self.dataset.fingerprint,
             training=self.config.model_dump(),
             results=results,
-            signatures=graphs.signatures(),
+            signatures=runtime.graphs.signatures(),
         )
         registry.promote(folder.name)
         return folder.name

@@ -19,7 +19,7 @@ from model_store.evaluation import comparison
 from model_store.evaluation.cohorts import Cohorts
 from model_store.evaluation.comparison import Judgements
 from model_store.evaluation.figures import MODEL
-from model_store.evaluation.protocol import Recommender, evaluate
+from model_store.evaluation.protocol import Ranker, Recommender, evaluate
 from model_store.evaluation.recommenders import ServedModel
 from model_store.export.live_scale import describe, same_scale
 from model_store.progress import bar
@@ -54,7 +54,7 @@ class Judged:
 
 
 def judge_beside_baselines(
-    model: Recommender,
+    model: Recommender | Ranker,
     cohorts: Cohorts,
     judging: JudgingConfig,
     console: Console,
@@ -121,7 +121,7 @@ def judge_live_bundle(
         report.protocol and report.protocol.shots == cohorts.protocol.shots and report.max_items == judging.max_items
     )
     settings = shortlist(report.baselines, judging.sweep) if is_same else {}
-    model = ServedModel(bundle.graphs, bundle.catalogue)
+    model = ServedModel(bundle.runtime)
     judged = judge_beside_baselines(model, cohorts, judging, console, settings)
     results = judged.results(loaded.summary, cohorts, judging)
     # The graphs of a bundle have no separable parts; its report has the parts' figures on the same users.

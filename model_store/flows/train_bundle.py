@@ -172,7 +172,7 @@ def _learn_and_judge(
         with bar(console, "export") as exporting:
             exporting.say("graphs, golden cases, parity with torch")
             draft = until_published.enter_context(write_draft(registry, cohorts.dataset, learned.network, config))
-        judged = judge_beside_baselines(ServedModel(*draft.open()), cohorts, judging, console)
+        judged = judge_beside_baselines(ServedModel(draft.open()), cohorts, judging, console)
         training = training_of(learned, draft.index)
         ablations = comparison.figures(ablate(learned, experiment, retrain=judging.ablations))
         results = judged.results(summary, cohorts, judging)

@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import FeedbackSpec, UserSupport, Value
-from service.core.ports import Biases, Model
+from model_store.bundle import AllowedRows, Biases, FeedbackSpec, UserSupport, Value
+from service.core.ports import Model
 from service.core.support import support_of
 from service.core.values import Events
 
@@ -91,9 +91,10 @@ class Snapshot:
         support: UserSupport,
         biases: Biases,
         count: int,
+        allowed: AllowedRows | None = None,
     ) -> tuple[list[int], list[float]]:
         """See ``Model``."""
-        return await self.model.rank(user_state, support, biases, count)
+        return await self.model.rank(user_state, support, biases, count, allowed)
 
 
 class LiveSnapshot(Protocol):

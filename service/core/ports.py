@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import Attributes, Catalogue, Manifest, UserSupport, Value
+from model_store.bundle import AllowedRows, Attributes, Biases, Catalogue, Manifest, UserSupport, Value
 from service.core.values import Archive, StoredUser, UserRecord
 
 Durability = Literal["durable", "replicated", "fast"]
@@ -80,24 +80,6 @@ class UserStore(Protocol):
         """Finish pending reads and writes."""
 
 
-EXCLUDED = np.float32(-np.inf)
-
-
-class Biases(NamedTuple):
-    """Biases of one user's list: numbers to add to the scores of rows.
-
-    Attributes:
-        rows: int64 (A,), rows of the catalogue.
-        values: float32 (A,), added to the scores; ``EXCLUDED`` removes a row from the list.
-    """
-
-    rows: NDArray[np.int64]
-    values: NDArray[np.float32]
-
-
-NO_BIASES = Biases(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
-
-
 class Model(Protocol):
     """One bundle: adapts to a support, ranks its catalogue."""
 
@@ -129,6 +111,7 @@ class Model(Protocol):
         support: UserSupport,
         biases: Biases,
         count: int,
+        allowed: AllowedRows | None = None,
     ) -> tuple[list[int], list[float]]:
         """The best ``count`` rows and their scores, best first; fewer if the catalogue has no more.
 
@@ -139,4 +122,5 @@ class Model(Protocol):
             support: the events whose neighbours vote.
             biases: added to the scores.
             count: length of the list.
+            allowed: rows that the list may hold; None allows all.
         """

@@ -74,7 +74,7 @@ def _judge_bundle(experiment: Experiment, tasks: Tasks) -> dict[int, Judgement]:
         tempfile.TemporaryDirectory(prefix="kshot-") as folder,
         write_draft(Registry(Path(folder)), dataset, network, config) as draft,
     ):
-        return evaluate(ServedModel(*draft.open()), tasks)
+        return evaluate(ServedModel(draft.open()), tasks)
 
 
 def _protocol(tasks: Tasks, seed: int) -> Protocol:

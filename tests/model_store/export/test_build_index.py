@@ -15,7 +15,7 @@ import typer
 from resealed import reseal
 from typer.testing import CliRunner
 
-from model_store.bundle import NO_SUPPORT, Addends, Catalogue, Graphs, Registry, open_bundle
+from model_store.bundle import NO_SUPPORT, Addends, Catalogue, Graphs, Registry, exclusion, open_bundle
 from model_store.bundle.candidates import INDEX_FILE
 from model_store.commands.train import train
 from model_store.config import IndexName, TrainingConfig
@@ -26,7 +26,6 @@ from model_store.export import write_draft
 from model_store.export.build_index import cells_for
 from model_store.meta.network import build
 from model_store.meta.parts.dense import Dense
-from service.ranking.biases import exclusion
 from service.scoring.model import BundleModel
 
 SHOTS = (0, 1, 3, 5)

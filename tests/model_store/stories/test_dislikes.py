@@ -107,6 +107,6 @@ def test_the_first_list_of_a_bundle_trained_on_complaints_has_none_of_the_worst_
     assert (feedback.kind, feedback.value_min, feedback.value_max, feedback.liked_at_least) == ("ratings", 1, 5, 4)
     dataset = prepare("made up", Tables(Table("made up", events.with_columns(value=1.0)), None)).dataset
     nothing = pack_support(dataset.events, [np.arange(0)], np.array([0]))
-    scores = ServedModel(bundle.graphs, bundle.catalogue).score(nothing)[0]
-    best = [bundle.catalogue.ids[row] for row in np.argsort(-scores)[:BEST].tolist()]
+    (rows,) = ServedModel(bundle.runtime).rank(nothing, [np.zeros(0, np.int32)], [None], BEST)
+    best = [bundle.catalogue.ids[row] for row in rows[0].tolist()]
     assert all(item.startswith("good") for item in best), best

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from model_store.bundle import EXCLUDED, NO_BIASES, exclusion
 from service.catalogue.snapshot import Snapshot
 from service.core.history import append
-from service.core.ports import EXCLUDED, NO_BIASES
 from service.core.values import EMPTY, Event, Events, UserRecord
-from service.ranking.biases import biases_of, exclusion
+from service.ranking.biases import biases_of
 from service.ranking.request import AdaptedUser, ListRequest
 
 

@@ -5,42 +5,40 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from model_store.bundle import NO_SUPPORT, Graphs, Registry, Support, UserSupport, open_bundle
+from model_store.bundle import NO_SUPPORT, Graphs, Registry, Runtime, Support, UserSupport, open_bundle
+from model_store.bundle.runtime import MAX_ADAPTED
 from service.core.support import support_of
 from service.core.values import Event, Events
-from service.scoring.model import MAX_ADAPTED, BundleModel
+from service.scoring.model import BundleModel
 
 pytestmark = pytest.mark.anyio
 
 
-class CountingGraphs:
-    """The graphs of a bundle; remembers the number of users per call of ``adapt``."""
+class CountingGraphs(Graphs):
+    """Graphs that record the number of users in every call of ``adapt``."""
 
-    def __init__(self, graphs: Graphs) -> None:
-        self._graphs = graphs
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
         self.adapted: list[int] = []
 
     def adapt(self, vectors: np.ndarray, support: Support) -> np.ndarray:
         self.adapted.append(len(support))
-        return self._graphs.adapt(vectors, support)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._graphs, name)
+        return super().adapt(vectors, support)
 
 
 @pytest.fixture(scope="module")
 def graphs(trained_store: Path) -> CountingGraphs:
-    return CountingGraphs(open_bundle(Registry(trained_store).live_folder()).graphs)
+    return CountingGraphs(Registry(trained_store).live_folder())
 
 
 @pytest.fixture(scope="module")
 def model(trained_store: Path, graphs: CountingGraphs) -> BundleModel:
-    return BundleModel(replace(open_bundle(Registry(trained_store).live_folder()), graphs=graphs))
+    bundle = open_bundle(Registry(trained_store).live_folder())
+    return BundleModel(replace(bundle, runtime=Runtime(graphs, bundle.catalogue)))
 
 
 def supports(model: BundleModel, count: int) -> list[UserSupport]:

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store.bundle import NO_SUPPORT, Addends, Catalogue, Graphs, Registry
-from service.core.ports import NO_BIASES
+from model_store.bundle import NO_BIASES, NO_SUPPORT, Addends, Catalogue, Graphs, Registry
 from service.scoring.model import BundleModel
 
 

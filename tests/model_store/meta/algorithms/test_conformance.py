@@ -12,7 +12,7 @@ import pytest
 import torch
 from made_up_supports import batched, one_user, padded, perturbed, user_start
 
-from model_store.bundle import Registry, Support, UserSupport, open_bundle
+from model_store.bundle import Registry, Support, UserSupport, exclusion, open_bundle
 from model_store.config import AlgorithmName, TrainingConfig
 from model_store.data.schema import Dataset
 from model_store.data.sources import load
@@ -24,7 +24,6 @@ from model_store.meta.algorithms.matching import Matching
 from model_store.meta.inner import Adaptation
 from model_store.meta.network import Network
 from model_store.meta.outer import Progress, meta_train
-from service.ranking.biases import exclusion
 from service.scoring.model import BundleModel
 
 SHOTS = (0, 1, 3, 5)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model_store.bundle import Registry, UserSupport, open_bundle
+from model_store.bundle import Registry, UserSupport, exclusion, open_bundle
 from model_store.config import TrainingConfig
 from model_store.data.episodes import pack_support
 from model_store.data.schema import Dataset
@@ -42,7 +42,6 @@ from model_store.reports import page as report
 from model_store.reports.outcomes import training_of
 from model_store.reports.results import KShotResults
 from model_store.studies.ablation import take_apart
-from service.ranking.biases import exclusion
 from service.scoring.model import BundleModel
 
 SHOTS = (0, 1, 3, 5)

@@ -12,11 +12,10 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from model_store.bundle import Registry, Support, UserSupport
+from model_store.bundle import NO_BIASES, RankRequest, Registry, UserSupport
 from model_store.commands.evaluate import evaluate
 from model_store.config import JudgingConfig, TrainingConfig
 from model_store.data.sources import load
-from model_store.evaluation.recommenders import ServedModel
 from model_store.export import write_draft
 from model_store.learning.experiment import Experiment
 from model_store.learning.learn import learn
@@ -50,7 +49,8 @@ def test_a_bundle_ranks_an_item_without_history_by_its_content(source: Path, tmp
     network = learn(Experiment.of(dataset, CONFIG, QUIET, SHOTS)).network
     groups = np.array([made_up.group_of(item_id) for item_id in dataset.item_ids])
     with write_draft(Registry(tmp_path), dataset, network, CONFIG) as draft:
-        graphs, catalogue = draft.open()
+        runtime = draft.open()
+        graphs, catalogue = runtime.graphs, runtime.catalogue
         new = np.flatnonzero(held_out)
         for row in new:
             run = slice(dataset.features.indptr[row], dataset.features.indptr[row + 1])
@@ -60,7 +60,8 @@ def test_a_bundle_ranks_an_item_without_history_by_its_content(source: Path, tmp
         for group in np.unique(groups[new]):
             rows = old[groups[old] == group][:5].astype(np.int64)
             support = UserSupport.encode(rows, np.full(len(rows), 5, np.float32), np.zeros(len(rows)))
-            scores = ServedModel(graphs, catalogue).score(Support.of([support]))[0, new]
+            request = RankRequest(runtime.adapt([support])[0], support, NO_BIASES, 10)
+            scores = runtime.exact_scores([request])[0, new]
             assert scores[groups[new] == group].min() > scores[groups[new] != group].max()
 
 
