@@ -8,15 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store.config import TrainingConfig
 from model_store.data.schema import Dataset, Events
 from model_store.data.sources import load
 from model_store.data.split import UserSplit
 from model_store.evaluation.cohorts import Cohorts
 from model_store.evaluation.protocol import KShot
 from model_store.learning.half_life import choose_half_life, folds
-from model_store.meta.items.popularity import log_popularity, recent_likes
-from model_store.meta.network import build
 
 N_USERS, N_ITEMS = 120, 60
 
@@ -54,19 +51,6 @@ def cohorts_of(dataset: Dataset, rows: list[list[int]], *, has_order: bool = Tru
     return Cohorts(replaced, split, KShot((0, 1, 30), 31), seed=0)
 
 
-def test_a_like_counts_half_after_as_many_events_of_its_user_as_the_half_life() -> None:
-    events = events_of([[0, 1, 2], [3]])
-    assert recent_likes(events, 5, 4.0, None).tolist() == [1, 1, 1, 1, 0]
-    # Weights 1/4, 1/2, 1 and 1, scaled to four likes.
-    np.testing.assert_allclose(recent_likes(events, 5, 4.0, 1.0), np.array([1, 2, 4, 4, 0]) / 11 * 4)
-
-
-def test_a_disliked_item_counts_nothing_but_makes_earlier_likes_older() -> None:
-    events = events_of([[0, 1], [2]])
-    events.values[1] = 1
-    np.testing.assert_allclose(recent_likes(events, 3, 4.0, 1.0), [2 / 3, 0, 4 / 3])
-
-
 def test_the_prior_forgets_if_tastes_drift(made_up_dataset: Dataset, rng: np.random.Generator) -> None:
     assert choose_half_life(cohorts_of(made_up_dataset, moving_on(rng))) in {10.0, 20.0}
 
@@ -93,14 +77,3 @@ def test_no_user_is_judged_by_counts_of_own_events(made_up_dataset: Dataset, rng
 
 def test_a_random_order_has_no_half_life(made_up_dataset: Dataset, rng: np.random.Generator) -> None:
     assert choose_half_life(cohorts_of(made_up_dataset, moving_on(rng), has_order=False)) is None
-
-
-@pytest.mark.parametrize("half_life", [None, 5.0])
-def test_a_network_starts_from_the_prior_of_its_half_life(made_up_dataset: Dataset, half_life: float | None) -> None:
-    config = TrainingConfig(dim=8, anchors=16, neighbours=10, half_life=half_life)
-    dataset = made_up_dataset
-    network = build(dataset, dataset.events, config, (0, 1, 3))
-    likes = recent_likes(dataset.events, dataset.n_items, dataset.feedback.liked_at_least, half_life)
-    expected, of_new = log_popularity(likes)
-    np.testing.assert_array_equal(network.encoder.prior[:, 0], expected)
-    assert network.encoder.prior_of_new.item() == pytest.approx(of_new)

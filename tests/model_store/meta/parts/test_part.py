@@ -94,3 +94,14 @@ def test_a_part_that_a_network_does_not_have_is_named(network: Network) -> None:
 
     with pytest.raises(TypeError, match="parts are dense, votes, linear, prior; expected one of class Absent"):
         network.part(Absent)
+
+
+def test_padding_adds_nothing_to_any_part(dataset: Dataset, network: Network) -> None:
+    """A user alone, and beside one with more events, and one without any."""
+    positions = [np.arange(3), np.arange(10, 50), np.arange(0)]
+    alone = network.scores_by_part(pack_support(dataset.events, positions[:1], np.array([0])))
+    batch = network.scores_by_part(pack_support(dataset.events, positions, np.array([0, 1, 2])))
+    empty = network.scores_by_part(pack_support(dataset.events, positions[2:], np.array([2])))
+    for name in alone:
+        torch.testing.assert_close(alone[name][0], batch[name][0])
+        torch.testing.assert_close(empty[name][0], batch[name][2])
