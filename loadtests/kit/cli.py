@@ -51,7 +51,7 @@ class LoadTest:
         measure: runs it; options → result, JSON values.
         table: result → Markdown.
         defaults: the shared options that it has, with their defaults; a list takes several values, None a path.
-        smoke: values under ``--smoke``, which has it run for a few seconds.
+        smoke: values under ``--smoke``, for a short run on small data.
         add_options: adds options that only this load test has.
         passed: False for a result that should fail the command.
     """
@@ -74,7 +74,7 @@ class LoadTest:
         for option, default in self.defaults.items():
             _add_shared(parser, option, default)
         parser.add_argument("--json", type=Path, metavar="FILE", help="write the JSON to FILE, the table to stdout")
-        parser.add_argument("--smoke", action="store_true", help="a run of seconds: does it still work?")
+        parser.add_argument("--smoke", action="store_true", help="a short run on small data: does it still work?")
         options = parser.parse_args(arguments)
         if options.smoke:
             vars(options).update(self.smoke)
