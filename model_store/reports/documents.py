@@ -16,13 +16,13 @@ from model_store.evaluation.figures import HEADLINE, Difference, Figure, Figures
 SCHEMA_VERSION = 1
 
 
-class Part(BaseModel):
+class Section(BaseModel):
     """A part of a document; keys of later versions are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Document(Part):
+class Document(Section):
     """A whole document."""
 
     @model_validator(mode="before")

@@ -35,10 +35,10 @@ from pydantic import Field, model_serializer, model_validator
 
 from model_store.baselines.grids import Tuning
 from model_store.evaluation.figures import HEADLINE
-from model_store.reports.documents import AtShots, DataSummary, DifferenceAtShots, Document, Part
+from model_store.reports.documents import AtShots, DataSummary, DifferenceAtShots, Document, Section
 
 
-class Protocol(Part):
+class Protocol(Section):
     """The protocol of an evaluation and the users it applied to.
 
     Attributes:
@@ -68,7 +68,7 @@ class Protocol(Part):
     caption: str = ""
 
 
-class Epoch(Part):
+class Epoch(Section):
     """One epoch of the outer loop: loss in nats per query item, validation score, entropy of query items in nats."""
 
     epoch: int
@@ -77,7 +77,7 @@ class Epoch(Part):
     query_entropy: float | None = None
 
 
-class CalibratedShots(Part):
+class CalibratedShots(Section):
     """Calibration at one k.
 
     Attributes:
@@ -103,7 +103,7 @@ class CalibratedShots(Part):
         return {**self.weights, "before": self.before, "after": self.after}
 
 
-class Calibration(Part):
+class Calibration(Section):
     """Weights of the parts of the score, chosen on validation users.
 
     Attributes:
@@ -128,7 +128,7 @@ class Calibration(Part):
         return self
 
 
-class Training(Part):
+class Training(Section):
     """One training.
 
     Attributes:
@@ -164,7 +164,7 @@ class KShotResults(Document):
     splits: tuple[KShotResults, ...] = ()
 
 
-class ContestPart(Part):
+class ContestPart(Section):
     """One table of a comparison of algorithms.
 
     Attributes:

@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from model_store.config import RatingConfig
 from model_store.evaluation.figures import Figures
-from model_store.reports.documents import DataSummary, Document, FiguresAsJson, Part
+from model_store.reports.documents import DataSummary, Document, FiguresAsJson, Section
 from model_store.studies.ratings.fitting import Epoch
 
 _FIGURES = FiguresAsJson("_interval")
@@ -32,14 +32,14 @@ def _all_settings(config: RatingConfig) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
 
-class NewItemsRule(Part):
+class NewItemsRule(Section):
     """How new items were told apart, and their number."""
 
     rule: str
     count: int
 
 
-class RatingProtocol(Part):
+class RatingProtocol(Section):
     """Settings of the protocol, and the number of users per quadrant.
 
     Attributes:
@@ -63,7 +63,7 @@ class RatingProtocol(Part):
     users: dict[str, int]
 
 
-class RatingTraining(Part):
+class RatingTraining(Section):
     """The training that validation users chose, and all epochs that were tried."""
 
     l2: float
