@@ -14,6 +14,7 @@ import argparse
 import statistics
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ from loadtests.kit.tables import markdown
 from loadtests.kit.timing import Call, interleaved_ms
 from loadtests.worlds.bundle_folders import live_bundle
 from loadtests.worlds.bundles import synthetic_bundle
-from model_store.bundle import Addends, Bundle, UserSupport
+from model_store.bundle import NO_SUPPORT, Addends, AllowedRows, Bundle, RankRequest, UserSupport, exclusion
 from model_store.config import IndexName
 
 LIST_LENGTH = 20
+MASK_SHARES = (0.9, 0.5, 0.1)
 DEFAULT_ITEMS = (4_000, 60_000)
 SEEN_ITEMS = 50
 RECALL_USERS = 200
@@ -72,6 +74,7 @@ def measure_bundle(bundle: Bundle, repeats: int) -> dict[str, Any]:
     calls["score_ms"] = lambda: bundle.graphs.score(state[None], exclusions, LIST_LENGTH)
     states, batch_exclusions = np.stack([state] * BATCH_USERS), _exclusions(bundle, rng, BATCH_USERS)
     calls[f"score_{BATCH_USERS}_users_ms"] = lambda: bundle.graphs.score(states, batch_exclusions, LIST_LENGTH)
+    calls |= _masked_ranks(bundle, rng, state)
     calls["read_int8_table_ms"] = _table_read(rng, shapes.items * (shapes.state_dim - 1))
     times = interleaved_ms(calls, repeats)
     return {
@@ -83,6 +86,17 @@ def measure_bundle(bundle: Bundle, repeats: int) -> dict[str, Any]:
         "score_over_read": round(times["score_ms"] / times["read_int8_table_ms"], 2),
         f"recall@{LIST_LENGTH}": round(recall(bundle, rng), 5),
     }
+
+
+def _masked_ranks(bundle: Bundle, rng: np.random.Generator, state: Float) -> dict[str, Call]:
+    """Lists of one user through the runtime: of all rows, and by masks that allow a share of them at random."""
+    seen = exclusion(rng.choice(len(bundle.catalogue), SEEN_ITEMS, replace=False))
+    calls: dict[str, Call] = {}
+    for share in (None, *MASK_SHARES):
+        allowed = None if share is None else AllowedRows(rng.random(len(bundle.catalogue)) < share)
+        request = RankRequest(state, NO_SUPPORT, seen, LIST_LENGTH, allowed)
+        calls["rank_ms" if share is None else f"rank_{share:.0%}_allowed_ms"] = partial(bundle.runtime.rank, [request])
+    return calls
 
 
 def recall(bundle: Bundle, rng: np.random.Generator) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Longest list fetched to be filtered afterwards, as a share of the catalogue: longer ones cost more than a masked scan.
-MAX_OVERFETCH = 1 / 1000
+MAX_OVERFETCH = 1 / 500
 
 
 class AllowedRows:
