@@ -49,7 +49,7 @@ class Index:
         # search starts 32 that read ahead in the file, which is in memory.
         faiss.omp_set_num_threads(1)
         faiss.downcast_InvertedLists(self._index.invlists).prefetch_nthread = 0
-        self._own = threading.local()
+        self._local = threading.local()
 
     @property
     def cells(self) -> int:
@@ -120,10 +120,10 @@ class Index:
         return places[kept], sums[kept].astype(np.float32)
 
     def _table(self) -> NDArray[np.int32]:
-        """This thread's own table."""
-        if not hasattr(self._own, "table"):
-            self._own.table = np.empty(self._index.ntotal, dtype=np.int32)
-        table: NDArray[np.int32] = self._own.table
+        """The table of this thread."""
+        if not hasattr(self._local, "table"):
+            self._local.table = np.empty(self._index.ntotal, dtype=np.int32)
+        table: NDArray[np.int32] = self._local.table
         return table
 
 

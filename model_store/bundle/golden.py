@@ -70,14 +70,16 @@ def check_golden(folder: Path, graphs: Graphs) -> None:
             _compare(f"{path}: case {number} of {case.graph}, output {name}", outputs.get(name), expected)
 
 
-def _compare(where: str, found: NDArray[Any] | None, expected: NDArray[Any]) -> None:
-    if found is None or found.shape != expected.shape:
-        shape = None if found is None else found.shape
-        raise GoldenMismatch(f"{where}: shape {shape}, expected {expected.shape}")
+def _compare(label: str, computed: NDArray[Any] | None, expected: NDArray[Any]) -> None:
+    if computed is None or computed.shape != expected.shape:
+        shape = None if computed is None else computed.shape
+        raise GoldenMismatch(f"{label}: shape {shape}, expected {expected.shape}")
     if not np.issubdtype(expected.dtype, np.floating):
         # Rows of near ties may change places with the rounding; their scores are compared instead.
         return
-    wrong = ~np.isclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
+    wrong = ~np.isclose(computed, expected, rtol=TOLERANCE, atol=TOLERANCE)
     if wrong.any():
         at = int(np.flatnonzero(wrong.ravel())[0])
-        raise GoldenMismatch(f"{where}[{at}]: {found.ravel()[at]}, expected {expected.ravel()[at]} within {TOLERANCE}")
+        raise GoldenMismatch(
+            f"{label}[{at}]: {computed.ravel()[at]}, expected {expected.ravel()[at]} within {TOLERANCE}"
+        )

@@ -164,10 +164,10 @@ def _read_id(offsets: memoryview, text: mmap.mmap, path: Path, row: int) -> str:
 
 
 def _find(keys: memoryview, ids: Ids, item_id: str) -> int:
-    """Its row: ids with one CRC-32 stand side by side, a few of a million."""
+    """Row of an item. Ids with equal CRC-32 are neighbours in ``keys``, a few in a million."""
     first = _crc(item_id) << ROW_BITS
-    for place in range(bisect_left(keys, first), len(keys)):
-        key: int = keys[place]
+    for position in range(bisect_left(keys, first), len(keys)):
+        key: int = keys[position]
         if key > first | ROW_MASK:
             break
         if ids[key & ROW_MASK] == item_id:
@@ -180,7 +180,7 @@ def _crc(item_id: str) -> int:
 
 
 def _check_offsets(folder: Path, offsets: NDArray[np.int64], size: int) -> None:
-    """Every row must lie within the text, or a read would give another row's or none."""
+    """Check that every row lies within the text; otherwise a read would return another row or nothing."""
     whole = len(offsets) > 1 and offsets[0] == 0 and offsets[-1] == size and bool((np.diff(offsets) > 0).all())
     if not whole:
         raise BundleDamaged(
@@ -189,13 +189,13 @@ def _check_offsets(folder: Path, offsets: NDArray[np.int64], size: int) -> None:
 
 
 def _check_rows(folder: Path, offsets: NDArray[np.int64], text: mmap.mmap) -> None:
-    """Every row must look like one, as far as can be seen of all at once, without parsing a million of them."""
+    """Check that every row begins and ends like a row, for all rows at once and without parsing them."""
     letters, starts, ends = np.frombuffer(text, dtype=np.uint8), offsets[:-1], offsets[1:]
     whole = ends - starts > len(ROW_START) + len(ROW_END)
-    for place, letter in enumerate(ROW_START):
-        whole &= letters.take(starts + place, mode="clip") == letter
-    for place, letter in enumerate(ROW_END):
-        whole &= letters[ends - len(ROW_END) + place] == letter
+    for position, letter in enumerate(ROW_START):
+        whole &= letters.take(starts + position, mode="clip") == letter
+    for position, letter in enumerate(ROW_END):
+        whole &= letters[ends - len(ROW_END) + position] == letter
     if not whole.all():
         row = int(np.argmin(whole))
         raise BundleDamaged(

@@ -50,10 +50,10 @@ Int = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Addends:
-    """What is added to the scores of single items, for a batch of users.
+    """Numbers to add to the scores of single items, for a batch of users.
 
     Attributes:
-        users: int64 (A,), place of the user in the batch.
+        users: int64 (A,), index of the user in the batch.
         rows: int64 (A,), row of the catalogue.
         values: float32 (A,); −inf excludes the row.
     """
@@ -63,9 +63,9 @@ class Addends:
     values: Float
 
     def of(self, user: int) -> Addends:
-        """Those of one user, as a batch of its own."""
-        own = self.users == user
-        return Addends(np.zeros(int(own.sum()), dtype=np.int64), self.rows[own], self.values[own])
+        """The addends of one user, as a batch of one."""
+        matches = self.users == user
+        return Addends(np.zeros(int(matches.sum()), dtype=np.int64), self.rows[matches], self.values[matches])
 
     def __add__(self, other: Addends) -> Addends:
         """Both, for the same batch."""
@@ -221,7 +221,7 @@ class Graphs:
 
     def _inputs(self, graph: str) -> dict[str, list[Any]]:
         """Name → shape, with names for free axes."""
-        return {each.name: each.shape for each in self._sessions[graph].get_inputs()}
+        return {argument.name: argument.shape for argument in self._sessions[graph].get_inputs()}
 
     def signatures(self) -> dict[str, dict[str, str]]:
         """Graph → input or output → "type shape", as the sessions report them."""

@@ -100,14 +100,14 @@ def tune_index(folder: Path, dataset: Dataset, seed: int) -> dict[str, float]:
         if _recall(runtime, tuning) >= TUNED_RECALL:
             break
     recall = _recall(runtime, judging)
-    found = {"cells": index.cells, "probed": index.probed, f"recall@{RECALL_AT}": recall}
+    measures = {"cells": index.cells, "probed": index.probed, f"recall@{RECALL_AT}": recall}
     if recall < MIN_RECALL:
         raise ExportRefused(
-            f"{INDEX_FILE}: recall@{RECALL_AT} for held-out users is {recall:.4f} with {found['probed']} of "
-            f"{found['cells']} cells probed, expected at least {MIN_RECALL}; train with --index exact"
+            f"{INDEX_FILE}: recall@{RECALL_AT} for held-out users is {recall:.4f} with {measures['probed']} of "
+            f"{measures['cells']} cells probed, expected at least {MIN_RECALL}; train with --index exact"
         )
     _keep_probed(folder / INDEX_FILE, index.probed)
-    return found
+    return measures
 
 
 def _probes(cells: int) -> list[int]:
@@ -137,7 +137,7 @@ def _supports(dataset: Dataset, users: NDArray[np.int64]) -> Iterator[Support]:
     events = dataset.events
     for user, length in zip(users, events.lengths()[users], strict=True):
         start = int(events.indptr[user])
-        for shots in (each for each in SHOTS if each <= length):
+        for shots in [count for count in SHOTS if count <= length]:
             yield pack_support(events, [np.arange(start, start + shots)], np.array([user]))
 
 

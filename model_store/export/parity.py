@@ -38,10 +38,12 @@ MAX_ATTRIBUTES = 5
 Arrays = dict[str, NDArray[Any]]
 
 
-def prove(folder: Path, network: Network, values: NDArray[np.float32], max_support: int, seed: int) -> list[GoldenCase]:
+def check_parity(
+    folder: Path, network: Network, values: NDArray[np.float32], max_support: int, seed: int
+) -> list[GoldenCase]:
     """Compare all graphs of ``folder`` with torch and return the runs as golden cases.
 
-    What an index finds is judged elsewhere, see ``export.index``; here its answers are only put on record.
+    The answers of an index are only recorded here; ``export.build_index`` judges them.
 
     Args:
         folder: the draft with its graphs and arrays.

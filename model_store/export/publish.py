@@ -20,7 +20,7 @@ from model_store.config import IndexName, TrainingConfig
 from model_store.data.schema import Dataset
 from model_store.export.build_index import build_index, tune_index
 from model_store.export.candidates_graph import export_score_candidates
-from model_store.export.parity import prove
+from model_store.export.parity import check_parity
 from model_store.export.score_graph import export_score
 from model_store.export.torch_graphs import export_adapt, export_encode_item, export_vote
 from model_store.meta.network import Network
@@ -102,7 +102,7 @@ def write_draft(registry: Registry, dataset: Dataset, network: Network, config: 
         export = export_score_candidates if approximate else export_score
         export(folder / "score.onnx", vectors, "items.vectors.npy")
         index = tune_index(folder, dataset, config.seed) if approximate else {}
-        cases = prove(folder, network, dataset.events.values, config.max_support, config.seed)
+        cases = check_parity(folder, network, dataset.events.values, config.max_support, config.seed)
         write_golden(folder / "golden.npz", cases)
         yield Draft(folder, dataset, config, index)
 

@@ -53,8 +53,8 @@ def export_score(
     graph = Nodes(beside=path if in_panels else None)
     order = np.argsort(-vectors[:, dim], kind="stable")
     # Places past the last item repeat it, with a prior that no list reaches.
-    row_of_place = np.concatenate([order, np.repeat(order[-1:], -n_items % (PANEL if in_panels else BLOCK))])
-    padded = vectors[row_of_place]
+    row_of_position = np.concatenate([order, np.repeat(order[-1:], -n_items % (PANEL if in_panels else BLOCK))])
+    padded = vectors[row_of_position]
     padded[n_items:, dim] = -np.inf
     weights = padded[:, :dim]
     scan = InPanels(weights) if in_panels else InOnePiece(weights)
@@ -70,7 +70,7 @@ def export_score(
     else:
         _select(graph, padded[:, dim])
     graph.constants.append(external_array("vectors", vectors, path.parent / vectors_file))
-    _rescore(graph, row_of_place)
+    _rescore(graph, row_of_position)
     onnx.save(_model(graph, dim + 1), path)
 
 
@@ -126,9 +126,9 @@ def _select_by_blocks(graph: Nodes, prior: NDArray[np.float32], scan: Scan) -> N
     graph.node("Add", [graph.node("Mul", ["block_number", "block"], "block_start"), "place_in_block"], "best")
 
 
-def _rescore(graph: Nodes, row_of_place: NDArray[np.int64]) -> None:
+def _rescore(graph: Nodes, row_of_position: NDArray[np.int64]) -> None:
     """Take the error of quantisation off the best, and sort them; what is excluded stays so."""
-    graph.node("Gather", [graph.constant("row_of_place", row_of_place), "best"], "best_rows", axis=0)
+    graph.node("Gather", [graph.constant("row_of_place", row_of_position), "best"], "best_rows", axis=0)
     graph.node("Gather", ["vectors", "best_rows"], "best_vectors", axis=0)
     graph.node("Split", ["best_vectors", "parts"], "best_dense", "best_prior", axis=2)
     graph.node("Div", ["best_dense", "table_step"], "levels")
