@@ -1,4 +1,4 @@
-"""The model of a verified bundle as the flows use it: batched per tick of the event loop, and measured."""
+"""The model of a verified bundle: one batch per tick of the event loop, and metrics."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class BundleModel:
         self._adapt: TickBatcher[UserSupport, State] = TickBatcher(partial(_adapt_batch, bundle.runtime))
         self._rank: TickBatcher[RankRequest, RankedRows] = TickBatcher(partial(_rank_batch, bundle.runtime))
         self._start: State = bundle.runtime.adapt([NO_SUPPORT])[0]
-        # The memory of the golden cases is released; the largest batch takes it in one piece, which serves any other.
+        # The largest batch: its memory, allocated in one piece after that of the golden cases is freed, serves every
+        # later batch.
         bundle.runtime.warm_up()
 
     @classmethod
@@ -66,10 +67,7 @@ class BundleModel:
         return self.manifest.version
 
     async def adapt(self, support: UserSupport, attributes: Mapping[str, Value]) -> State:
-        """The inner loop: ``user_state`` float32 (state_dim,). The starting point was computed once.
-
-        The users of one tick of the event loop adapt in one batch; no bit of a state depends on the others.
-        """
+        """See ``Model``. The state without events and attributes is computed once."""
         support = support._replace(attributes=self.attributes.encode(attributes))
         if not support.shots and support.attributes is NO_ATTRIBUTES:
             return self._start
@@ -78,17 +76,7 @@ class BundleModel:
     async def rank(
         self, user_state: State, support: UserSupport, biases: Biases, count: int, allowed: AllowedRows | None = None
     ) -> RankedRows:
-        """The best ``count`` rows with their scores, best first; fewer if the catalogue has no more.
-
-        The users of one tick of the event loop are ranked in one batch, which reads the catalogue once.
-
-        Args:
-            user_state: float32 (state_dim,), adapted with this bundle.
-            support: the events whose neighbours vote.
-            biases: added to the scores.
-            count: length of the list.
-            allowed: rows that the list may hold; None allows all.
-        """
+        """See ``Model``. A batch reads the catalogue once for all its users."""
         count = min(count, self.manifest.limits.max_count)
         return await self._rank.submit(RankRequest(user_state, support, biases, count, allowed))
 

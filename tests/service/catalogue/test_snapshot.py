@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
 
+import numpy as np
 import pytest
 
-from model_store.bundle import UNKNOWN_ROW
+from model_store.bundle import NO_BIASES, NO_SUPPORT, UNKNOWN_ROW, AllowedRows
 from service.catalogue.snapshot import NO_CHANGES, Snapshot
 from service.core.values import Event, Events
 
@@ -21,6 +22,17 @@ def test_events_are_located_and_those_about_other_items_cannot_be_adapted_to(sna
     located = snapshot.locate(events)
     assert located.rows.tolist() == [snapshot.rows(["g1-1"])[0], UNKNOWN_ROW, snapshot.rows(["g2-2"])[0]]
     assert located.support.rows.tolist() == [located.rows[0], located.rows[2]]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("allowed_rows", [[5], [3, 5, 8, 13, 21]])
+async def test_a_list_holds_only_allowed_rows(snapshot: Snapshot, allowed_rows: list[int]) -> None:
+    mask = np.zeros(len(snapshot.model.catalogue), dtype=bool)
+    mask[allowed_rows] = True
+    state = await snapshot.adapt(NO_SUPPORT, {})
+    everything, _ = await snapshot.rank(state, NO_SUPPORT, NO_BIASES, 500)
+    rows, _ = await snapshot.rank(state, NO_SUPPORT, NO_BIASES, 500, AllowedRows(mask))
+    assert rows == [row for row in everything if row in allowed_rows]
 
 
 def test_a_support_has_at_most_the_bundles_number_of_events(snapshot: Snapshot) -> None:

@@ -232,7 +232,7 @@ async def test_a_full_store_keeps_acknowledged_users_and_refuses_the_rest(
         refused = [outcome for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
         if refused:
             break
-    assert refused[0].told.startswith("user store: its memory is full")
+    assert refused[0].detail.startswith("user store: its memory is full")
     assert len(acknowledged) > 200
     assert acknowledged == set(admin.keys())
 
