@@ -48,15 +48,15 @@ def export_score(
             keeping a copy, so that all workers share its pages.
         panels_from: number of items from which a catalogue is large, at least 10,000.
     """
-    n_items, dim = len(vectors), vectors.shape[1] - 1
+    n_items, (learned, prior) = len(vectors), _columns(vectors)
     in_panels = n_items >= panels_from
     graph = Nodes(beside=path if in_panels else None)
-    order = np.argsort(-vectors[:, dim], kind="stable")
+    order = np.argsort(-prior, kind="stable")
     # Places past the last item repeat it, with a prior that no list reaches.
     row_of_position = np.concatenate([order, np.repeat(order[-1:], -n_items % (PANEL if in_panels else BLOCK))])
-    padded = vectors[row_of_position]
-    padded[n_items:, dim] = -np.inf
-    weights = padded[:, :dim]
+    weights, prior = learned[row_of_position], prior[row_of_position]
+    prior[n_items:] = -np.inf
+    dim = weights.shape[1]
     scan = InPanels(weights) if in_panels else InOnePiece(weights)
     graph.constant("flat", [-1])
     graph.constant("column", [-1])
@@ -66,12 +66,17 @@ def export_score(
     graph.node("Add", ["count", graph.constant("slack", [SLACK])], "wanted")
     graph.node("Min", ["wanted", graph.constant("n_items", [n_items])], "candidates")
     if n_items >= BLOCK_MAX_FROM:
-        _select_by_blocks(graph, padded[:, dim], scan)
+        _select_by_blocks(graph, prior, scan)
     else:
-        _select(graph, padded[:, dim])
+        _select(graph, prior)
     graph.constants.append(external_array("vectors", vectors, path.parent / vectors_file))
     _rescore(graph, row_of_position)
     onnx.save(_model(graph, dim + 1), path)
+
+
+def _columns(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The learned columns (n_items, dim) and the prior (n_items,) of item vectors, whose last column is the prior."""
+    return vectors[:, :-1], vectors[:, -1]
 
 
 def _units(graph: Nodes, dim: int, table_step: np.float32) -> None:
