@@ -8,7 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-# Longest list fetched to be filtered afterwards, as a share of the catalogue: longer ones cost more than a masked scan.
+# Longest list fetched to be filtered afterwards: in rows, and as a share of a large catalogue. Longer lists cost more
+# than scores of the allowed rows alone.
+OVERFETCHED_ROWS = 500
 MAX_OVERFETCH = 1 / 500
 
 
@@ -42,4 +44,4 @@ class AllowedRows:
         if not share:
             return None
         length = math.ceil((count + 3 * math.sqrt(count * (1 - share)) + 1) / share)
-        return length if length <= max(count, len(self.mask) * MAX_OVERFETCH) else None
+        return length if length <= max(count, OVERFETCHED_ROWS, len(self.mask) * MAX_OVERFETCH) else None
