@@ -64,20 +64,8 @@ def test_a_list_is_that_of_brute_force(runtime: Runtime, share: float | None) ->
         check(runtime, request_of(runtime, rng, length, share))
 
 
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
-def test_a_longer_list_cut_down_is_that_of_brute_force(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, share: float
-) -> None:
-    """On a small catalogue masked scans are cheaper; here lists may be as long as the catalogue."""
-    monkeypatch.setattr("model_store.bundle.allowed.MAX_OVERFETCH", 1.0)
-    rng = np.random.default_rng(1)
-    for length in (1, 5, 20, 60):
-        check(runtime, request_of(runtime, rng, length, share))
-
-
-def test_a_mask_of_what_a_user_likes_least_is_exact(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mask_of_the_items_with_the_lowest_scores_is_exact(runtime: Runtime) -> None:
     """The longer list then holds too few allowed rows, and the user is ranked once more."""
-    monkeypatch.setattr("model_store.bundle.allowed.MAX_OVERFETCH", 1.0)
     rng = np.random.default_rng(2)
     request = request_of(runtime, rng, 10)
     (exact,) = runtime.exact_scores([request])
