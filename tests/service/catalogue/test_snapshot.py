@@ -30,9 +30,11 @@ async def test_a_list_holds_only_allowed_rows(snapshot: Snapshot, allowed_rows: 
     mask = np.zeros(len(snapshot.model.catalogue), dtype=bool)
     mask[allowed_rows] = True
     state = await snapshot.adapt(NO_SUPPORT, {})
-    everything, _ = await snapshot.rank(state, NO_SUPPORT, NO_BIASES, 500)
-    rows, _ = await snapshot.rank(state, NO_SUPPORT, NO_BIASES, 500, AllowedRows(mask))
-    assert rows == [row for row in everything if row in allowed_rows]
+    everything = dict(zip(*await snapshot.rank(state, NO_SUPPORT, NO_BIASES, 500), strict=True))
+    rows, scores = await snapshot.rank(state, NO_SUPPORT, NO_BIASES, 500, AllowedRows(mask))
+    assert sorted(rows) == allowed_rows
+    assert scores == sorted(scores, reverse=True)
+    assert scores == pytest.approx([everything[row] for row in rows], abs=1e-4)
 
 
 def test_a_support_has_at_most_the_bundles_number_of_events(snapshot: Snapshot) -> None:
