@@ -190,7 +190,7 @@ def test_the_exported_graph_gives_the_states_of_torch_with_the_same_bits_in_any_
         users.append({name: getattr(support, name)[user, positions] for name in COLUMNS})
 
     def states(*users: dict[str, np.ndarray]) -> np.ndarray:
-        columns = {name: padded([user[name] for user in users]) for name in COLUMNS}
+        columns = {name: padded([user[name] for user in users], getattr(support, name).dtype.type) for name in COLUMNS}
         columns["vectors"] = vectors[columns.pop("rows")]
         return session.run(["user_state"], columns)[0]
 
